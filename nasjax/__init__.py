@@ -1,0 +1,40 @@
+"""Neural architecture search with continuous deterministic reinforcement learning."""
+
+from nasjax import agent, environments, search, searchers, spaces
+from nasjax.environments import tabular
+from nasjax.searchers import (
+    CadamConfig,
+    EvolutionConfig,
+    LocalSearchConfig,
+    ReinforceConfig,
+    cadam,
+    evolution,
+    local_search,
+    random_search,
+    reinforce,
+)
+from nasjax.spaces import CellSpace, darts, nas_bench_201, table_space
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CadamConfig",
+    "CellSpace",
+    "EvolutionConfig",
+    "LocalSearchConfig",
+    "ReinforceConfig",
+    "agent",
+    "cadam",
+    "darts",
+    "environments",
+    "evolution",
+    "local_search",
+    "nas_bench_201",
+    "random_search",
+    "reinforce",
+    "search",
+    "searchers",
+    "spaces",
+    "table_space",
+    "tabular",
+]

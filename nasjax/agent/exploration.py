@@ -1,0 +1,34 @@
+"""Exploration: when to act at random, and noise on the actor's output."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def cosine_epsilon(
+    step: chex.Numeric,
+    start: chex.Numeric,
+    stop: chex.Numeric,
+    steps: chex.Numeric,
+) -> chex.Array:
+    """Cosine from `start` at step 0 to `stop` at step `steps`, then constant.
+
+    epsilon(t) = stop + (start - stop) (1 + cos(pi min(t / steps, 1))) / 2.
+
+    Source: thesis 4.2.1 (1.0 to 0.05 by step 175).
+    """
+    fraction = jnp.minimum(step / jnp.maximum(steps, 1), 1.0)
+    return stop + (start - stop) * 0.5 * (1 + jnp.cos(jnp.pi * fraction))
+
+
+def warm_up(step: chex.Numeric, steps: chex.Numeric) -> chex.Array:
+    """Probability of a random action: 1 before step `steps`, then 0 (thesis 4.1.2)."""
+    return jnp.where(step < steps, 1.0, 0.0)
+
+
+def uniform_noise(
+    key: chex.PRNGKey, action: chex.Array, xi: chex.Numeric
+) -> chex.Array:
+    """action + U(-xi, xi), clipped to [0, 1] (thesis Eq. 4.2)."""
+    noise = jax.random.uniform(key, action.shape, minval=-1.0, maxval=1.0)
+    return jnp.clip(action + xi * noise, 0.0, 1.0)

@@ -1,0 +1,85 @@
+"""Actor and critic: multi-layer perceptrons with the initialisation they need.
+
+The weights start orthogonal with zero biases, and the last layer is scaled by 1e-3, as
+in the code the thesis builds on (ShangtongZhang/DeepRL, `layer_init`). With the
+thesis's actor learning rate of 1e-8 that scale is what lets the actor move at all.
+"""
+
+from collections.abc import Sequence
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+NEWTON_SCHULZ_ITERATIONS = 30
+
+
+def orthogonal(scale: float = 1.0) -> nn.initializers.Initializer:
+    """Orthogonal matrices without LAPACK: X <- 1.5 X - 0.5 X X^T X from a Gaussian.
+
+    The polar factor of a Gaussian matrix is as uniformly distributed as the one QR
+    gives, and products alone trace anywhere (QR inside a vmapped jit can hang).
+
+    Args:
+      scale: factor on the orthonormal rows (or columns, the shorter side).
+
+    Returns:
+      An initializer for matrices; ValueError for other shapes.
+
+    Source: Saxe et al. 2014; Newton-Schulz iteration, Higham 2008, chapter 8.
+    """
+
+    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+        del out_sharding
+        if len(shape) != 2:
+            raise ValueError(f"orthogonal weights need two dimensions, got {shape}")
+        x = jax.random.normal(key, (min(shape), max(shape)), jnp.float32)
+        x = x / jnp.linalg.norm(x)
+
+        def iterate(_, x):
+            return 1.5 * x - 0.5 * (x @ x.T) @ x
+
+        x = jax.lax.fori_loop(0, NEWTON_SCHULZ_ITERATIONS, iterate, x)
+        x = x if shape[0] <= shape[1] else x.T
+        return (scale * x).astype(dtype)
+
+    return init
+
+
+def _mlp(x: chex.Array, hidden: Sequence[int], size: int) -> chex.Array:
+    for width in hidden:
+        x = nn.relu(nn.Dense(width, kernel_init=orthogonal())(x))
+    return nn.Dense(size, kernel_init=orthogonal(1e-3))(x)
+
+
+class Actor(nn.Module):
+    """mu(s): a deterministic policy, sigmoid outputs in (0, 1).
+
+    Attributes:
+      hidden: widths of the hidden layers, with ReLU.
+      size: D, the number of continuous parameters emitted.
+    """
+
+    hidden: Sequence[int]
+    size: int
+
+    @nn.compact
+    def __call__(self, observation: chex.Array) -> chex.Array:
+        """[..., S] -> [..., D]."""
+        return nn.sigmoid(_mlp(observation, self.hidden, self.size))
+
+
+class Critic(nn.Module):
+    """Q(a): a scalar per action, identity output.
+
+    Attributes:
+      hidden: widths of the hidden layers, with ReLU.
+    """
+
+    hidden: Sequence[int]
+
+    @nn.compact
+    def __call__(self, action: chex.Array) -> chex.Array:
+        """[..., D] -> [...]."""
+        return jnp.squeeze(_mlp(action, self.hidden, 1), axis=-1)

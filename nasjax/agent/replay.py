@@ -1,0 +1,58 @@
+"""Replay: a ring buffer as pure functions over any pytree of arrays."""
+
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+class ReplayState(NamedTuple):
+    """The last `capacity` items."""
+
+    items: Any  # pytree of [capacity, ...]
+    count: chex.Array  # int32 [], how many were ever added
+
+
+def init(capacity: int, item: Any) -> ReplayState:
+    """An empty buffer for items shaped like `item` (arrays or shape structs).
+
+    Raises:
+      ValueError: capacity below 1.
+    """
+    if capacity < 1:
+        raise ValueError(f"capacity must be at least 1, got {capacity}")
+    items = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), item)
+    return ReplayState(items, jnp.int32(0))
+
+
+def capacity(state: ReplayState) -> int:
+    """How many items the buffer can hold (static)."""
+    return jax.tree.leaves(state.items)[0].shape[0]
+
+
+def size(state: ReplayState) -> chex.Array:
+    """int32 []: how many items it holds."""
+    return jnp.minimum(state.count, capacity(state))
+
+
+def add(state: ReplayState, item: Any) -> ReplayState:
+    """Stores one item, over the oldest once the buffer is full."""
+    at = state.count % capacity(state)
+    items = jax.tree.map(lambda buffer, x: buffer.at[at].set(x), state.items, item)
+    return ReplayState(items, state.count + 1)
+
+
+def indices(key: chex.PRNGKey, state: ReplayState, shape: tuple) -> chex.Array:
+    """int32 `shape`: positions drawn uniformly, with replacement."""
+    return jax.random.randint(key, shape, 0, jnp.maximum(size(state), 1))
+
+
+def take(state: ReplayState, index: chex.Array) -> Any:
+    """The items at `index`."""
+    return jax.tree.map(lambda buffer: buffer[index], state.items)
+
+
+def sample(key: chex.PRNGKey, state: ReplayState, batch_size: int) -> Any:
+    """A batch drawn uniformly with replacement (thesis 4.1.2; DeepRL)."""
+    return take(state, indices(key, state, (batch_size,)))

@@ -1,0 +1,155 @@
+"""A benchmark table as an environment."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.search import Environment, Outcome
+from nasjax.spaces import CellSpace
+
+TRIALS = ("mean", "random")
+
+
+class TabularParams(NamedTuple):
+    """A table of A architectures and V columns."""
+
+    ops: chex.Array  # uint8 [A, E], rows in lexicographic order
+    row: chex.Array  # int32 [A], the file's row number of each
+    values: chex.Array  # float32 [V, A], by the file's row number
+    trials: chex.Array  # float32 [V, A, R], NaN = no such trial; R = 0 without
+
+
+class TabularState(NamedTuple):
+    """Which column this lane is scored by."""
+
+    column: chex.Array  # int32 []
+
+
+def lookup(params: TabularParams, arch: chex.Array) -> chex.Array:
+    """int32 []: the row number of `arch` in the file, -1 if it is not there.
+
+    A binary search over sorted rows: any number of edges and operations, complete
+    table or not.
+    """
+    A, E = params.ops.shape
+    key = arch.reshape(-1)
+    chex.assert_shape(key, (E,))
+
+    def less(row):  # row < key, lexicographically
+        differs = row != key
+        return jnp.any(differs) & (row < key)[jnp.argmax(differs)]
+
+    def halve(_, bounds):
+        low, high = bounds
+        middle = (low + high) // 2
+        right = less(params.ops[jnp.minimum(middle, A - 1)]) & (low < high)
+        return jnp.where(right, middle + 1, low), jnp.where(right, high, middle)
+
+    bounds = (jnp.int32(0), jnp.int32(A))
+    low, _ = jax.lax.fori_loop(0, A.bit_length(), halve, bounds)
+    at = jnp.minimum(low, A - 1)
+    return jnp.where(jnp.all(params.ops[at] == key), params.row[at], -1)
+
+
+def _evaluate_mean(key, params, state, arch):
+    del key
+    row = lookup(params, arch)
+    accuracy = jnp.where(row >= 0, params.values[state.column, row], jnp.nan)
+    return state, Outcome(accuracy, 1.0 - accuracy)
+
+
+def _evaluate_random(key, params, state, arch):
+    row = lookup(params, arch)
+    trials = params.trials[state.column, row]
+    exists = ~jnp.isnan(trials)
+    pick = jnp.argmax(jnp.where(exists, jax.random.uniform(key, trials.shape), -1.0))
+    accuracy = jnp.where(row >= 0, trials[pick], jnp.nan)
+    return state, Outcome(accuracy, 1.0 - accuracy)
+
+
+def tabular(
+    space: CellSpace,
+    table: Any,
+    columns: Sequence[str] | None = None,
+    column: chex.Numeric = 0,
+    trial: str = "mean",
+) -> Environment:
+    """Looks accuracies up in a table; an architecture that is absent scores NaN.
+
+    Args:
+      space: the space the table's `ops` are encoded in.
+      table: has `ops` uint8 [A, E] and `columns`, a mapping of names to objects with
+        `values` float32 [A] (fractions) and `trials` float32 [A, R] or None, such as
+        `nasjax.data.nb201.load()`.
+      columns: names of the V columns to carry; all of the table's by default.
+      column: int32 [], index into `columns`; may be traced, one per lane.
+      trial: `mean` over trials, or `random`: one existing trial drawn per query.
+
+    Raises:
+      ValueError: shapes do not fit the space, a column is unknown, or has no trials.
+    """
+    if trial not in TRIALS:
+        raise ValueError(f"trial is {trial!r}; allowed: {', '.join(TRIALS)}")
+    names = list(table.columns) if columns is None else list(columns)
+    unknown = [name for name in names if name not in table.columns]
+    if unknown or not names:
+        raise ValueError(
+            f"unknown columns {unknown}; the table has {', '.join(table.columns)}"
+        )
+    found = [table.columns[name] for name in names]
+    without = [n for n, c in zip(names, found, strict=True) if c.trials is None]
+    if trial == "random" and without:
+        raise ValueError(f"no single trials are known for {', '.join(without)}")
+    trials = [c.trials for c in found] if trial == "random" else None
+    return from_arrays(
+        space, table.ops, [c.values for c in found], trials, column=column
+    )
+
+
+def from_arrays(
+    space: CellSpace,
+    ops: np.ndarray,
+    values: Sequence[np.ndarray],
+    trials: Sequence[np.ndarray] | None = None,
+    *,
+    column: chex.Numeric = 0,
+) -> Environment:
+    """`tabular` from plain arrays: ops [A, E], values [V][A], trials [V][A, R].
+
+    Raises:
+      ValueError: shapes or operation indices do not fit the space.
+    """
+    ops = np.asarray(ops)
+    flat = ops.reshape(len(ops), -1)
+    if flat.shape[1] != int(np.prod(space.arch_shape)):
+        raise ValueError(
+            f"the table has {flat.shape[1]} edges, {space.name} has {space.arch_shape}"
+        )
+    if flat.max(initial=0) > space.num_operations:
+        raise ValueError(
+            f"operation {flat.max()} in the table; {space.name} has operations "
+            f"0..{space.num_operations - 1} ({space.num_operations} = absent)"
+        )
+    values = np.stack([np.asarray(v, np.float32) for v in values])
+    if values.shape[1:] != (len(ops),):
+        raise ValueError(f"{values.shape[1:]} values for {len(ops)} architectures")
+    if trials is None:
+        stacked = np.zeros((len(values), len(ops), 0), np.float32)
+    else:
+        most = max(t.shape[1] for t in trials)
+        stacked = np.full((len(values), len(ops), most), np.nan, np.float32)
+        for v, t in enumerate(trials):
+            stacked[v, :, : t.shape[1]] = t
+    order = np.lexsort(flat.T[::-1])
+    params = TabularParams(
+        ops=jnp.asarray(flat[order], jnp.uint8),
+        row=jnp.asarray(order, jnp.int32),
+        values=jnp.asarray(values),
+        trials=jnp.asarray(stacked),
+    )
+    evaluate = _evaluate_mean if trials is None else _evaluate_random
+    return Environment(params, TabularState(jnp.asarray(column, jnp.int32)), evaluate)

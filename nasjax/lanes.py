@@ -1,0 +1,256 @@
+"""Lanes: many independent searches, over every device, in chunks of steps.
+
+A lane is one search: a seed, a column of a table, a set of hyper-parameters. Lanes are
+sharded over all devices of a mesh (those of all hosts). Inside a device they run one
+after another (`map`: each lane's parameters stay in a core's cache) or side by side
+(`vmap`: a GPU's kernels are too small for one lane). A chunk of steps is one compiled
+program; between chunks there is progress, a checkpoint, a log.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from nasjax import search
+
+INNER = ("auto", "map", "vmap")
+AXIS = "lane"
+
+
+def lane_mesh(devices: Sequence[Any] | None = None) -> Mesh:
+    """All devices of all hosts (or those given) as one axis of lanes."""
+    devices = jax.devices() if devices is None else devices
+    return Mesh(np.array(devices), (AXIS,))
+
+
+def _one_by_one(function, count, *lanes):
+    """`function` of lanes 0 .. count - 1, in a loop whose trip count is traced.
+
+    A loop of a known single trip would be inlined and might round differently; this
+    one is the same program for any number of lanes, and padding costs nothing.
+    """
+
+    def lane(i):
+        return [jax.tree.map(lambda x: x[i], tree) for tree in lanes]
+
+    capacity = jax.tree.leaves(lanes)[0].shape[0]
+    shapes = jax.eval_shape(lambda: function(*lane(0)))
+    out = jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape), s.dtype), shapes)
+
+    def body(i, out):
+        def write(buffer, x):
+            return jax.lax.dynamic_update_index_in_dim(buffer, x, i, 0)
+
+        return jax.tree.map(write, out, function(*lane(i)))
+
+    return jax.lax.fori_loop(0, count, body, out)
+
+
+def spread(
+    function: Callable[..., Any], mesh: Mesh, inner: str = "auto"
+) -> Callable[..., Any]:
+    """Turns a function of one lane into one over all lanes; the caller jits it.
+
+    Args:
+      function: `(shared, *lane) -> out`, one lane.
+      mesh: from `lane_mesh()`; lanes are divided over its devices.
+      inner: `map` or `vmap` inside a device; `auto` takes `map` on CPU, else `vmap`.
+
+    Returns:
+      `(shared, count, *lanes) -> outs`: `shared` is replicated, `lanes` have a leading
+      axis divisible by the number of devices, `count` int32 [devices] says how many
+      lanes of each device are real (only `map` profits from it).
+
+    Raises:
+      ValueError: inner is not one of INNER.
+    """
+    if inner not in INNER:
+        raise ValueError(f"inner is {inner!r}; allowed: {', '.join(INNER)}")
+    if inner == "auto":
+        inner = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
+
+    def block(shared, count, *lanes):
+        def one(*lane):
+            return function(shared, *lane)
+
+        if inner == "vmap":
+            return jax.vmap(one)(*lanes)
+        return _one_by_one(one, count[0], *lanes)
+
+    def outer(shared, count, *lanes):
+        each = PartitionSpec(AXIS)
+        specs = (PartitionSpec(), each, *(each for _ in lanes))
+        # check_vma would sum gradients of constants over devices: lanes are
+        # independent, so nothing here may be treated as replicated.
+        return jax.shard_map(
+            block, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False
+        )(shared, count, *lanes)
+
+    return outer
+
+
+class Chunk(NamedTuple):
+    """What `Runner.run` yields after each chunk of steps."""
+
+    first: int
+    last: int  # the next step
+    state: search.SearchState  # on the devices; `Runner.gather` brings it home
+    trace: search.Trace  # NumPy, [L, last - first, ...]
+
+
+def edges(steps: int, chunk: int, milestones: Sequence[int] = ()) -> list[int]:
+    """Where chunks end: fixed by the steps alone, and none is one step long.
+
+    Args:
+      steps: the whole budget.
+      chunk: steps per chunk, at least 2.
+      milestones: further ends, at which the caller wants the states; one that would
+        leave a chunk of one step is moved by that step.
+
+    Raises:
+      ValueError: steps below 1 or chunk below 2.
+    """
+    if steps < 1 or chunk < 2:
+        raise ValueError(f"needs steps >= 1 and chunk >= 2, got {steps}, {chunk}")
+    ends: list[int] = []
+    for end in sorted({*range(chunk, steps, chunk), *milestones}):
+        previous = ends[-1] if ends else 0
+        if end - previous >= 2 and steps - end >= 2:
+            ends.append(end)
+    return [*ends, steps]
+
+
+class Runner:
+    """Many lanes of one kind of search: placed, compiled once, run in chunks.
+
+    Attributes:
+      compile_seconds, run_seconds: spent so far, apart.
+    """
+
+    def __init__(
+        self,
+        make: Callable[..., tuple[search.Searcher, search.Environment]],
+        shared: Any,
+        keys: chex.PRNGKey,
+        lanes: Any,
+        *,
+        steps: int,
+        mesh: Mesh | None = None,
+        inner: str = "auto",
+    ):
+        """Places lanes on devices.
+
+        Args:
+          make: `(shared, lane) -> (searcher, environment)` of one lane.
+          shared: pytree of arrays that all lanes read (a table).
+          keys: typed keys [L], one per lane.
+          lanes: pytree of arrays [L, ...]: what differs between lanes besides the key.
+          steps: the whole budget of queries per lane.
+          mesh, inner: see `spread`.
+        """
+        self._mesh = lane_mesh() if mesh is None else mesh
+        self._inner, self._make, self._steps = inner, make, steps
+        self._impl = jax.random.key_impl(keys)
+        self._count = keys.shape[0]
+        devices = self._mesh.devices.size
+        self._per_device = -(-self._count // devices)
+        start = np.arange(devices) * self._per_device
+        real = np.clip(self._count - start, 0, self._per_device).astype(np.int32)
+        self._real = self._put(real, PartitionSpec(AXIS))
+        self._shared = self._put(shared, PartitionSpec())
+        self._lanes = self.place((jax.random.key_data(keys), lanes))
+        self._compiled: dict[Any, Any] = {}
+        self.compile_seconds = self.run_seconds = 0.0
+
+    def _put(self, tree, spec):
+        sharding = NamedSharding(self._mesh, spec)
+        return jax.tree.map(lambda x: jax.device_put(np.asarray(x), sharding), tree)
+
+    def place(self, tree: Any) -> Any:
+        """Puts arrays [L, ...] on the devices, padded by copies of the last lane."""
+        slots = np.arange(self._mesh.devices.size * self._per_device)
+        source = np.minimum(slots, self._count - 1)
+        padded = jax.tree.map(lambda x: np.asarray(x)[source], tree)
+        return self._put(padded, PartitionSpec(AXIS))
+
+    def gather(self, tree: Any) -> Any:
+        """Brings arrays of lanes home as NumPy [L, ...], on every host."""
+        if self._mesh.is_multi_process:
+            tree = multihost_utils.process_allgather(tree, tiled=True)
+        return jax.tree.map(lambda x: np.asarray(x)[: self._count], tree)
+
+    def _call(self, name, function, *lanes, shared=(), run=True):
+        """Compiles `function((shared, extra), data, lane, ...)` once; calls it."""
+
+        def one(shared, lane, *rest):
+            key = jax.random.wrap_key_data(lane[0], impl=self._impl)
+            return function(key, self._make(shared[0], lane[1]), *rest, *shared[1])
+
+        arguments = ((self._shared, shared), self._real, self._lanes, *lanes)
+        clock = time.perf_counter()
+        if name not in self._compiled:
+            donated = tuple(range(3, len(arguments)))
+            jitted = jax.jit(
+                spread(one, self._mesh, self._inner), donate_argnums=donated
+            )
+            self._compiled[name] = jitted.lower(*arguments).compile()
+            self.compile_seconds += time.perf_counter() - clock
+        if not run:
+            return None
+        clock = time.perf_counter()
+        out = jax.block_until_ready(self._compiled[name](*arguments))
+        self.run_seconds += time.perf_counter() - clock
+        return out
+
+    def init(self) -> search.SearchState:
+        """The state of every lane before step 0."""
+
+        def start(key, made):
+            return search.init(key, *made, self._steps)
+
+        return self._call("init", start)
+
+    def advance(
+        self, state: search.SearchState, first: int, length: int, *, run: bool = True
+    ) -> tuple[search.SearchState, search.Trace]:
+        """Steps `first .. first + length - 1` of every lane; `state` is consumed.
+
+        With `run=False` it only compiles.
+        """
+
+        def chunk(key, made, state, first):
+            return search.advance(key, *made, state, first, length)
+
+        first = self._put(np.int32(first), PartitionSpec())
+        return self._call(length, chunk, state, shared=(first,), run=run)
+
+    def run(
+        self,
+        ends: Sequence[int],
+        state: search.SearchState | None = None,
+        first: int = 0,
+    ) -> Iterator[Chunk]:
+        """Runs from step `first` (0, or an earlier chunk's end) to the last end.
+
+        Args:
+          ends: from `edges`.
+          state: the state at `first`, from `init` or `place`; made anew if None.
+
+        Yields:
+          A `Chunk` after each end. Its state is consumed by the next chunk.
+        """
+        state = self.init() if state is None else state
+        starts = [first, *(end for end in ends if end > first)]
+        for length in sorted(set(np.diff(starts).tolist())):
+            self.advance(state, first, length, run=False)
+        for begin, end in itertools.pairwise(starts):
+            state, trace = self.advance(state, begin, end - begin)
+            yield Chunk(begin, end, state, self.gather(trace))

@@ -1,0 +1,175 @@
+"""The one search loop: ask, evaluate, tell.
+
+A searcher proposes architectures, an environment scores them. Both are values made of
+pure functions, so the caller may jit the loop and vmap it over seeds, environments and
+hyper-parameters:
+
+    jax.jit(jax.vmap(lambda key: search.run(key, searcher, env, steps)))(keys)
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+PyTree = Any
+
+
+class Outcome(NamedTuple):
+    """What an environment says of one architecture."""
+
+    accuracy: chex.Array  # float32 [], a fraction (or any score to maximise)
+    loss: chex.Array  # float32 []
+
+
+@flax.struct.dataclass
+class Environment:
+    """Scores architectures.
+
+    Attributes:
+      params: what all lanes share (a table, images, frozen weights); an argument of
+        the compiled program, never a constant inside it.
+      state: what one lane owns and `evaluate` may change.
+      evaluate: `(key, params, state, arch) -> (state, Outcome)`.
+      traceable: False for plain Python; such an environment is run by `drive`.
+    """
+
+    params: PyTree
+    state: PyTree
+    evaluate: Callable[..., tuple[PyTree, Outcome]] = flax.struct.field(
+        pytree_node=False
+    )
+    traceable: bool = flax.struct.field(pytree_node=False, default=True)
+
+
+class Searcher(NamedTuple):
+    """Proposes architectures and learns from their scores.
+
+    Attributes:
+      init: `(key, steps) -> state`; `steps` (static) bounds what must be remembered.
+      ask: `(key, state, step) -> (state, arch)`.
+      tell: `(key, state, step, arch, outcome) -> (state, info)`; `info` maps names to
+        scalars that end up in the trace.
+    """
+
+    init: Callable[..., PyTree]
+    ask: Callable[..., tuple[PyTree, chex.Array]]
+    tell: Callable[..., tuple[PyTree, Mapping[str, chex.Array]]]
+
+
+class SearchState(NamedTuple):
+    """What is carried from step to step; holds no key, so resuming is exact."""
+
+    searcher: PyTree
+    environment: PyTree
+
+
+class Trace(NamedTuple):
+    """One entry per step; leading axis T once a loop has stacked them."""
+
+    arch: chex.Array  # uint8 [T, *arch_shape]
+    accuracy: chex.Array  # float32 [T]
+    loss: chex.Array  # float32 [T]
+    info: Mapping[str, chex.Array]  # of [T]
+
+
+def init(
+    key: chex.PRNGKey, searcher: Searcher, env: Environment, steps: int
+) -> SearchState:
+    """The state before step 0; `steps` (static) is the whole budget of queries."""
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    key_init, _ = jax.random.split(key)
+    return SearchState(searcher.init(key_init, steps), env.state)
+
+
+def _step_keys(key: chex.PRNGKey, step: chex.Numeric) -> chex.PRNGKey:
+    _, key_steps = jax.random.split(key)
+    return jax.random.split(jax.random.fold_in(key_steps, step), 3)
+
+
+def step(
+    key: chex.PRNGKey,
+    searcher: Searcher,
+    env: Environment,
+    state: SearchState,
+    step: chex.Numeric,
+) -> tuple[SearchState, Trace]:
+    """One query: ask, evaluate, tell.
+
+    Args:
+      key: the key of the whole search; the step's own keys are folded from it.
+      searcher, env: see their classes.
+      state: from `init` or the step before.
+      step: int32 [], counted from 0.
+
+    Returns:
+      The next state and this step's trace.
+    """
+    key_ask, key_evaluate, key_tell = _step_keys(key, step)
+    asked, arch = searcher.ask(key_ask, state.searcher, step)
+    env_state, outcome = env.evaluate(key_evaluate, env.params, state.environment, arch)
+    told, info = searcher.tell(key_tell, asked, step, arch, outcome)
+    return SearchState(told, env_state), Trace(arch, *outcome, info)
+
+
+def advance(
+    key: chex.PRNGKey,
+    searcher: Searcher,
+    env: Environment,
+    state: SearchState,
+    first: chex.Numeric,
+    length: int,
+) -> tuple[SearchState, Trace]:
+    """Steps `first .. first + length - 1`; only `length` is static."""
+
+    def body(state, t):
+        return step(key, searcher, env, state, t)
+
+    return jax.lax.scan(body, state, first + jnp.arange(length, dtype=jnp.int32))
+
+
+def run(
+    key: chex.PRNGKey, searcher: Searcher, env: Environment, steps: int
+) -> tuple[SearchState, Trace]:
+    """A whole search as one scan; not jitted here, so that the caller composes it."""
+    state = init(key, searcher, env, steps)
+    return advance(key, searcher, env, state, 0, steps)
+
+
+def drive(
+    key: chex.PRNGKey,
+    searcher: Searcher,
+    env: Environment,
+    steps: int,
+    state: SearchState | None = None,
+    first: int = 0,
+) -> tuple[SearchState, Trace]:
+    """The same loop in Python, for environments that cannot be traced.
+
+    Keys and trace are those of `run`; `ask` and `tell` are jitted, `env.evaluate` is
+    called as it is, with a concrete architecture.
+
+    Args:
+      steps: the whole budget, as in `init`.
+      state: to continue a search; with `first`, the step to continue at.
+    """
+    ask, tell = (jax.jit(function) for function in (searcher.ask, searcher.tell))
+    if state is None:
+        state = init(key, searcher, env, steps)
+    rows = []
+    for t in range(first, steps):
+        key_ask, key_evaluate, key_tell = _step_keys(key, t)
+        t = jnp.int32(t)
+        asked, arch = ask(key_ask, state.searcher, t)
+        env_state, outcome = env.evaluate(
+            key_evaluate, env.params, state.environment, arch
+        )
+        outcome = Outcome(*(jnp.asarray(x, jnp.float32) for x in outcome))
+        told, info = tell(key_tell, asked, t, arch, outcome)
+        state = SearchState(told, env_state)
+        rows.append(Trace(arch, *outcome, info))
+    return state, jax.tree.map(lambda *x: jnp.stack(x), *rows)

@@ -1,0 +1,72 @@
+"""Regularized evolution (Real et al. 2019)."""
+
+from typing import NamedTuple
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from nasjax.search import Searcher
+from nasjax.spaces import CellSpace
+
+
+@flax.struct.dataclass
+class EvolutionConfig:
+    """Hyper-parameters; the defaults are those of NAS-Bench-201's authors."""
+
+    population: int = flax.struct.field(
+        default=10,
+        pytree_node=False,
+        metadata={"help": "architectures alive; the oldest dies at each birth"},
+    )
+    sample: int = flax.struct.field(
+        default=3,
+        pytree_node=False,
+        metadata={"help": "size of a tournament, drawn with replacement"},
+    )
+
+
+class EvolutionState(NamedTuple):
+    """The population as a ring: slot `step % population` is the oldest."""
+
+    arch: chex.Array  # uint8 [P, *arch_shape]
+    accuracy: chex.Array  # float32 [P]
+
+
+def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Searcher:
+    """Mutates the winner of a tournament; the oldest of the population dies.
+
+    Raises:
+      ValueError: population or sample below 1.
+
+    Source: Real et al. 2019; settings of Dong and Yang 2020 (10 / 3).
+    """
+    config = EvolutionConfig() if config is None else config
+    for name in ("population", "sample"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
+    P = config.population
+
+    def init(key, steps):
+        del key, steps
+        arch = jnp.zeros((P, *space.arch_shape), jnp.uint8)
+        return EvolutionState(arch, jnp.full((P,), -jnp.inf))
+
+    def ask(key, state, step):
+        key_random, key_tournament, key_mutation = jax.random.split(key, 3)
+        drawn = jax.random.randint(key_tournament, (config.sample,), 0, P)
+        winner = drawn[jnp.argmax(state.accuracy[drawn])]
+        child = space.mutate(key_mutation, state.arch[winner])
+        return state, jnp.where(step < P, space.random(key_random), child)
+
+    def tell(key, state, step, arch, outcome):
+        del key
+        slot = step % P
+        new = EvolutionState(
+            state.arch.at[slot].set(arch),
+            state.accuracy.at[slot].set(outcome.accuracy),
+        )
+        return new, {}
+
+    return Searcher(init, ask, tell)

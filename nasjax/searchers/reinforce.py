@@ -1,0 +1,79 @@
+"""REINFORCE (Williams 1992) on one matrix of logits."""
+
+from typing import NamedTuple
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from nasjax.search import Searcher
+from nasjax.spaces import CellSpace
+
+
+@flax.struct.dataclass
+class ReinforceConfig:
+    """Hyper-parameters; NATS-Bench's, whose learning rate serves 1,000 queries best."""
+
+    learning_rate: chex.Numeric = flax.struct.field(
+        default=0.01, metadata={"help": "Adam's learning rate"}
+    )
+    momentum: chex.Numeric = flax.struct.field(
+        default=0.9, metadata={"help": "of the moving average that is the baseline"}
+    )
+
+
+class ReinforceState(NamedTuple):
+    """Policy, optimizer and baseline."""
+
+    logits: chex.Array  # float32 [..., E, O]
+    opt: optax.OptState
+    numerator: chex.Array  # float32 [], moving sum of accuracies
+    denominator: chex.Array  # float32 [], moving sum of ones
+
+
+def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Searcher:
+    """Samples each edge's operation from a softmax and climbs the score function.
+
+    Advantage = accuracy - baseline, the baseline a debiased moving average that
+    already holds the new accuracy.
+
+    Raises:
+      ValueError: the space selects edges, which independent edges cannot express.
+
+    Source: Dong and Yang 2020 (NAS-Bench-201's REINFORCE baseline).
+    """
+    if space.inputs_per_node is not None:
+        raise ValueError(
+            f"reinforce draws every edge on its own; {space.name} selects edges"
+        )
+    config = ReinforceConfig() if config is None else config
+    adam = optax.adam(config.learning_rate)
+
+    def init(key, steps):
+        del steps
+        logits = 1e-3 * jax.random.normal(key, space.alpha_shape)
+        zero = jnp.float32(0.0)
+        return ReinforceState(logits, adam.init(logits), zero, zero)
+
+    def ask(key, state, step):
+        del step
+        return state, jax.random.categorical(key, state.logits).astype(jnp.uint8)
+
+    def tell(key, state, step, arch, outcome):
+        del key, step
+        keep = config.momentum
+        numerator = keep * state.numerator + (1 - keep) * outcome.accuracy
+        denominator = keep * state.denominator + (1 - keep)
+        advantage = outcome.accuracy - numerator / denominator
+
+        def loss(logits):
+            log_p = jnp.sum(jax.nn.log_softmax(logits) * space.one_hot(arch))
+            return -log_p * advantage
+
+        updates, opt = adam.update(jax.grad(loss)(state.logits), state.opt)
+        logits = optax.apply_updates(state.logits, updates)
+        return ReinforceState(logits, opt, numerator, denominator), {}
+
+    return Searcher(init, ask, tell)
