@@ -1,0 +1,106 @@
+"""The cells of NAS-Bench-201: official order, isomorphism and strings."""
+
+import functools
+import itertools
+import random
+import re
+
+import numpy as np
+
+OP_NAMES = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+
+NUM_ARCHS = len(OP_NAMES) ** 6
+# (target, source) of each edge, in the order of the benchmark's strings.
+_EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+
+
+class TableError(ValueError):
+    """A file is not a valid table, or no source has a requested column."""
+
+
+def codes(ops: np.ndarray) -> np.ndarray:
+    """Number of each architecture in lexicographic order, int64 [A]."""
+    return ops.astype(np.int64) @ len(OP_NAMES) ** np.arange(len(_EDGES))[::-1]
+
+
+@functools.lru_cache(maxsize=1)
+def official_ops() -> np.ndarray:
+    """All architectures in official order, uint8 [15625, 6]: row i is API index i.
+
+    The benchmark's authors shuffled the lexicographic product with seed 88
+    (AutoDL-Projects, the NAS-Bench-201 generation code). Read-only.
+    """
+    archs = list(itertools.product(range(len(OP_NAMES)), repeat=len(_EDGES)))
+    random.Random(88).shuffle(archs)
+    return _readonly(np.array(archs, np.uint8))
+
+
+def isomorphism_classes(ops: np.ndarray) -> np.ndarray:
+    """First row of each architecture's isomorphism class, int32 [A]. Read-only.
+
+    Two cells are isomorphic if the benchmark's canonical strings agree: a node is
+    the sorted sum of its edges; an edge is zero if its operation is none or its
+    source is zero, its source if it is a skip, else "(source)@operation". The
+    15,625 cells fall into 6,466 classes (NATS-Bench, `to_unique_str`).
+
+    Args:
+      ops: [A, 6] operation per edge.
+    """
+    ops = np.ascontiguousarray(ops, np.uint8)
+    return _isomorphism_classes(ops.tobytes())
+
+
+@functools.lru_cache(maxsize=4)
+def _isomorphism_classes(data: bytes) -> np.ndarray:
+    first: dict[str, int] = {}
+    rows = np.frombuffer(data, np.uint8).reshape(-1, len(_EDGES)).tolist()
+    classes = [first.setdefault(_canonical(row), i) for i, row in enumerate(rows)]
+    return _readonly(np.array(classes, np.int32))
+
+
+def _canonical(ops: list[int]) -> str:
+    nodes: list[list[str]] = [[], [], [], []]
+    strings = ["0"]
+    for (target, source), op in zip(_EDGES, ops, strict=True):
+        if len(strings) < target:
+            strings.append("+".join(sorted(nodes[len(strings)])))
+        origin, name = strings[source], OP_NAMES[op]
+        if name == "none" or origin == "#":
+            nodes[target].append("#")
+        else:
+            skip = name == "skip_connect"
+            nodes[target].append(origin if skip else f"({origin})@{name}")
+    return "+".join(sorted(nodes[-1]))
+
+
+def _readonly(array: np.ndarray) -> np.ndarray:
+    array.setflags(write=False)
+    return array
+
+
+def format_arch(ops: np.ndarray) -> str:
+    """The benchmark's string of one architecture, [6] operations."""
+    parts: list[list[str]] = [[], [], []]
+    for (target, source), op in zip(_EDGES, ops, strict=True):
+        parts[target - 1].append(f"{OP_NAMES[op]}~{source}")
+    return "+".join("|" + "|".join(part) + "|" for part in parts)
+
+
+def parse_arch(text: str) -> tuple[int, ...]:
+    """Operations per edge of a string, the benchmark's own or six digits.
+
+    Raises:
+      TableError: if the text is neither.
+    """
+    text = text.strip()
+    if re.fullmatch("[0-4]{6}", text):
+        return tuple(map(int, text))
+    names = re.findall(r"\|?([^|+~]+)~", text)
+    if len(names) == len(_EDGES) and set(names) <= set(OP_NAMES):
+        ops = tuple(OP_NAMES.index(name) for name in names)
+        if format_arch(ops) == text:
+            return ops
+    raise TableError(
+        f"{text!r} is no architecture: expected {format_arch((0,) * 6)!r} or six "
+        "digits from 0 to 4"
+    )
