@@ -185,7 +185,8 @@ class Runner:
         """Brings arrays of lanes home as NumPy [L, ...], on every host."""
         if self._mesh.is_multi_process:
             tree = multihost_utils.process_allgather(tree, tiled=True)
-        return jax.tree.map(lambda x: np.asarray(x)[: self._count], tree)
+        # A copy: on CPU np.asarray would be a view of a buffer that is donated next.
+        return jax.tree.map(lambda x: np.array(x)[: self._count], tree)
 
     def _call(self, name, function, *lanes, shared=(), run=True):
         """Compiles `function((shared, extra), data, lane, ...)` once; calls it."""
@@ -210,13 +211,27 @@ class Runner:
         self.run_seconds += time.perf_counter() - clock
         return out
 
+    def _start(self, key, made):
+        return search.init(key, *made, self._steps)
+
     def init(self) -> search.SearchState:
         """The state of every lane before step 0."""
+        return self._call("init", self._start)
 
-        def start(key, made):
-            return search.init(key, *made, self._steps)
+    def shapes(self, length: int) -> tuple[search.SearchState, search.Trace]:
+        """Shapes of the gathered state and of a trace of `length` steps."""
 
-        return self._call("init", start)
+        def one(lane):
+            key = jax.random.wrap_key_data(lane[0], impl=self._impl)
+            made = self._make(self._shared, lane[1])
+            state = self._start(key, made)
+            return search.advance(key, *made, state, 0, length)
+
+        first = jax.tree.map(lambda x: x[0], self._lanes)
+        return jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct((self._count, *s.shape), s.dtype),
+            jax.eval_shape(one, first),
+        )
 
     def advance(
         self, state: search.SearchState, first: int, length: int, *, run: bool = True

@@ -1,0 +1,217 @@
+"""Speed of the search loop: lanes, compile and run seconds, GFLOP/s, memory.
+
+    python experiments/bench_search.py
+
+runs CADAM with the thesis's settings on a random table of NAS-Bench-201's size for 1,
+10, 60 and 600 lanes, from a replay that is already full, so that every step trains for
+C_max = 10 cycles. `--pytorch` runs the same cycle as a plain PyTorch loop in the same
+process, one lane after another, if PyTorch is installed (its seconds are one lane's,
+scaled). `--inner map,vmap` compares the two ways to run lanes inside a device.
+
+One cycle (batch 8, widths 30-128-256-128-30 and -1) is a critic step and an actor
+step: about 9 MFLOP of matrix products and 3.4 MB of Adam traffic.
+"""
+
+import argparse
+import resource
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax import cadam, cli, devices, lanes, report, spaces
+from nasjax.environments.tabular import from_arrays
+from nasjax.searchers.cadam import CadamConfig
+
+SPACE = spaces.nas_bench_201()
+
+
+def flop_per_cycle(config: CadamConfig) -> float:
+    """Multiply-adds x 2 of the matrix products in one training cycle."""
+    D = SPACE.action_size
+
+    def products(size):
+        widths = (D, *config.hidden, size)
+        return [a * b for a, b in zip(widths[:-1], widths[1:], strict=True)]
+
+    actor, critic = products(D), products(1)
+    # Critic step: forward, weight gradients, input gradients but the first layer's.
+    critic_step = 3 * sum(critic) - critic[0]
+    # Actor step: both forward, the critic's input gradients, the actor's as above.
+    actor_step = 3 * sum(actor) - actor[0] + 2 * sum(critic)
+    return 2.0 * config.batch_size * (critic_step + actor_step)
+
+
+def matrix_rate(n: int = 1024) -> float:
+    """GFLOP/s of an n-cubed float32 product on the default device, all of it."""
+    x = jnp.ones((n, n))
+    product = jax.jit(lambda x: x @ x).lower(x).compile()
+    product(x).block_until_ready()
+    seconds = []
+    for _ in range(10):
+        clock = time.perf_counter()
+        product(x).block_until_ready()
+        seconds.append(time.perf_counter() - clock)
+    return 2 * n**3 / min(seconds) / 1e9
+
+
+def bench(count: int, steps: int, full: int, inner: str, config: CadamConfig) -> dict:
+    """`steps` steps of `count` lanes that start at step `full` with a full replay."""
+    A = SPACE.size
+    ops = np.asarray(SPACE.from_index(jnp.arange(A)))
+    values = np.random.default_rng(0).uniform(0.1, 0.9, A).astype(np.float32)
+    env = from_arrays(SPACE, ops, [values])
+
+    def make(params, lane):
+        return cadam(SPACE, config), env.replace(params=params)
+
+    keys = jax.vmap(jax.random.key)(jnp.arange(count, dtype=jnp.uint32))
+    runner = lanes.Runner(
+        make,
+        env.params,
+        keys,
+        np.zeros(count, np.int32),
+        steps=full + steps,
+        inner=inner,
+    )
+    state = runner.init()
+    replay = state.searcher.replay
+    replay = replay._replace(count=jnp.full_like(replay.count, full))
+    state = state._replace(searcher=state.searcher._replace(replay=replay))
+    state, _ = runner.advance(state, full, steps)  # compiles, and warms the caches
+    runner.run_seconds = 0.0
+    runner.advance(state, full, steps)
+    flop = flop_per_cycle(config) * config.max_cycles * steps * count
+    return {
+        "compile": runner.compile_seconds,
+        "run": runner.run_seconds,
+        "us_per_cycle": 1e6
+        * runner.run_seconds
+        / (count * steps * max(config.max_cycles, 1)),
+        "lane_steps": count * steps / runner.run_seconds,
+        "gflops": flop / runner.run_seconds / 1e9,
+    }
+
+
+def pytorch_cycle(config: CadamConfig, cycles: int = 500) -> float:
+    """Seconds per training cycle of a plain PyTorch loop; NaN without PyTorch."""
+    try:
+        import torch
+        from torch import nn
+    except ImportError:
+        return float("nan")
+    D = SPACE.action_size
+
+    def mlp(size, last):
+        layers, width = [], D
+        for hidden in config.hidden:
+            layers += [nn.Linear(width, hidden), nn.ReLU()]
+            width = hidden
+        return nn.Sequential(*layers, nn.Linear(width, size), last)
+
+    actor, critic = mlp(D, nn.Sigmoid()), mlp(1, nn.Identity())
+    betas = (config.beta1, config.beta2)
+    actor_opt = torch.optim.Adam(actor.parameters(), config.actor_lr, betas)
+    critic_opt = torch.optim.Adam(critic.parameters(), config.critic_lr, betas)
+    replay = [torch.rand(1000, D), torch.rand(1000, D), 100 * torch.rand(1000)]
+
+    def cycle():
+        at = torch.randint(0, 1000, (config.batch_size,))
+        state, action, reward = (x[at] for x in replay)
+        error = reward - critic(action)[:, 0]
+        loss = torch.mean(error * (config.tau - (error < 0).float()))
+        critic_opt.zero_grad()
+        loss.backward()
+        critic_opt.step()
+        loss = -critic(actor(state)).mean()
+        actor_opt.zero_grad()
+        loss.backward()
+        actor_opt.step()
+
+    for _ in range(50):
+        cycle()
+    clock = time.perf_counter()
+    for _ in range(cycles):
+        cycle()
+    return (time.perf_counter() - clock) / cycles
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the benchmark; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    numbers = cli.numbers(1)
+    parser.add_argument(
+        "--lanes", type=numbers, default="1,10,60,600", help="numbers of lanes"
+    )
+    parser.add_argument(
+        "--steps", type=cli.at_least(2), default=100, help="steps that are timed"
+    )
+    parser.add_argument(
+        "--full", type=cli.at_least(1), default=900, help="experiences in the replay"
+    )
+    parser.add_argument(
+        "--inner",
+        type=cli.names(("map", "vmap", "auto")),
+        default="auto",
+        help="map, vmap or both, comma-separated",
+    )
+    parser.add_argument(
+        "--pytorch", action="store_true", help="also time a plain PyTorch loop"
+    )
+    args = parser.parse_args(argv)
+    devices.use_cpu_cores(threads_inside_operations=False)
+    config = CadamConfig()
+    device = report.provenance()["device"]
+    rate = matrix_rate() * (device["count"] if device["platform"] == "cpu" else 1)
+    print(
+        f"{device['count']} x {device['kind']} ({device['platform']}), jax "
+        f"{jax.__version__}; matrix rate {rate:.0f} GFLOP/s; one cycle "
+        f"{flop_per_cycle(config) / 1e6:.2f} MFLOP"
+    )
+    torch_seconds = pytorch_cycle(config) if args.pytorch else float("nan")
+    if args.pytorch:
+        print(
+            f"PyTorch loop, one lane: {1e6 * torch_seconds:.0f} us per cycle; 60 lanes "
+            f"x 9,570 cycles one after another, scaled: "
+            f"{60 * 9570 * torch_seconds:.0f} s"
+        )
+    rows = []
+    for inner in args.inner:
+        for count in args.lanes:
+            r = bench(count, args.steps, args.full, inner, config)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            rows.append(
+                [
+                    f"{count} ({inner})",
+                    f"{r['compile']:.1f}",
+                    f"{r['run']:.2f}",
+                    f"{r['us_per_cycle']:.0f}",
+                    f"{r['lane_steps']:.0f}",
+                    f"{r['gflops']:.1f}",
+                    f"{100 * r['gflops'] / rate:.0f}%",
+                    f"{peak:.0f}",
+                    f"{1e6 * torch_seconds / r['us_per_cycle']:.1f}x",
+                ]
+            )
+            print(f"{count} lanes ({inner}) done", flush=True)
+    header = [
+        "lanes",
+        "compile s",
+        "run s",
+        "us/cycle",
+        "lane-steps/s",
+        "GFLOP/s",
+        "of matrix rate",
+        "peak MB so far",
+        "PyTorch ratio",
+    ]
+    print(report.text_table(header, rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""Command lines of experiments: seeds, lists of names, one flag per config field."""
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+MAX_SEED = 2**32 - 1
+
+
+def seeds(text: str) -> list[int]:
+    """Reads `3`, `1-10`, `1,4,7` or a mixture such as `1-3,8`.
+
+    Raises:
+      ArgumentTypeError: not of that form, a seed twice, a range that runs backwards
+        or a seed over 2^32 - 1.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not match:
+            raise argparse.ArgumentTypeError(
+                f"{part!r} is no seed; write 3, 1-10 or 1,4,7"
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise argparse.ArgumentTypeError(f"the range {part!r} runs backwards")
+        if last > MAX_SEED:
+            raise argparse.ArgumentTypeError(f"seed {last} is over {MAX_SEED}")
+        if last - first >= 100_000:
+            raise argparse.ArgumentTypeError(f"{part!r} is more than 100,000 seeds")
+        found.extend(range(first, last + 1))
+    if len(set(found)) != len(found):
+        raise argparse.ArgumentTypeError(f"{text!r} names a seed twice")
+    return found
+
+
+def names(allowed: Sequence[str]) -> Callable[[str], list[str]]:
+    """A reader of comma-separated names out of `allowed`; keeps their order."""
+
+    def read(text: str) -> list[str]:
+        chosen = [part.strip() for part in text.split(",")]
+        for name in chosen:
+            if name not in allowed:
+                raise argparse.ArgumentTypeError(
+                    f"{name!r} is unknown; allowed: {', '.join(allowed)}"
+                )
+        if len(set(chosen)) != len(chosen):
+            raise argparse.ArgumentTypeError(f"{text!r} names one twice")
+        return chosen
+
+    return read
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """A reader of whole numbers from `minimum` up."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is no whole number; allowed: {minimum} or more"
+            ) from None
+        if value < minimum:
+            raise argparse.ArgumentTypeError(
+                f"{value} is too small; allowed: {minimum} or more"
+            )
+        return value
+
+    return read
+
+
+def numbers(minimum: int) -> Callable[[str], list[int]]:
+    """A reader of comma-separated whole numbers from `minimum` up."""
+    one = at_least(minimum)
+
+    def read(text: str) -> list[int]:
+        return [one(part) for part in text.split(",")]
+
+    return read
+
+
+def add_config_flags(
+    parser: argparse.ArgumentParser, default: Any, prefix: str, title: str
+) -> None:
+    """One flag per field of a config: `--tau`, or `--<prefix>-<field>`.
+
+    The help text is the field's own; the default is that of the chosen preset.
+    """
+    group = parser.add_argument_group(title)
+    for field in dataclasses.fields(default):
+        flag = f"--{prefix}{field.name}".replace("_", "-")
+        value = getattr(default, field.name)
+        group.add_argument(
+            flag,
+            dest=_destination(prefix, field.name),
+            type=_reader(value),
+            default=None,
+            metavar=type(value).__name__.upper() if not _is_list(value) else "N,N,...",
+            help=f"{field.metadata.get('help', field.name)} (default {_show(value)})",
+        )
+
+
+def config_from_flags(args: argparse.Namespace, config: Any, prefix: str) -> Any:
+    """`config` with the fields replaced for which a flag was given."""
+    given = {
+        field.name: getattr(args, _destination(prefix, field.name))
+        for field in dataclasses.fields(config)
+    }
+    return dataclasses.replace(
+        config, **{name: value for name, value in given.items() if value is not None}
+    )
+
+
+def _destination(prefix: str, name: str) -> str:
+    return f"config_{prefix}{name}".replace("-", "_")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, tuple)
+
+
+def _show(value: Any) -> str:
+    return ",".join(map(str, value)) if _is_list(value) else str(value)
+
+
+def _reader(value: Any) -> Callable[[str], Any]:
+    """Reads what `value` is an example of."""
+    kind = type(value)
+
+    def read(text: str) -> Any:
+        try:
+            if kind is bool:
+                return {"true": True, "false": False}[text.lower()]
+            if _is_list(value):
+                return tuple(int(part) for part in text.split(","))
+            return kind(text)
+        except (ValueError, KeyError):
+            form = {
+                bool: "true or false",
+                tuple: "whole numbers such as 128,256,128",
+                int: "a whole number",
+                float: "a number",
+            }[kind]
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not valid; allowed: {form}"
+            ) from None
+
+    return read

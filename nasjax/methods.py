@@ -1,0 +1,78 @@
+"""The searchers by the names that experiments and results files use."""
+
+import argparse
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nasjax import cli, search, searchers
+from nasjax.searchers.cadam import thesis
+from nasjax.spaces import CellSpace
+
+METHODS = (
+    "cadam",
+    "random",
+    "evolution",
+    "evolution-64",
+    "reinforce",
+    "local-search",
+)
+PRESETS = {"thesis": thesis}
+
+# The prefix of each method's flags, and the defaults they show.
+_CONFIGS = {
+    "cadam": ("", thesis()),
+    "evolution": ("evolution-", searchers.EvolutionConfig()),
+    "reinforce": ("reinforce-", searchers.ReinforceConfig()),
+    "local-search": ("local-search-", searchers.LocalSearchConfig()),
+}
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """`--methods`, `--preset` and one flag per field of every method's config."""
+    parser.add_argument(
+        "--methods",
+        type=cli.names(METHODS),
+        default=None,
+        help=f"comma-separated, of {', '.join(METHODS)} (default: all)",
+    )
+    parser.add_argument(
+        "--preset", choices=tuple(PRESETS), default="thesis", help="CADAM's settings"
+    )
+    for method, (prefix, default) in _CONFIGS.items():
+        cli.add_config_flags(parser, default, prefix, f"settings of {method}")
+
+
+def configs(args: argparse.Namespace) -> dict[str, Any]:
+    """Each method's config from the parsed flags."""
+    found = {
+        method: cli.config_from_flags(
+            args, PRESETS[args.preset]() if method == "cadam" else default, prefix
+        )
+        for method, (prefix, default) in _CONFIGS.items()
+    }
+    found["evolution-64"] = searchers.EvolutionConfig(population=64, sample=16)
+    return found
+
+
+def factory(
+    method: str, configs: Mapping[str, Any]
+) -> Callable[[CellSpace], search.Searcher]:
+    """The method as a function of the space.
+
+    Raises:
+      ValueError: the method is not one of METHODS.
+    """
+    factories = {
+        "cadam": searchers.cadam,
+        "random": searchers.random_search,
+        "evolution": searchers.evolution,
+        "evolution-64": searchers.evolution,
+        "reinforce": searchers.reinforce,
+        "local-search": searchers.local_search,
+    }
+    if method not in factories:
+        raise ValueError(f"{method!r} is unknown; allowed: {', '.join(METHODS)}")
+    if method not in configs:
+        return factories[method]
+    return functools.partial(factories[method], config=configs[method])

@@ -1,0 +1,70 @@
+"""Metrics of searches: ranks, regret, exact baselines, paired comparisons."""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+
+def best_so_far(accuracy: np.ndarray) -> np.ndarray:
+    """Running maximum over the last axis; NaN entries count as nothing found."""
+    return np.fmax.accumulate(accuracy, axis=-1)
+
+
+def rank(values: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """1 + the number of entries of `values` [A] strictly better than `value`."""
+    ordered = np.sort(np.asarray(values))
+    return 1 + len(ordered) - np.searchsorted(ordered, value, side="right")
+
+
+def first_hit(accuracy: np.ndarray, target: float) -> np.ndarray:
+    """Queries until `target` is reached, counted from 1; infinity if never.
+
+    Args:
+      accuracy: [..., T], one value per query.
+      target: e.g. the table's optimum.
+    """
+    hit = np.asarray(accuracy) >= target
+    return np.where(hit.any(-1), 1.0 + hit.argmax(-1), np.inf)
+
+
+def expected_random_best(values: np.ndarray, queries: int) -> float:
+    """Exact mean of the best of `queries` uniform draws with replacement.
+
+    sum_i v_(i) [(i / n)^N - ((i - 1) / n)^N], v_(i) ascending.
+    """
+    ordered = np.sort(np.asarray(values, np.float64))
+    share = (np.arange(len(ordered) + 1) / len(ordered)) ** queries
+    return float(ordered @ np.diff(share))
+
+
+def running_distinct(labels: np.ndarray) -> np.ndarray:
+    """How many different labels were seen by each step; int [..., T]."""
+    labels = np.asarray(labels)
+    flat = labels.reshape(-1, labels.shape[-1])
+    new = np.zeros(flat.shape, bool)
+    for row, seen in zip(new, flat, strict=True):
+        row[np.unique(seen, return_index=True)[1]] = True
+    return np.cumsum(new, axis=-1).reshape(labels.shape)
+
+
+class Paired(NamedTuple):
+    """A comparison of two methods on the same seeds."""
+
+    difference: float  # mean of a - b
+    low: float  # bootstrap 95% interval of that mean
+    high: float
+    p_value: float  # two-sided Wilcoxon signed-rank test
+
+
+def paired(a: np.ndarray, b: np.ndarray, resamples: int = 10_000) -> Paired:
+    """Compares a [S] with b [S] seed by seed.
+
+    Wilcoxon's signed-rank test and a percentile bootstrap of the mean difference
+    (fixed seed). Seeds without any difference give p = 1.
+    """
+    gap = np.asarray(a, np.float64) - np.asarray(b, np.float64)
+    draws = np.random.default_rng(0).integers(0, len(gap), (resamples, len(gap)))
+    low, high = np.quantile(gap[draws].mean(axis=1), (0.025, 0.975))
+    p_value = 1.0 if not gap.any() else scipy.stats.wilcoxon(gap).pvalue
+    return Paired(float(gap.mean()), float(low), float(high), float(p_value))

@@ -1,0 +1,119 @@
+"""Reports: where results came from, results files, small tables of text."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+PACKAGES = ("nasjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, git hash and devices of this process."""
+    devices = jax.devices()
+    return {
+        "versions": {"python": platform.python_version()}
+        | {name: _version(name) for name in PACKAGES},
+        "git": git_hash(),
+        "device": {
+            "platform": devices[0].platform,
+            "kind": _cpu_name()
+            if devices[0].platform == "cpu"
+            else devices[0].device_kind,
+            "count": len(devices),
+            "processes": jax.process_count(),
+        },
+    }
+
+
+def git_hash() -> str:
+    """Commit of the checkout this package lies in, `+` if it has changes; or unknown.
+
+    Only a checkout that tracks this very file counts, not one that a virtual
+    environment happens to lie in.
+    """
+    here = Path(__file__).resolve()
+
+    def git(*arguments):
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON in one step: a reader sees the old file or the new one."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
+    os.replace(temporary, path)
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> None:
+    """Writes a compressed npz in one step."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    os.replace(temporary, path)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def mean_std(values: np.ndarray, scale: float = 100.0) -> str:
+    """`94.11 ± 0.16`, with n - 1 in the deviation; a single value without it."""
+    values = scale * np.asarray(values, np.float64)
+    if len(values) < 2:
+        return f"{values.mean():.2f}"
+    return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text, the first flush left, the others flush right."""
+    table = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+
+    def line(row):
+        cells = [row[0].ljust(widths[0])]
+        cells += [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+        return "  ".join(cells).rstrip()
+
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([line(table[0]), rule, *map(line, table[1:])])

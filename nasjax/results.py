@@ -1,0 +1,297 @@
+"""What a study found: per seed, per column, as arrays, as JSON and as text."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nasjax import metrics, report
+from nasjax.study import Result
+
+
+class Best(NamedTuple):
+    """The best query of each search after so many queries; arrays [V, S]."""
+
+    index: np.ndarray  # row of the table
+    observed: np.ndarray  # what the search saw
+    value: np.ndarray  # the table's value, the mean over trials
+    rank: np.ndarray  # of `value` among all rows, 1 is best
+
+
+def best_after(result: Result, values: np.ndarray, queries: int) -> Best:
+    """Picks each search's best query.
+
+    Args:
+      result: of one method.
+      values: the table's columns, float32 [V, A].
+      queries: how many queries count.
+    """
+    seen = np.nan_to_num(result.accuracy[..., :queries], nan=-np.inf)
+    at = seen.argmax(-1)[..., None]
+    index = np.take_along_axis(result.arch_index, at, -1)[..., 0]
+    value = np.take_along_axis(values, index, axis=1)
+    rank = np.stack(
+        [metrics.rank(row, v) for row, v in zip(values, value, strict=True)]
+    )
+    return Best(index, np.take_along_axis(seen, at, -1)[..., 0], value, rank)
+
+
+def late_policy(result: Result, last: int = 100) -> np.ndarray | None:
+    """Mean accuracy of the policy's own actions in the last steps; [V, S] or None.
+
+    It shows whether a policy learnt, which the best so far hardly does.
+    """
+    if "explored" not in result.info:
+        return None
+    own = ~result.info["explored"][..., -last:]
+    accuracy = np.where(own, result.accuracy[..., -last:], np.nan)
+    counted = own.sum(-1)
+    total = np.nansum(accuracy, axis=-1)
+    return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
+
+
+def describe_column(column: Any, trial: str) -> dict[str, Any]:
+    """Where a column came from and what it holds, for results files."""
+    best = int(column.values.argmax())
+    return {
+        "source": column.source,
+        "benchmark_version": column.version,
+        "trials_version": column.trials_version,
+        "sha256": column.sha256,
+        "dataset": column.dataset,
+        "split": column.split,
+        "epochs": column.epochs,
+        "trial": trial,
+        "predicted": column.predicted,
+        "optimum": float(column.values[best]),
+        "optimum_index": best,
+    }
+
+
+def describe(
+    result: Result,
+    values: np.ndarray,
+    classes: np.ndarray,
+    columns: Sequence[str],
+    seeds: Sequence[int],
+    marks: Sequence[int],
+) -> dict[str, Any]:
+    """A method's part of results.json: the best value and its rank per seed.
+
+    Args:
+      result: of the method.
+      values: [V, A].
+      classes: int [A], isomorphism class of each row.
+      columns, seeds: their names and numbers.
+      marks: numbers of queries to report; the last is the whole search.
+    """
+    bests = {mark: best_after(result, values, mark) for mark in marks}
+    distinct = metrics.running_distinct(result.arch_index)[..., -1]
+    cells = metrics.running_distinct(classes[result.arch_index])[..., -1]
+    late = late_policy(result)
+    out: dict[str, Any] = {
+        "compile_seconds": result.compile_seconds,
+        "run_seconds": result.run_seconds,
+        "columns": {},
+    }
+    for v, name in enumerate(columns):
+        per_seed = {}
+        for s, seed in enumerate(seeds):
+            entry: dict[str, Any] = _entry(bests[marks[-1]], v, s)
+            entry["queries"] = {str(m): _entry(bests[m], v, s) for m in marks}
+            entry["distinct"] = int(distinct[v, s])
+            entry["distinct_non_isomorphic"] = int(cells[v, s])
+            if late is not None:
+                entry["late_policy_accuracy"] = _number(late[v, s])
+            for key, x in result.info.items():
+                entry[f"last_100_{key}"] = _number(np.mean(x[v, s, -100:]))
+            per_seed[str(seed)] = entry
+        out["columns"][name] = {"seeds": per_seed}
+    return out
+
+
+def _number(x: np.ndarray) -> float | None:
+    """JSON has no NaN."""
+    return float(x) if np.isfinite(x) else None
+
+
+def _entry(best: Best, v: int, s: int) -> dict[str, Any]:
+    return {
+        "best": float(best.observed[v, s]),
+        "rank": int(best.rank[v, s]),
+        "arch_index": int(best.index[v, s]),
+        "table_value": float(best.value[v, s]),
+    }
+
+
+def arrays(
+    results: Mapping[str, Result], columns: Sequence[str], seeds: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """The content of results.npz: every query of every search."""
+    out = {"columns": np.array(columns), "seeds": np.array(seeds, np.int64)}
+    for name, result in results.items():
+        out[f"{name}__arch_index"] = result.arch_index.astype(np.int32)
+        out[f"{name}__accuracy"] = result.accuracy.astype(np.float32)
+        for key, x in result.info.items():
+            out[f"{name}__{key}"] = x
+        for mark, state in result.states.items():
+            if isinstance(state, np.ndarray):
+                out[f"{name}__state_{mark}"] = state
+    return out
+
+
+def short(queries: int) -> str:
+    """500, 1k, 20k."""
+    whole = queries >= 1000 and queries % 1000 == 0
+    return f"{queries // 1000}k" if whole else str(queries)
+
+
+def ranks_text(
+    best: Best, columns: Sequence[str], pick: Sequence[int], label: str
+) -> str:
+    """Per column the rank of each seed's best, and how many reach ranks 1 and 3."""
+    rows = [
+        [
+            columns[v],
+            f"{np.sum(best.rank[v] == 1)}/{best.rank.shape[1]}",
+            f"{np.sum(best.rank[v] <= 3)}/{best.rank.shape[1]}",
+            " ".join(map(str, best.rank[v][:10]))
+            + (" ..." if best.rank.shape[1] > 10 else ""),
+        ]
+        for v in pick
+    ]
+    header = [f"{label}: ranks", "rank 1", "ranks 1-3", "per seed"]
+    return report.text_table(header, rows)
+
+
+def paired_text(
+    results: Mapping[str, Result],
+    values: np.ndarray,
+    columns: Sequence[str],
+    pick: Sequence[int],
+    queries: int,
+    first: str,
+) -> str:
+    """`first` against every other method, seed by seed, in points."""
+    mine = best_after(results[first], values, queries).observed
+    rows = []
+    for name, result in results.items():
+        if name == first:
+            continue
+        theirs = best_after(result, values, queries).observed
+        for v in pick:
+            p = metrics.paired(100 * mine[v], 100 * theirs[v])
+            rows.append(
+                [
+                    f"{first} - {name}",
+                    columns[v],
+                    f"{p.difference:+.2f}",
+                    f"[{p.low:+.2f}, {p.high:+.2f}]",
+                    f"{p.p_value:.3f}",
+                ]
+            )
+    header = [f"after {queries} queries", "column", "points", "95% interval", "p"]
+    return report.text_table(header, rows)
+
+
+def diagnostics_text(
+    results: Mapping[str, Result],
+    classes: np.ndarray,
+    columns: Sequence[str],
+    pick: Sequence[int],
+) -> str:
+    """Distinct queries and, for policies, what their own late actions score."""
+    rows = []
+    for name, result in results.items():
+        distinct = metrics.running_distinct(result.arch_index)[..., -1]
+        cells = metrics.running_distinct(classes[result.arch_index])[..., -1]
+        late = late_policy(result)
+        for v in pick:
+            row = [name, columns[v], f"{distinct[v].mean():.0f}"]
+            row.append(f"{cells[v].mean():.0f}")
+            if late is None:
+                row += ["", "", ""]
+            else:
+                last = {k: x[v, :, -100:].mean() for k, x in result.info.items()}
+                row.append(
+                    report.mean_std(late[v]) if np.isfinite(late[v]).all() else "none"
+                )
+                row += [f"{last['below']:.2f}", f"{last['spread']:.4f}"]
+            rows.append(row)
+    header = [
+        "method",
+        "column",
+        "distinct",
+        "non-isomorphic",
+        "late policy [%]",
+        "r < Q",
+        "spread",
+    ]
+    return report.text_table(header, rows)
+
+
+def best_text(
+    found: Mapping[str, Result],
+    values: np.ndarray,
+    columns: Sequence[str],
+    pick: Sequence[int],
+    marks: Sequence[int],
+    quoted: Mapping[str, Sequence[Sequence[str]]],
+) -> str:
+    """Mean and deviation of the best accuracy, quoted rows below their own."""
+    rows = []
+    for method, result in found.items():
+        for mark in marks:
+            label = f"{method}-{short(mark)}"
+            best = best_after(result, values, mark)
+            rows.append([label, *(report.mean_std(best.observed[v]) for v in pick)])
+            rows.extend(quoted.get(label, ()))
+    rows.append(
+        ["optimum of this table", *(f"{100 * values[v].max():.2f}" for v in pick)]
+    )
+    rows.extend(quoted.get("", ()))
+    header = ["best accuracy [%]", *(columns[v] for v in pick)]
+    return report.text_table(header, rows)
+
+
+def print_report(
+    found: Mapping[str, Result],
+    values: np.ndarray,
+    classes: np.ndarray,
+    columns: Sequence[str],
+    marks: Sequence[int],
+    predicted: Sequence[bool],
+    quoted: Callable[..., Mapping] | None = None,
+    first: str = "cadam",
+) -> None:
+    """Prints the tables, those of predicted columns as a block of their own.
+
+    Args:
+      found: results by method.
+      values: [V, A].
+      classes: int [A], isomorphism classes.
+      columns, predicted: of the V columns.
+      marks: numbers of queries to report.
+      quoted: `(columns, marks) -> rows by label` of published numbers, which stand
+        only beside real columns.
+      first: the method whose ranks and paired comparisons are shown.
+    """
+    for kind in (False, True):
+        pick = [v for v, guessed in enumerate(predicted) if guessed is kind]
+        if not pick:
+            continue
+        shown = [f"{name} (predicted)" if kind else name for name in columns]
+        if kind:
+            print("\nPREDICTED columns: no benchmark data, ranks within predictions")
+        rows = (
+            {} if quoted is None or kind else quoted([columns[v] for v in pick], marks)
+        )
+        print("\n" + best_text(found, values, shown, pick, marks, rows))
+        if first in found:
+            for mark in marks:
+                best = best_after(found[first], values, mark)
+                print("\n" + ranks_text(best, shown, pick, f"{first}-{short(mark)}"))
+        print("\n" + diagnostics_text(found, classes, shown, pick))
+        seeds = next(iter(found.values())).accuracy.shape[1]
+        if first in found and len(found) > 1 and seeds > 1:
+            print("\n" + paired_text(found, values, shown, pick, marks[-1], first))
