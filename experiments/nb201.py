@@ -90,6 +90,12 @@ def read_flags(
     add("--resume", action="store_true", help="continue the run in --out")
     add("--overwrite", action="store_true", help="replace the run in --out")
     add("--chunk", type=cli.at_least(2), default=50, help="steps between reports")
+    add(
+        "--checkpoint-seconds",
+        type=cli.at_least(0),
+        default=20,
+        help="least time between checkpoints",
+    )
     add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
     add("--distributed", action="store_true", help="call jax.distributed.initialize()")
     methods.add_flags(parser)
@@ -253,6 +259,7 @@ def search(args, table, columns: list, steps: int, names: list, marks: list):
             resume=args.resume,
             chunk=args.chunk,
             inner=args.inner,
+            checkpoint_seconds=args.checkpoint_seconds,
             **extra,
         )
         print(

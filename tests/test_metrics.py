@@ -1,0 +1,47 @@
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from nasjax import metrics
+
+
+def test_rank_counts_the_strictly_better():
+    values = np.array([0.5, 0.9, 0.7, 0.9])
+    ranks = metrics.rank(values, np.array([0.9, 0.7, 0.5, 0.95, 0.1]))
+    assert ranks.tolist() == [1, 3, 4, 1, 5]
+
+
+def test_expected_random_best_by_enumeration():
+    values = np.array([3.0, 1.0, 2.0, 2.0])
+    draws = [max(d) for d in itertools.product(values, repeat=3)]
+    assert metrics.expected_random_best(values, 3) == pytest.approx(np.mean(draws))
+
+
+def test_best_so_far_passes_over_nan():
+    seen = np.array([[np.nan, 2.0, 1.0, np.nan, 3.0]])
+    best = metrics.best_so_far(seen)
+    np.testing.assert_array_equal(best, [[np.nan, 2, 2, 2, 3]])
+
+
+def test_first_hit_counts_from_one():
+    seen = np.array([[0.1, 0.5, 0.5], [0.1, 0.2, 0.3]])
+    assert metrics.first_hit(seen, 0.5).tolist() == [2.0, np.inf]
+
+
+def test_running_distinct():
+    labels = np.array([[[5, 5, 7, 5, 8]]])
+    assert metrics.running_distinct(labels).tolist() == [[[1, 1, 2, 2, 3]]]
+
+
+def test_paired_agrees_with_scipy_and_brackets_the_difference():
+    rng = np.random.default_rng(1)
+    b = rng.normal(size=20)
+    a = b + 0.5 + 0.1 * rng.normal(size=20)
+    p = metrics.paired(a, b)
+    assert p.difference == pytest.approx(np.mean(a - b))
+    assert p.low < p.difference < p.high
+    assert p.low > 0.4 and p.high < 0.6
+    assert p.p_value == pytest.approx(scipy.stats.wilcoxon(a - b).pvalue)
+    assert metrics.paired(a, a) == (0.0, 0.0, 0.0, 1.0)
