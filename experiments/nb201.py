@@ -298,6 +298,8 @@ def published(args, table) -> dict:
                 for n, v in zip(names, values, strict=True)
             },
         }
+    if jax.process_index() != 0:
+        return {}
     print("\n" + report.text_table(["accuracy of the winner [%]", *names], rows))
     report.write_npz(
         args.out / "results.npz",

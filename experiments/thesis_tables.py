@@ -1,17 +1,10 @@
 """Figures printed in the thesis (K. G. Mills, 2020), to stand beside measured ones."""
 
-# Table 4.1, percent, mean and standard deviation; None where the thesis prints a dash.
+from nasjax.data.nb201 import COLUMNS
+
+# Table 4.1, percent, mean and standard deviation, dashes as printed.
 # The methods above CADAM were searched on CIFAR-10 alone (12-epoch accuracy, about 100
 # queries) and their winner was reported on all columns; CADAM queried each column.
-COLUMNS = (
-    "cifar10_valid",
-    "cifar10_test",
-    "cifar100_valid",
-    "cifar100_test",
-    "imagenet16_valid",
-    "imagenet16_test",
-)
-
 TABLE_4_1 = {
     "DARTS": "39.77±0.00 54.30±0.00 15.03±0.00 15.61±0.00 16.43±0.00 16.32±0.00",
     "ENAS": "37.51±3.19 53.89±0.58 13.37±2.35 13.96±2.33 15.06±1.95 14.84±2.10",

@@ -82,12 +82,19 @@ def init(
     """The state before step 0; `steps` (static) is the whole budget of queries."""
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
-    key_init, _ = jax.random.split(key)
-    return SearchState(searcher.init(key_init, steps), env.state)
+    return SearchState(searcher.init(_key_of_init(key), steps), env.state)
 
 
-def _step_keys(key: chex.PRNGKey, step: chex.Numeric) -> chex.PRNGKey:
-    _, key_steps = jax.random.split(key)
+def _key_of_init(key: chex.PRNGKey) -> chex.PRNGKey:
+    """Folded, not split: the caller's key serves `init` and every later chunk."""
+    return jax.random.fold_in(key, 0)
+
+
+def _key_of_steps(key: chex.PRNGKey) -> chex.PRNGKey:
+    return jax.random.fold_in(key, 1)
+
+
+def _step_keys(key_steps: chex.PRNGKey, step: chex.Numeric) -> chex.PRNGKey:
     return jax.random.split(jax.random.fold_in(key_steps, step), 3)
 
 
@@ -109,7 +116,11 @@ def step(
     Returns:
       The next state and this step's trace.
     """
-    key_ask, key_evaluate, key_tell = _step_keys(key, step)
+    return _step(_key_of_steps(key), searcher, env, state, step)
+
+
+def _step(key_steps, searcher, env, state, step):
+    key_ask, key_evaluate, key_tell = _step_keys(key_steps, step)
     asked, arch = searcher.ask(key_ask, state.searcher, step)
     env_state, outcome = env.evaluate(key_evaluate, env.params, state.environment, arch)
     told, info = searcher.tell(key_tell, asked, step, arch, outcome)
@@ -126,8 +137,10 @@ def advance(
 ) -> tuple[SearchState, Trace]:
     """Steps `first .. first + length - 1`; only `length` is static."""
 
+    key_steps = _key_of_steps(key)
+
     def body(state, t):
-        return step(key, searcher, env, state, t)
+        return _step(key_steps, searcher, env, state, t)
 
     return jax.lax.scan(body, state, first + jnp.arange(length, dtype=jnp.int32))
 
@@ -160,9 +173,10 @@ def drive(
     ask, tell = (jax.jit(function) for function in (searcher.ask, searcher.tell))
     if state is None:
         state = init(key, searcher, env, steps)
+    key_steps = _key_of_steps(key)
     rows = []
     for t in range(first, steps):
-        key_ask, key_evaluate, key_tell = _step_keys(key, t)
+        key_ask, key_evaluate, key_tell = _step_keys(key_steps, t)
         t = jnp.int32(t)
         asked, arch = ask(key_ask, state.searcher, t)
         env_state, outcome = env.evaluate(

@@ -10,6 +10,7 @@ from nasjax.agent.actor_critic import (
     squared_loss,
 )
 from nasjax.agent.networks import Actor, Critic, orthogonal
+from nasjax.agent.optimizers import adam
 
 __all__ = [
     "Actor",
@@ -18,6 +19,7 @@ __all__ = [
     "Batch",
     "Critic",
     "actor_critic",
+    "adam",
     "check_loss",
     "exploration",
     "history",

@@ -271,6 +271,7 @@ def predictor(wanted: Sequence[str], search: Search) -> dict[str, Column]:
     from nasjax.data import predictions  # Weights are read only if needed.
 
     found = {}
+    checksum = predictions.sha256()
     for name, values in predictions.accuracies(official_ops()).items():
         if name in wanted:
             found[name] = nb201_files.make_column(
@@ -280,6 +281,7 @@ def predictor(wanted: Sequence[str], search: Search) -> dict[str, Column]:
                 where="predictor",
                 source="predictor",
                 version="predictor",
+                sha256=checksum,
             )
     if found:
         search.log(

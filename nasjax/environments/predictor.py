@@ -27,7 +27,7 @@ _LEARNED = 3  # nor_conv_1x1, nor_conv_3x3 and avg_pool_3x3, last of the operati
 
 
 class Weights(NamedTuple):
-    """An ensemble of K networks; every leaf has a leading axis K."""
+    """K networks whose predictions are averaged; `D` and `M` are their widths."""
 
     source: chex.Array  # [K, D], what node 0 holds
     expand: chex.Array  # [K, 3, D, M], one map per learned operation
@@ -47,12 +47,9 @@ class PredictorState(NamedTuple):
 
 
 def init(
-    key: chex.PRNGKey,
-    members: int = 7,
-    width: int = 32,
-    hidden: int = 64,
+    key: chex.PRNGKey, members: int = 7, width: int = 32, hidden: int = 64
 ) -> Weights:
-    """Random weights of `members` networks: D = `width`, M = `hidden`."""
+    """Random weights of K = `members` networks with D = `width`, M = `hidden`."""
     keys = jax.random.split(key, 6)
     D, M, V = width, hidden, len(COLUMNS)
 
@@ -72,34 +69,95 @@ def init(
     )
 
 
-def operations(weights: Weights, state: chex.Array) -> chex.Array:
-    """What each operation makes of a node, [D] -> [O, D], by one member's weights.
+def operations(weights: Weights, node: chex.Array) -> chex.Array:
+    """What each operation makes of a node: [..., D] -> [..., O, D].
 
-    `none` gives zero, `skip_connect` the node itself, any other one
-    `gelu(state @ expand) @ contract`. Nothing is added, so zero stays zero: a node
-    that the input does not reach feeds nothing on, as in the benchmark.
+    `none` gives zero, `skip_connect` the node itself, the others
+
+        op(x) = gelu(x @ expand) @ contract.
+
+    No biases, so that op(0) = 0: a node the input does not reach feeds nothing on.
+
+    Args:
+      weights: one member's, without the axis K; likewise in `head` and `logits`.
+      node: float [..., D].
     """
-    wide = jax.nn.gelu(jnp.einsum("d,kdm->km", state, weights.expand))
-    learned = jnp.einsum("km,kmd->kd", wide, weights.contract)
-    return jnp.concatenate([jnp.zeros_like(state)[None], state[None], learned])
+    wide = jax.nn.gelu(jnp.einsum("...d,kdm->...km", node, weights.expand))
+    learned = jnp.einsum("...km,kmd->...kd", wide, weights.contract)
+    fixed = jnp.stack([jnp.zeros_like(node), node], axis=-2)
+    return jnp.concatenate([fixed, learned], axis=-2)
 
 
-def head(weights: Weights, state: chex.Array) -> chex.Array:
-    """Reads the logits of the V accuracies off node 3, [..., D] -> [..., V]."""
-    x = jax.nn.gelu(state @ weights.layer1 + weights.bias1)
+def head(weights: Weights, node: chex.Array) -> chex.Array:
+    """Reads the logits of the V accuracies off node 3: [..., D] -> [..., V]."""
+    x = jax.nn.gelu(node @ weights.layer1 + weights.bias1)
     x = jax.nn.gelu(x @ weights.layer2 + weights.bias2)
     return x @ weights.layer3 + weights.bias3
 
 
 def logits(weights: Weights, arch: chex.Array) -> chex.Array:
-    """float [V]: one member's logits of the accuracies; see `apply`."""
-    chex.assert_shape(arch, _SPACE.arch_shape)
-    node, outputs = weights.source, []
+    """One member's logits of the V accuracies of one cell: [E] -> [V].
+
+    Node 0 holds `source`; a later one the sum over its in-edges,
+
+        x_j = sum_{i < j} op_{ij}(x_i).
+    """
+    nodes, outputs = [weights.source], []
     for target in range(1, 4):
-        outputs.append(operations(weights, node))
-        node = sum(
+        outputs.append(operations(weights, nodes[-1]))
+        terms = [
             outputs[source][arch[edge]]
             for edge, (source, end) in enumerate(_SPACE.edges)
             if end == target
-        )
-    return head(weights, node)
+        ]
+        nodes.append(sum(terms))
+    return head(weights, nodes[-1])
+
+
+def apply(weights: Weights, arch: chex.Array) -> chex.Array:
+    """Predicts the accuracies of one cell, equal for isomorphic cells.
+
+        a_v = 1/K sum_k sigmoid(logits_k(arch)_v)
+
+    Args:
+      weights: from `init`, or `nasjax.data.predictions.weights()`.
+      arch: integers [6], operation per edge.
+
+    Returns:
+      float32 [V], fractions in the order of `COLUMNS`.
+
+    Raises:
+      AssertionError: `arch` is of another shape.
+
+    Source: the fallback of this package; it emulates the cell of Dong and Yang 2020.
+    """
+    chex.assert_shape(arch, _SPACE.arch_shape)
+    members = jax.vmap(logits, in_axes=(0, None))(weights, arch)
+    return jnp.mean(jax.nn.sigmoid(members), axis=0)
+
+
+def _evaluate(key, params, state, arch):
+    del key
+    accuracy = apply(params, arch)[state.column]
+    return state, Outcome(accuracy, 1.0 - accuracy)
+
+
+def predictor(
+    space: CellSpace, weights: Weights, column: chex.Numeric = 0
+) -> Environment:
+    """Scores cells of NAS-Bench-201 by predicted accuracy, without noise.
+
+    Args:
+      space: `nas_bench_201()`, the only space the network knows.
+      weights: see `apply`.
+      column: int32 [], index into `COLUMNS`; may be traced, one per lane.
+
+    Raises:
+      ValueError: another space.
+    """
+    if (space.edges, space.operations) != (_SPACE.edges, _SPACE.operations):
+        raise ValueError(f"the predictor knows {_SPACE.name} only, not {space.name}")
+    params = jax.tree.map(jnp.asarray, weights)
+    return Environment(
+        params, PredictorState(jnp.asarray(column, jnp.int32)), _evaluate
+    )

@@ -11,9 +11,15 @@ import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
-import optax
 
-from nasjax.agent import Batch, actor_critic, check_loss, exploration, squared_loss
+from nasjax.agent import (
+    Batch,
+    actor_critic,
+    adam,
+    check_loss,
+    exploration,
+    squared_loss,
+)
 from nasjax.agent import history as histories
 from nasjax.agent import replay as replays
 from nasjax.search import Searcher
@@ -164,15 +170,12 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
             return squared_loss(error)
         return check_loss(error, config.tau)
 
-    def adam(learning_rate):
-        return optax.adam(learning_rate, config.beta1, config.beta2)
-
     agent = actor_critic(
         size,
         size,
         config.hidden,
-        adam(config.actor_lr),
-        adam(config.critic_lr),
+        adam(config.actor_lr, config.beta1, config.beta2),
+        adam(config.critic_lr, config.beta1, config.beta2),
         critic_loss,
     )
 

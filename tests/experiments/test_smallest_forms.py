@@ -5,6 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from nasjax.data import nb201
+from nasjax.environments import predictor
+
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
@@ -31,3 +36,18 @@ def test_bench_search_refuses():
     command = [sys.executable, str(EXPERIMENTS / "bench_search.py"), "--lanes", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "1 or more" in done.stderr
+
+
+def test_fit_predictor(tmp_path, table):
+    path, out = tmp_path / "table.npz", tmp_path / "weights.npz"
+    names = list(predictor.COLUMNS)
+    columns = table.columns
+    # Without test columns the validation ones stand in: only the form matters here.
+    values = [columns.get(n, columns[n.replace("test", "valid")]).values for n in names]
+    percent = {
+        n: 100 * v.astype(np.float64) for n, v in zip(names, values, strict=True)
+    }
+    np.savez(path, ops=table.ops, op_names=np.array(nb201.OP_NAMES), **percent)
+    text = call("fit_predictor.py", "--table", path, "--epochs", 1, "--out", out)
+    assert "rows of 647 classes held out" in text and "imagenet16_test" in text
+    assert 10_000 < out.stat().st_size < 300_000

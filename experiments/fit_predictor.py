@@ -1,0 +1,237 @@
+"""Fits the predictor of NAS-Bench-201 that the package ships.
+
+    python experiments/fit_predictor.py --table nb201.npz
+
+fits the network twice: without a tenth of the isomorphism classes, whose rows then
+show how good it is, and on all rows, which writes the weights. Isomorphic cells are
+the same network, trained again, so a class is held out as a whole.
+
+Wanted on the held-out rows: Kendall's tau of 0.93 (0.92 at the least) and a mean
+absolute error of at most 0.6 points in every column. Measured with `--seed 0`, and
+with seeds 0 to 4 (`--evaluate-only`; five splits: mean, smallest tau, largest error):
+
+                       seed 0           seeds 0-4: tau     error
+    cifar10_valid      0.9289  0.246    0.9296  0.9216     0.243  0.269
+    cifar10_test       0.9411  0.206    0.9314  0.9127     0.205  0.234
+    cifar100_valid     0.9256  0.401    0.9197  0.9060     0.385  0.423
+    cifar100_test      0.9282  0.394    0.9220  0.9029     0.371  0.399
+    imagenet16_valid   0.9339  0.496    0.9282  0.9158     0.465  0.513
+    imagenet16_test    0.9331  0.505    0.9297  0.9203     0.472  0.518
+
+The errors are as wanted. Tau is 0.92 or more with seed 0, but 0.93 in three columns
+only; over five splits cifar100_valid stays just under 0.92. Trainings differ by chance
+and set a limit: the class means of the held-out rows themselves reach 0.948 to 0.956
+on average, and about 0.93 with seed 2, which holds out a class of 275 equal cells that
+nothing can rank. The fit on all rows has 0.939 to 0.951 on them, and errors of 0.18 to
+0.39 points.
+
+Wall time: 115 s for both fits on one of 2 CPU cores (AMD EPYC).
+"""
+
+import argparse
+import functools
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from scipy import stats
+
+from nasjax import cli
+from nasjax.data import nb201, predictions
+from nasjax.environments import predictor
+
+OUT = Path(predictions.__file__).with_name(predictions.FILE_NAME)
+BATCH = 1024
+PEAK_RATE = 3e-3
+KNEE = 0.05  # Where the loss turns from squares to absolute values.
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--table",
+        help="npz or CSV with all six columns; without it the table is looked for "
+        "as in nasjax.data.nb201.load, in $NASJAX_DATA first",
+    )
+    parser.add_argument("--out", type=Path, default=OUT, help="file to write")
+    parser.add_argument(
+        "--epochs", type=cli.at_least(1), default=400, help="passes over the rows"
+    )
+    parser.add_argument(
+        "--seed", type=cli.at_least(0), default=0, help="of split, weights and order"
+    )
+    parser.add_argument(
+        "--holdout", type=float, default=0.1, help="share of the classes held out"
+    )
+    parser.add_argument(
+        "--evaluate-only",
+        action="store_true",
+        help="stop after the held-out rows, write nothing",
+    )
+    args = parser.parse_args(argv)
+    if not 0.0 < args.holdout < 1.0:
+        parser.error(f"--holdout is {args.holdout}; allowed: between 0 and 1")
+    if not args.evaluate_only and not args.out.parent.is_dir():
+        parser.error(f"--out: there is no folder {args.out.parent}")
+    return args
+
+
+def batch_logits(weights: predictor.Weights, ops: jax.Array) -> jax.Array:
+    """`predictor.logits` of a batch, [B, 6] -> [B, V], about ten times as fast.
+
+    Node 1 takes only 5 values and node 2 only 125: each is computed once.
+    """
+    e10, e20, e21, e30, e31, e32 = ops.T
+    from0 = predictor.operations(weights, weights.source)
+    from1 = predictor.operations(weights, from0)
+    node2 = from0[None, :, None] + from1[:, None, :]
+    from2 = predictor.operations(weights, node2)
+    node3 = from0[e30] + from1[e10, e31] + from2[e10, e20, e21, e32]
+    return predictor.head(weights, node3)
+
+
+def fit(
+    ops: np.ndarray, values: np.ndarray, epochs: int, seed: int, title: str
+) -> predictor.Weights:
+    """Weights fitted to accuracies [A, V], rounded to float16 as they are stored.
+
+    The loss is a smooth absolute error of logits, in units of their mean deviation;
+    Adam with a cosine schedule. The members see the rows in orders of their own.
+    """
+    p = np.clip(values.astype(np.float64), 1e-4, 1 - 1e-4)
+    targets = np.log(p / (1 - p))
+    centre = np.median(targets, axis=0)
+    unit = np.maximum(np.abs(targets - centre).mean(axis=0), 1e-3)
+    batch = min(BATCH, len(ops))
+    batches = len(ops) // batch
+    steps = epochs * batches
+    rate = optax.warmup_cosine_decay_schedule(0.0, PEAK_RATE, steps // 20, steps)
+    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate, b2=0.99))
+
+    def loss(weights, ops, targets):
+        error = (batch_logits(weights, ops) - targets) / unit
+        return jnp.mean(jnp.sqrt(error**2 + KNEE**2) - KNEE)
+
+    def step(weights, state, ops, targets):
+        value, gradient = jax.value_and_grad(loss)(weights, ops, targets)
+        updates, state = optimiser.update(gradient, state, weights)
+        return optax.apply_updates(weights, updates), state, value
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def epoch(weights, state, ops, targets, order):
+        def body(carry, rows):  # rows: [K, B]
+            *carry, value = jax.vmap(step)(*carry, ops[rows], targets[rows])
+            return tuple(carry), value
+
+        (weights, state), value = jax.lax.scan(body, (weights, state), order)
+        return weights, state, jnp.mean(value)
+
+    weights = predictor.init(jax.random.key(seed))
+    weights = weights._replace(bias3=weights.bias3 + jnp.float32(centre))
+    state = jax.vmap(optimiser.init)(weights)
+    members = len(weights.source)
+    data = jnp.asarray(ops, jnp.int32), jnp.asarray(targets, jnp.float32)
+    rng = np.random.default_rng(seed)
+    begin = time.perf_counter()
+    for done in range(1, epochs + 1):
+        order = np.stack([rng.permutation(len(ops)) for _ in range(members)])
+        order = order[:, : batches * batch].reshape(members, batches, batch)
+        weights, state, value = epoch(weights, state, *data, order.swapaxes(0, 1))
+        if done % 10 == 0 or done == epochs:
+            value, spent = float(value), time.perf_counter() - begin
+            print(
+                f"\r{title}: epoch {done}/{epochs}, loss {value:.4f}, {spent:.0f} s, "
+                f"ETA {spent / done * (epochs - done):.0f} s  ",
+                end="" if done < epochs else "\n",
+                file=sys.stderr,
+                flush=True,
+            )
+    return jax.tree.map(lambda x: np.asarray(x, np.float16), weights)
+
+
+def report(
+    weights: predictor.Weights,
+    ops: np.ndarray,
+    values: np.ndarray,
+    classes: np.ndarray | None = None,
+) -> None:
+    """Prints Kendall's tau and the mean absolute error of each column.
+
+    With `classes`, also for the class means of these very rows: what a perfect
+    predictor could reach, and a little more, as a mean has seen its row.
+    """
+    weights = jax.tree.map(jnp.float32, weights)
+    apply = jax.jit(jax.vmap(predictor.apply, in_axes=(None, 0)))
+    guesses = {"": np.asarray(apply(weights, jnp.asarray(ops, jnp.uint8)))}
+    if classes is not None:
+        _, index, count = np.unique(classes, return_inverse=True, return_counts=True)
+        sums = np.zeros((len(count), values.shape[1]))
+        np.add.at(sums, index, values)
+        guesses["  class mean"] = (sums / count[:, None])[index]
+    for v, name in enumerate(predictor.COLUMNS):
+        line = f"{name:17}"
+        for what, guess in guesses.items():
+            tau = stats.kendalltau(guess[:, v], values[:, v]).statistic
+            error = 100 * np.abs(guess[:, v] - values[:, v]).mean()
+            line += f"{what}  tau {tau:.4f}  error {error:.3f}"
+        print(line)
+
+
+def write(weights: predictor.Weights, path: Path) -> None:
+    """Writes the weights in one piece: a killed run leaves the old file."""
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with open(scratch, "wb") as file:
+        np.savez_compressed(file, **weights._asdict())
+    os.replace(scratch, path)
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    print(f"wrote {path}: {path.stat().st_size} bytes, SHA-256 {checksum}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    args = parse(argv)
+    try:
+        table = nb201.load(args.table, predictor=False)
+    except (nb201.TableError, OSError) as error:
+        print(f"fit_predictor: {error}", file=sys.stderr)
+        return 1
+    ops, classes = table.ops, table.isomorphism_class
+    values = np.stack([table.columns[n].values for n in predictor.COLUMNS], axis=1)
+    for name in predictor.COLUMNS:
+        print(f"{name}: {table.columns[name].source}")
+
+    ids = np.unique(classes)
+    count = round(args.holdout * len(ids))
+    if not 0 < count < len(ids):
+        print(
+            f"fit_predictor: --holdout {args.holdout} of {len(ids)} classes leaves "
+            "none to hold out or none to fit",
+            file=sys.stderr,
+        )
+        return 1
+    chosen = np.random.default_rng(args.seed).choice(ids, count, replace=False)
+    held = np.isin(classes, chosen)
+    weights = fit(ops[~held], values[~held], args.epochs, args.seed, "held out")
+    print(f"{held.sum()} rows of {count} classes held out (error in points):")
+    report(weights, ops[held], values[held], classes[held])
+    if args.evaluate_only:
+        return 0
+    weights = fit(ops, values, args.epochs, args.seed, "all rows")
+    print("all rows, as fitted:")
+    report(weights, ops, values)
+    write(weights, args.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
