@@ -76,13 +76,28 @@ class Trace(NamedTuple):
     info: Mapping[str, chex.Array]  # of [T]
 
 
+def check_range(name: str, value: chex.Numeric, low: float, high: float) -> None:
+    """ValueError unless `value` is finite and in [low, high]; tracers pass.
+
+    A traced hyper-parameter has no value yet: its range is the caller's concern.
+    """
+    if isinstance(value, jax.Array):
+        return
+    if not (low <= value <= high and abs(value) < float("inf")):
+        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value}")
+
+
 def init(
     key: chex.PRNGKey, searcher: Searcher, env: Environment, steps: int
 ) -> SearchState:
     """The state before step 0; `steps` (static) is the whole budget of queries."""
+    _check_steps(steps)
+    return SearchState(searcher.init(_key_of_init(key), steps), env.state)
+
+
+def _check_steps(steps: int) -> None:
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
-    return SearchState(searcher.init(_key_of_init(key), steps), env.state)
 
 
 def _key_of_init(key: chex.PRNGKey) -> chex.PRNGKey:
@@ -169,8 +184,14 @@ def drive(
     Args:
       steps: the whole budget, as in `init`.
       state: to continue a search; with `first`, the step to continue at.
+
+    Raises:
+      ValueError: no step is left.
     """
     ask, tell = (jax.jit(function) for function in (searcher.ask, searcher.tell))
+    _check_steps(steps)
+    if not 0 <= first < steps:
+        raise ValueError(f"first must lie in 0..{steps - 1}, got {first}")
     if state is None:
         state = init(key, searcher, env, steps)
     key_steps = _key_of_steps(key)

@@ -220,6 +220,11 @@ class CellSpace:
         """The benchmark's own string, e.g. `|nor_conv_3x3~0|+|none~0|...|`."""
         self._needs_every_edge("arch_string")
         rows = np.asarray(arch)
+        if rows.shape != self.arch_shape or rows.max() >= self.num_operations:
+            raise ValueError(
+                f"{rows.tolist()} is no architecture of {self.name}: "
+                f"{self.num_edges} operations of 0..{self.num_operations - 1}"
+            )
         nodes: dict[int, str] = {}
         for (source, target), operation in zip(self.edges, rows, strict=True):
             nodes.setdefault(target, "|")

@@ -17,7 +17,8 @@ def cosine_epsilon(
 
     Source: thesis 4.2.1 (1.0 to 0.05 by step 175).
     """
-    fraction = jnp.minimum(step / jnp.maximum(steps, 1), 1.0)
+    fraction = jnp.where(steps > 0, step / jnp.maximum(steps, 1e-6), 1.0)
+    fraction = jnp.minimum(fraction, 1.0)
     return stop + (start - stop) * 0.5 * (1 + jnp.cos(jnp.pi * fraction))
 
 

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-NEWTON_SCHULZ_ITERATIONS = 30
+NEWTON_SCHULZ_ITERATIONS = 40
 
 
 def orthogonal(scale: float = 1.0) -> nn.initializers.Initializer:

@@ -124,14 +124,16 @@ def from_arrays(
       ValueError: shapes or operation indices do not fit the space.
     """
     ops = np.asarray(ops)
+    if not ops.size or not len(values):
+        raise ValueError("the table is empty")
     flat = ops.reshape(len(ops), -1)
     if flat.shape[1] != int(np.prod(space.arch_shape)):
         raise ValueError(
             f"the table has {flat.shape[1]} edges, {space.name} has {space.arch_shape}"
         )
-    if flat.max(initial=0) > space.num_operations:
+    if flat.min() < 0 or flat.max() > space.num_operations:
         raise ValueError(
-            f"operation {flat.max()} in the table; {space.name} has operations "
+            f"operations {flat.min()}..{flat.max()} in the table; {space.name} has "
             f"0..{space.num_operations - 1} ({space.num_operations} = absent)"
         )
     values = np.stack([np.asarray(v, np.float32) for v in values])
@@ -140,11 +142,20 @@ def from_arrays(
     if trials is None:
         stacked = np.zeros((len(values), len(ops), 0), np.float32)
     else:
+        wrong = [t.shape for t in trials if t.ndim != 2 or len(t) != len(ops)]
+        if wrong or len(trials) != len(values):
+            raise ValueError(f"trials of shapes {wrong} for {len(ops)} architectures")
         most = max(t.shape[1] for t in trials)
         stacked = np.full((len(values), len(ops), most), np.nan, np.float32)
         for v, t in enumerate(trials):
             stacked[v, :, : t.shape[1]] = t
+    if isinstance(column, int) and not 0 <= column < len(values):
+        raise ValueError(f"column {column} of a table with {len(values)}")
     order = np.lexsort(flat.T[::-1])
+    same = np.all(flat[order[1:]] == flat[order[:-1]], axis=1)
+    if same.any():
+        twice = order[1:][same][0]
+        raise ValueError(f"row {twice} of the table, {flat[twice]}, occurs twice")
     params = TabularParams(
         ops=jnp.asarray(flat[order], jnp.uint8),
         row=jnp.asarray(order, jnp.int32),

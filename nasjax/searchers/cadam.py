@@ -22,7 +22,7 @@ from nasjax.agent import (
 )
 from nasjax.agent import history as histories
 from nasjax.agent import replay as replays
-from nasjax.search import Searcher
+from nasjax.search import Searcher, check_range
 from nasjax.spaces import CellSpace
 
 EXPLORATIONS = ("epsilon-greedy", "warm-up")
@@ -86,14 +86,21 @@ class CadamConfig:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
                 )
-        unit = ("tau", "epsilon_start", "epsilon_stop", "beta1", "beta2")
-        for name in (*unit, "actor_lr", "critic_lr", "xi", "epsilon_steps"):
-            value = getattr(self, name)
-            if isinstance(value, jax.core.Tracer | jax.Array):
-                continue  # traced: its value is the caller's
-            high = 1.0 if name in unit else float("inf")
-            if not 0 <= value <= high:
-                raise ValueError(f"{name} must lie in [0, {high:g}], got {value}")
+        infinity = float("inf")
+        limits = {
+            "tau": (0, 1),
+            "epsilon_start": (0, 1),
+            "epsilon_stop": (0, 1),
+            "beta1": (0, 1 - 1e-7),
+            "beta2": (0, 1 - 1e-7),
+            "actor_lr": (0, infinity),
+            "critic_lr": (0, infinity),
+            "xi": (0, infinity),
+            "epsilon_steps": (0, infinity),
+            "reward_base": (1e-30, infinity),
+        }
+        for name, (low, high) in limits.items():
+            check_range(name, getattr(self, name), low, high)
         return self
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nasjax.search import Searcher
+from nasjax.search import Searcher, check_range
 from nasjax.spaces import CellSpace
 
 
@@ -40,7 +40,8 @@ def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Search
     already holds the new accuracy.
 
     Raises:
-      ValueError: the space selects edges, which independent edges cannot express.
+      ValueError: the space selects edges, which independent edges cannot express; or
+        a value of the config is out of range.
 
     Source: Dong and Yang 2020 (NAS-Bench-201's REINFORCE baseline).
     """
@@ -49,6 +50,8 @@ def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Search
             f"reinforce draws every edge on its own; {space.name} selects edges"
         )
     config = ReinforceConfig() if config is None else config
+    check_range("learning_rate", config.learning_rate, 0, float("inf"))
+    check_range("momentum", config.momentum, 0, 1 - 1e-7)
     adam = optax.adam(config.learning_rate)
 
     def init(key, steps):

@@ -1,0 +1,85 @@
+"""Replay against collections.deque."""
+
+import collections
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from nasjax.agent import Batch, replay
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+ITEM = Batch(
+    jax.ShapeDtypeStruct((2,), jnp.float32),
+    jax.ShapeDtypeStruct((3,), jnp.float32),
+    jax.ShapeDtypeStruct((), jnp.float32),
+)
+add = jax.jit(replay.add)
+sample = jax.jit(replay.sample, static_argnums=2)
+
+
+def item(number):
+    """Every part of it tells its number."""
+    return Batch(
+        jnp.full(2, number, jnp.float32),
+        jnp.full(3, 10 * number, jnp.float32),
+        jnp.float32(100 * number),
+    )
+
+
+def numbers(batch):
+    np.testing.assert_array_equal(batch.observation * 10, batch.action[:, :2])
+    np.testing.assert_array_equal(batch.action[:, 0] * 10, batch.reward)
+    return batch.observation[:, 0].astype(int).tolist()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.sampled_from([1, 3, 8]), st.lists(st.integers(1, 9), max_size=20))
+def test_holds_what_a_deque_holds(capacity, stream):
+    state, reference = replay.init(capacity, ITEM), collections.deque(maxlen=capacity)
+    assert replay.capacity(state) == capacity
+    for number in stream:
+        state = add(state, item(number))
+        reference.append(number)
+        assert replay.size(state) == len(reference)
+    assert int(state.count) == len(stream)
+    held = numbers(replay.take(state, jnp.arange(capacity)))[: len(reference)]
+    assert sorted(held) == sorted(reference)
+
+
+@functools.cache
+def filled(capacity, count):
+    state = replay.init(capacity, ITEM)
+    for number in range(1, count + 1):
+        state = add(state, item(number))
+    return state
+
+
+@pytest.mark.parametrize("count, held", [(3, {1, 2, 3}), (11, {7, 8, 9, 10, 11})])
+def test_samples_uniformly_with_replacement_from_what_is_held(count, held):
+    state = filled(5, count)
+    # More are drawn than are held, so some must repeat.
+    drawn = numbers(sample(jax.random.key(count), state, 3_000))
+    assert set(drawn) == held
+    counts = np.unique(drawn, return_counts=True)[1]
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_indices_and_take_are_sample():
+    state = filled(5, 11)
+    index = replay.indices(jax.random.key(0), state, (7,))
+    assert index.dtype == jnp.int32
+    wanted = replay.take(state, index)
+    found = replay.sample(jax.random.key(0), state, 7)
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+def test_capacity_below_one():
+    with pytest.raises(ValueError, match="capacity must be at least 1, got 0"):
+        replay.init(0, ITEM)

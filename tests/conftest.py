@@ -1,0 +1,48 @@
+"""What every test shares: four host devices, checked keys, no network, one table."""
+
+import os
+
+import jax
+import pytest
+
+import nasjax
+from nasjax.data import nb201
+
+# Read when the backend starts, which no import does.
+_DEVICES = "--xla_force_host_platform_device_count"
+if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}=4".strip()
+os.environ["NASJAX_OFFLINE"] = "1"
+# Any key used twice is an error, also under vmap, scan and shard_map.
+jax.config.update("jax_debug_key_reuse", True)
+
+VALID = ("cifar10_valid", "cifar100_valid", "imagenet16_valid")
+
+
+@pytest.fixture(scope="session")
+def table():
+    """NAS-Bench-201: all six columns where found, else the package's validation ones.
+
+    Never predictions.
+    """
+    try:
+        return nb201.load(predictor=False, log=lambda _: None)
+    except nb201.TableError:
+        return nb201.load(columns=VALID, predictor=False, log=lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def space():
+    return nasjax.nas_bench_201()
+
+
+@pytest.fixture(scope="module")
+def quick_compile():
+    """For modules that compile much and compute little: half the time.
+
+    Not where the bits of optimised programs are the matter (test_lanes.py).
+    """
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

@@ -1,0 +1,278 @@
+"""What every searcher keeps: one contract, over all of them."""
+
+import functools
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nasjax
+from nasjax import search
+from nasjax.environments.tabular import from_arrays
+from nasjax.search import Environment, Outcome
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+SPACE = nasjax.table_space(4, ("a", "b", "c"))
+VALUES = np.random.default_rng(0).random(81).astype(np.float32)
+TABLE = from_arrays(SPACE, np.asarray(SPACE.from_index(jnp.arange(81))), [VALUES])
+STEPS = 40
+small = functools.partial(
+    nasjax.CadamConfig, hidden=(8,), top_k=5, batch_size=4, max_cycles=2
+)
+SEARCHERS = {
+    "cadam": nasjax.cadam(SPACE, small(epsilon_steps=20)),
+    "cadam-warm-up": nasjax.cadam(
+        SPACE, small(exploration="warm-up", warm_up=10, critic_loss="squared")
+    ),
+    "random": nasjax.random_search(SPACE),
+    "evolution": nasjax.evolution(SPACE),
+    "evolution-64": nasjax.evolution(
+        SPACE, nasjax.EvolutionConfig(population=64, sample=16)
+    ),
+    "reinforce": nasjax.reinforce(SPACE),
+    "local-search": nasjax.local_search(SPACE),
+    "local-search-remembers": nasjax.local_search(
+        SPACE, nasjax.LocalSearchConfig(forget=False)
+    ),
+}
+
+
+class Compiled(NamedTuple):
+    """A searcher, its jitted loops, and what three seeds gave."""
+
+    searcher: search.Searcher
+    init: Any
+    half: Any
+    whole: Any
+    lanes: Any
+
+
+def key(seed):
+    return jax.random.key(seed)
+
+
+@pytest.fixture(scope="module", params=SEARCHERS)
+def compiled(request, quick_compile):
+    searcher = SEARCHERS[request.param]
+
+    def run(key, env):
+        return search.run(key, searcher, env, STEPS)
+
+    def init(key, env):
+        return search.init(key, searcher, env, STEPS)
+
+    def advance(key, env, state, first, length):
+        return search.advance(key, searcher, env, state, first, length)
+
+    half = jax.jit(functools.partial(advance, length=STEPS // 2))
+    whole = jax.jit(functools.partial(advance, first=0, length=STEPS))
+    keys = jax.vmap(jax.random.key)(jnp.arange(3))
+    lanes = jax.jit(jax.vmap(run, in_axes=(0, None)))(keys, TABLE)
+    return Compiled(searcher, jax.jit(init), half, whole, lanes)
+
+
+@pytest.fixture(scope="module")
+def alone(compiled):
+    """One seed at a time: an init, and a loop over all steps."""
+
+    def one(key):
+        return compiled.whole(key, TABLE, compiled.init(key, TABLE))
+
+    return [one(key(seed)) for seed in range(3)]
+
+
+def test_trace(compiled):
+    _, trace = compiled.lanes
+    assert trace.arch.shape == (3, STEPS, 4)
+    assert trace.arch.dtype == jnp.uint8
+    assert trace.arch.max() <= 2
+    np.testing.assert_array_equal(trace.accuracy, VALUES[SPACE.index(trace.arch)])
+    for leaf in jax.tree.leaves(trace):
+        assert leaf.shape[:2] == (3, STEPS)
+        assert np.all(np.isfinite(leaf))
+
+
+def test_it_searches(compiled):
+    """Each seed its own way, and not one architecture over and over."""
+    arch = SPACE.index(compiled.lanes[1].arch)
+    assert not np.array_equal(arch[0], arch[1])
+    assert min(len(np.unique(row)) for row in arch) >= 10
+
+
+def test_vmap_is_a_loop(compiled, alone):
+    for seed, (_, trace) in enumerate(alone):
+        np.testing.assert_array_equal(compiled.lanes[1].arch[seed], trace.arch)
+        np.testing.assert_array_equal(compiled.lanes[1].accuracy[seed], trace.accuracy)
+
+
+def test_two_halves_are_one_run(compiled, alone):
+    state = compiled.init(key(1), TABLE)
+    state, first = compiled.half(key(1), TABLE, state, first=jnp.int32(0))
+    # As a checkpoint would: to NumPy and back.
+    state = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), state)
+    state, last = compiled.half(key(1), TABLE, state, first=jnp.int32(STEPS // 2))
+    trace = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
+    jax.tree.map(np.testing.assert_array_equal, (state, trace), alone[1])
+
+
+def test_state_holds_no_key(compiled, alone):
+    """Neither a typed key nor the words of one; shapes never change."""
+    before, after = compiled.init(key(0), TABLE), alone[0][0]
+    jax.tree.map(lambda x, y: chex.assert_shape(y, x.shape), before, after)
+    jax.tree.map(lambda x, y: chex.assert_type(y, x.dtype), before, after)
+    for leaf in jax.tree.leaves(before):
+        assert not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        assert leaf.dtype != jnp.uint32
+
+
+def test_drive_with_plain_python_is_run(compiled, alone):
+    lookup = {arch: VALUES[i] for i, arch in enumerate(np.ndindex(3, 3, 3, 3))}
+
+    def evaluate(key, params, state, arch):
+        accuracy = params[tuple(np.asarray(arch).tolist())]
+        return state, Outcome(accuracy, np.float32(1) - accuracy)
+
+    env = Environment(lookup, (), evaluate, traceable=False)
+    _, trace = search.drive(key(2), compiled.searcher, env, STEPS)
+    wanted = alone[2][1]
+    np.testing.assert_array_equal(trace.arch, wanted.arch)
+    np.testing.assert_array_equal(trace.accuracy, wanted.accuracy)
+    np.testing.assert_array_equal(trace.loss, wanted.loss)
+    assert set(trace.info) == set(wanted.info)
+
+
+TRACED = {
+    "actor_lr": [1e-4, 1e-2, 1e-3],
+    "critic_lr": [1e-3, 1e-2, 0.0],
+    "tau": [0.9, 0.5, 0.1],
+    "xi": [1e-4, 0.1, 0.3],
+    "beta1": [0.9, 0.5, 0.0],
+    "beta2": [0.99, 0.999, 0.9],
+    "epsilon_start": [1.0, 0.5, 0.2],
+    "epsilon_stop": [0.05, 0.3, 0.0],
+    "epsilon_steps": [5, 10, 20],
+    "reward_base": [100.0, 2.0, 10.0],
+}
+
+
+def test_configs_are_traced_and_vmapped():
+    """One program for all values; a lane of many configurations is the one alone."""
+    count = []
+
+    def run(values):
+        count.append(1)
+        searcher = nasjax.cadam(SPACE, small(**values))
+        return search.run(key(0), searcher, TABLE, 25)[1]
+
+    one_by_one, together = jax.jit(run), jax.jit(jax.vmap(run))
+    traces = []
+    for lane in range(3):
+        values = {name: jnp.asarray(v[lane]) for name, v in TRACED.items()}
+        traces.append(one_by_one(values))
+    assert len(count) == 1
+    batch = {name: jnp.asarray(v) for name, v in TRACED.items()}
+    lanes = together(batch)
+    for lane, trace in enumerate(traces):
+        np.testing.assert_array_equal(lanes.arch[lane], trace.arch)
+    assert not np.array_equal(traces[0].arch, traces[1].arch)
+    assert len(count) == 2
+
+
+@pytest.mark.parametrize(
+    "factory, configs",
+    [
+        (nasjax.cadam, [small(), small(actor_lr=1e-3, tau=0.5, epsilon_steps=7)]),
+        (
+            nasjax.reinforce,
+            [
+                nasjax.ReinforceConfig(),
+                nasjax.ReinforceConfig(learning_rate=0.5, momentum=0.1),
+            ],
+        ),
+    ],
+)
+def test_new_values_in_a_config_do_not_retrace(factory, configs):
+    """The config itself is the argument, as a user would pass it."""
+    count = []
+
+    @jax.jit
+    def go(config):
+        count.append(1)
+        return search.run(key(0), factory(SPACE, config), TABLE, 12)[1].arch
+
+    first, second = (go(config) for config in configs)
+    assert len(count) == 1
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("top_k", 0),
+        ("batch_size", 0),
+        ("capacity", 0),
+        ("max_cycles", -1),
+        ("warm_up", -1),
+        ("hidden", ()),
+        ("hidden", (16, 0)),
+        ("exploration", "greedy"),
+        ("critic_loss", "huber"),
+        ("tau", 1.5),
+        ("tau", -0.1),
+        ("tau", float("nan")),
+        ("epsilon_start", 2.0),
+        ("epsilon_stop", -1.0),
+        ("epsilon_steps", -1),
+        ("beta1", 1.2),
+        ("beta2", -0.1),
+        ("actor_lr", -1e-8),
+        ("critic_lr", float("nan")),
+        ("xi", -1e-4),
+    ],
+)
+def test_cadam_refuses_by_name(name, value):
+    with pytest.raises(ValueError, match=name):
+        nasjax.cadam(SPACE, nasjax.CadamConfig(**{name: value}))
+
+
+@pytest.mark.parametrize("name", ["population", "sample"])
+def test_evolution_refuses_by_name(name):
+    config = nasjax.EvolutionConfig(**{name: 0})
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        nasjax.evolution(SPACE, config)
+
+
+@pytest.mark.parametrize("make", [nasjax.reinforce, nasjax.local_search])
+def test_searchers_of_every_edge_refuse_spaces_that_select(make):
+    with pytest.raises(ValueError, match="darts"):
+        make(nasjax.darts())
+
+
+@pytest.mark.parametrize(
+    "searcher",
+    [
+        nasjax.cadam(nasjax.darts(), small(epsilon_steps=10)),
+        nasjax.random_search(nasjax.darts()),
+        nasjax.evolution(nasjax.darts(), nasjax.EvolutionConfig(population=5)),
+    ],
+    ids=["cadam", "random", "evolution"],
+)
+def test_darts(searcher):
+    """A space of two cells that selects edges, and an environment of one's own."""
+
+    def evaluate(key, params, state, arch):
+        accuracy = jnp.mean(arch == params)
+        return state, Outcome(accuracy, 1 - accuracy)
+
+    env = Environment(jnp.uint8(3), (), evaluate)
+    trace = jax.jit(lambda key: search.run(key, searcher, env, 30))(key(0))[1]
+    arch = np.asarray(trace.arch)
+    assert arch.shape == (30, 2, 14)
+    for node in (range(0, 2), range(2, 5), range(5, 9), range(9, 14)):
+        np.testing.assert_array_equal((arch[..., list(node)] < 7).sum(-1), 2)
+    assert arch.max() == 7
+    assert len(np.unique(arch, axis=0)) >= 15
