@@ -55,7 +55,7 @@ def anytime(
     """
     figure, axes = _grid(len(titles), (5.0, 3.6))
     for v, axis in enumerate(axes):
-        lows, start = [], []
+        lows, tops, start = [], [100 * optima[v]], []
         for color, (name, values) in enumerate(best.items()):
             y = 100 * values[v]
             S, T = y.shape
@@ -81,18 +81,19 @@ def anytime(
                     grid, mean - half, mean + half, color=f"C{color}", alpha=0.25, lw=0
                 )
             lows.append(mean[min(len(mean) - 1, len(mean) // 50)])
+            tops.append(mean[-1])
             start.append(grid[min(len(grid) - 1, len(grid) // 100)])
         best_known = 100 * optima[v]
         axis.axhline(best_known, color="black", lw=0.8, ls=":")
-        margin = max(best_known - min(lows), 1e-3)
-        axis.set_ylim(min(lows) - 0.05 * margin, best_known + 0.08 * margin)
+        margin = max(max(tops) - min(lows), 1e-3)
+        axis.set_ylim(min(lows) - 0.05 * margin, max(tops) + 0.08 * margin)
         axis.set_xscale("log")
         axis.set_xlim(left=max(min(start), 1e-9))
         axis.set_title(titles[v], fontsize=10)
         axis.set_xlabel(xlabel)
         axis.set_ylabel("best accuracy so far [%]")
     axes[0].legend(fontsize=8, loc="lower right")
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=100)
     _pyplot().close(figure)
 
 
@@ -145,5 +146,5 @@ def states(
                         color="white" if value > 0.5 else "black",
                     )
             axis.set_title(f"{title}: {label}", fontsize=8)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=100)
     plt.close(figure)

@@ -20,6 +20,7 @@ OUTSIDE = {
     "report",
     "study",
     "results",
+    "summary",
     "plots",
     "cli",
     "methods",
