@@ -100,16 +100,16 @@ def bench(count: int, steps: int, full: int, inner: str, config: CadamConfig) ->
     }
 
 
-def pytorch_cycle(config: CadamConfig, cycles: int = 500) -> float:
-    """Seconds per training cycle of a plain PyTorch loop; NaN without PyTorch.
+def pytorch_cycle(config: CadamConfig, cycles: int = 500) -> dict[int, float]:
+    """Seconds per training cycle of a plain PyTorch loop, by number of threads.
 
-    The better of one thread and as many as PyTorch would take.
+    One thread, and as many as PyTorch takes by itself; empty without PyTorch.
     """
     try:
         import torch
         from torch import nn
     except ImportError:
-        return float("nan")
+        return {}
     D = SPACE.action_size
 
     def mlp(size, last):
@@ -138,16 +138,16 @@ def pytorch_cycle(config: CadamConfig, cycles: int = 500) -> float:
         loss.backward()
         actor_opt.step()
 
-    best = float("inf")
-    for threads in {torch.get_num_threads(), 1}:
+    seconds = {}
+    for threads in sorted({torch.get_num_threads(), 1}):
         torch.set_num_threads(threads)
         for _ in range(50):
             cycle()
         clock = time.perf_counter()
         for _ in range(cycles):
             cycle()
-        best = min(best, (time.perf_counter() - clock) / cycles)
-    return best
+        seconds[threads] = (time.perf_counter() - clock) / cycles
+    return seconds
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -184,13 +184,16 @@ def main(argv: list[str] | None = None) -> int:
         f"{jax.__version__}; matrix rate {rate:.0f} GFLOP/s; one cycle "
         f"{flop_per_cycle(config) / 1e6:.2f} MFLOP"
     )
-    torch_seconds = pytorch_cycle(config) if args.pytorch else float("nan")
-    if args.pytorch:
+    loops = pytorch_cycle(config) if args.pytorch else {}
+    if args.pytorch and not loops:
+        print("PyTorch is not installed: no ratio")
+    for threads, seconds in loops.items():
         print(
-            f"PyTorch loop, one lane: {1e6 * torch_seconds:.0f} us per cycle; 60 lanes "
-            f"x 9,570 cycles one after another, scaled: "
-            f"{60 * 9570 * torch_seconds:.0f} s"
+            f"PyTorch loop, one lane, {threads} threads: {1e6 * seconds:.0f} us per "
+            f"cycle; 60 lanes x 9,570 cycles one after another, scaled: "
+            f"{60 * 9570 * seconds:.0f} s"
         )
+    torch_seconds = min(loops.values(), default=float("nan"))
     rows = []
     for inner in args.inner:
         for count in args.lanes:
