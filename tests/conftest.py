@@ -2,6 +2,7 @@
 
 import os
 
+import hypothesis
 import jax
 import pytest
 
@@ -15,6 +16,10 @@ if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
 os.environ["NASJAX_OFFLINE"] = "1"
 # Any key used twice is an error, also under vmap, scan and shard_map.
 jax.config.update("jax_debug_key_reuse", True)
+
+# The same examples every time: a test passes or fails for the code's reasons alone.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("fixed")
 
 VALID = ("cifar10_valid", "cifar100_valid", "imagenet16_valid")
 
