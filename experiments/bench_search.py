@@ -213,7 +213,7 @@ def main(argv: list[str] | None = None) -> int:
                     f"{r['gflops']:.1f}",
                     f"{100 * r['gflops'] / rate:.0f}%",
                     f"{peak:.0f}",
-                    f"{1e6 * torch_seconds / r['us_per_cycle']:.1f}x",
+                    f"{1e6 * torch_seconds / r['us_per_cycle']:.1f}x" if loops else "",
                 ]
             )
             print(f"{count} lanes ({inner}) done", flush=True)

@@ -80,8 +80,13 @@ def read_flags(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--seeds", type=cli.seeds, default="1-10", help="3, 1-10 or 1,4,7")
-    add("--steps", type=cli.at_least(1), default=1000, help="queries per search")
+    add(
+        "--seeds",
+        type=cli.seeds,
+        default="1-10",
+        help="3, 1-10 or 1,4,7 (default 1-10)",
+    )
+    add("--steps", type=cli.at_least(1), default=1000, help="queries (default 1000)")
     add(
         "--columns",
         type=cli.names(nb201.COLUMNS),
@@ -105,10 +110,10 @@ def read_flags(
     add("--axis", choices=("queries", "time"), default="queries", help="of anytime.png")
     add("--table", default=None, metavar="PATH", help="npz, CSV or folder to read")
     add("--no-predictor", action="store_true", help="refuse predicted columns")
-    add("--out", type=Path, default=Path("runs/nb201"), help="results folder")
+    add("--out", type=Path, default=Path("runs/nb201"), help="default runs/nb201")
     add("--resume", action="store_true", help="continue the run in --out")
     add("--overwrite", action="store_true", help="replace the run in --out")
-    add("--chunk", type=cli.at_least(2), default=50, help="steps between reports")
+    add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
     add(
         "--checkpoint-seconds",
         type=cli.at_least(0),
@@ -241,10 +246,11 @@ def draw(args, table, found: dict, values: np.ndarray) -> None:
         top = np.argsort(-column.values, kind="stable")[:K]
         truth = np.asarray(SPACE.one_hot(table.ops[top])).mean(0)
         state = kept[mark][v, 0]
-        rows.append((f"{column.name}", state, truth))
+        guess = " (PREDICTED)" if column.predicted else ""
+        rows.append((column.name + guess, state, truth))
     labels = (
         f"CADAM after {mark} queries, seed {args.seeds[0]}",
-        f"true top {K}",
+        f"top {K} of the table",
     )
     plots.states(args.out / "states.png", SPACE, rows, labels)
 
@@ -339,10 +345,12 @@ def direct(args, table) -> dict:
     found = search(args, table, columns, args.steps, args.methods, marks)
     if jax.process_index() != 0:
         return {}
-    report.write_npz(
-        args.out / "results.npz", **results.arrays(found, columns, args.seeds)
-    )
     predicted = [c.predicted for c in table.columns.values()]
+    report.write_npz(
+        args.out / "results.npz",
+        predicted=np.array(predicted),
+        **results.arrays(found, columns, args.seeds),
+    )
     summary.print_report(
         found,
         values,
@@ -377,7 +385,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     body = published if args.protocol == "published" else direct
-    found = body(args, table)
+    try:
+        found = body(args, table)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
+        return 130
     if jax.process_index() == 0:
         content = {"config": config, **report.provenance()}
         content |= {"columns": described, "methods": found}

@@ -2,6 +2,7 @@
 
 from nasjax import agent, environments, search, searchers, spaces
 from nasjax.environments import tabular
+from nasjax.search import Environment, Outcome, Searcher, Trace
 from nasjax.searchers import (
     CadamConfig,
     EvolutionConfig,
@@ -20,9 +21,13 @@ __version__ = "0.1.0"
 __all__ = [
     "CadamConfig",
     "CellSpace",
+    "Environment",
     "EvolutionConfig",
     "LocalSearchConfig",
+    "Outcome",
     "ReinforceConfig",
+    "Searcher",
+    "Trace",
     "agent",
     "cadam",
     "darts",

@@ -98,7 +98,7 @@ def check_config(
     path = Path(path)
     config = json.loads(json.dumps(config))
     if resume and path.exists():
-        before = json.loads(path.read_text())
+        before, config = _flat(json.loads(path.read_text())), _flat(config)
         names = sorted(before.keys() | config.keys())
         differing = [n for n in names if before.get(n) != config.get(n)]
         if differing:
@@ -113,6 +113,17 @@ def check_config(
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(config, indent=2) + "\n")
     os.replace(temporary, path)
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields under dotted names, so that an error can name just those."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def open_run(
@@ -141,6 +152,9 @@ def open_run(
                 "it, --out names another folder"
             )
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        for name in ("config.json", "results.json", "results.npz", "log.jsonl"):
-            (folder / name).unlink(missing_ok=True)
+        for pattern in ("*.json", "*.npz", "*.jsonl", "*.png"):
+            for path in folder.glob(pattern):
+                path.unlink()
+    if resume and not (folder / "config.json").exists():
+        print(f"no run to resume in {folder}: starting one")
     check_config(folder / "config.json", config, resume)

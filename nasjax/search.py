@@ -21,7 +21,7 @@ PyTree = Any
 class Outcome(NamedTuple):
     """What an environment says of one architecture."""
 
-    accuracy: chex.Array  # float32 [], a fraction (or any score to maximise)
+    accuracy: chex.Array  # float32 [], a fraction in [0, 1]; CADAM raises 100 to it
     loss: chex.Array  # float32 []
 
 
@@ -175,6 +175,7 @@ def drive(
     steps: int,
     state: SearchState | None = None,
     first: int = 0,
+    on_step: Callable[[int, SearchState, Trace], None] | None = None,
 ) -> tuple[SearchState, Trace]:
     """The same loop in Python, for environments that cannot be traced.
 
@@ -184,6 +185,8 @@ def drive(
     Args:
       steps: the whole budget, as in `init`.
       state: to continue a search; with `first`, the step to continue at.
+      on_step: called after each step with the next step, the state and the step's
+        trace, so that a long search can be saved.
 
     Raises:
       ValueError: no step is left.
@@ -207,4 +210,6 @@ def drive(
         told, info = tell(key_tell, asked, t, arch, outcome)
         state = SearchState(told, env_state)
         rows.append(Trace(arch, *outcome, info))
+        if on_step is not None:
+            on_step(int(t) + 1, state, rows[-1])
     return state, jax.tree.map(lambda *x: jnp.stack(x), *rows)

@@ -62,7 +62,8 @@ def paired_text(
                     f"{p.p_value:.3f}",
                 ]
             )
-    header = [f"after {queries} queries", "column", "points", "95% interval", "p"]
+    header = [f"after {queries} queries", "column", "points", "95% interval"]
+    header.append("Wilcoxon p")
     return report.text_table(header, rows)
 
 
@@ -99,7 +100,13 @@ def diagnostics_text(
         "r < Q",
         "spread",
     ]
-    return report.text_table(header, rows)
+    legend = (
+        "\nlate policy: mean accuracy of the policy's own actions, last 100 steps; "
+        "r < Q: share of\nrewards below the critic's value there (near tau once it "
+        "fits); spread: deviation within an action"
+    )
+    explained = legend if any(row[4] for row in rows) else ""
+    return report.text_table(header, rows) + explained
 
 
 def best_text(

@@ -189,3 +189,28 @@ def test_the_loop_under_pmap():
     together = jax.pmap(one)(jnp.arange(count))
     alone = [jax.jit(one)(seed) for seed in range(count)]
     np.testing.assert_array_equal(together, np.stack(alone))
+
+
+def test_drive_hands_out_every_step_so_that_it_can_be_saved():
+    space = nasjax.table_space(2, ("a", "b"))
+
+    def evaluate(key, params, state, arch):
+        if state == 3:
+            raise RuntimeError("the cluster is down")
+        return state + 1, Outcome(0.5, 0.5)
+
+    env = Environment(params=(), state=0, evaluate=evaluate, traceable=False)
+    saved = []
+
+    def on_step(step, state, trace):
+        saved.append((step, state, trace))
+
+    searcher, key = nasjax.random_search(space), jax.random.key(0)
+    with pytest.raises(RuntimeError, match="cluster"):
+        search.drive(key, searcher, env, 5, on_step=on_step)
+    assert [step for step, _, _ in saved] == [1, 2, 3]
+    step, state, _ = saved[-1]
+    state = state._replace(environment=10)
+    _, rest = search.drive(key, searcher, env, 5, state=state, first=step)
+    whole = search.drive(key, searcher, env.replace(state=10), 5)[1]
+    np.testing.assert_array_equal(rest.arch, whole.arch[3:])
