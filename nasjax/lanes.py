@@ -23,8 +23,7 @@ from nasjax import search
 
 INNER = ("auto", "map", "vmap")
 AXIS = "lane"
-# XLA's CPU compiler, told to update parameters in place and to use whole vector
-# registers: 7% off a training cycle. A compiler that lacks an option does without.
+# In-place updates and whole vector registers: 7% off a cycle; optional (`_compile`).
 CPU_OPTIONS = {
     "xla_cpu_copy_insertion_use_region_analysis": True,
     "xla_cpu_prefer_vector_width": 512,
@@ -118,8 +117,8 @@ def edges(steps: int, chunk: int, milestones: Sequence[int] = ()) -> list[int]:
     Args:
       steps: the whole budget.
       chunk: steps per chunk, at least 2.
-      milestones: further ends, at which the caller wants the states; a regular end
-        one step away makes room, an end of the run or another milestone does not.
+      milestones: further ends (for their states); a regular end one step away makes
+        room, an end of the run or another milestone does not.
 
     Raises:
       ValueError: steps below 1 or chunk below 2.
@@ -248,16 +247,19 @@ class Runner:
     def shapes(self, length: int) -> tuple[search.SearchState, search.Trace]:
         """Shapes of the gathered state and of a trace of `length` steps."""
 
-        def one(lane):
+        def one(shared, lane):
             key = jax.random.wrap_key_data(lane[0], impl=self._impl)
-            made = self._make(self._shared, lane[1])
+            made = self._make(shared, lane[1])
             state = self._start(key, made)
             return search.advance(key, *made, state, 0, length)
 
-        first = jax.tree.map(lambda x: x[0], self._lanes)
+        def row(x):  # a shape only: the array may lie on other hosts
+            return jax.ShapeDtypeStruct(x.shape[1:], x.dtype)
+
+        first = jax.tree.map(row, self._lanes)
         return jax.tree.map(
             lambda s: jax.ShapeDtypeStruct((self._count, *s.shape), s.dtype),
-            jax.eval_shape(one, first),
+            jax.eval_shape(one, self._shared, first),
         )
 
     def advance(
