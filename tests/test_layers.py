@@ -25,6 +25,8 @@ OUTSIDE = {
     "cli",
     "methods",
     "devices",
+    "pretraining",
+    "trainer",
 }
 
 
@@ -79,6 +81,12 @@ ALLOWED = {
     "search": {"spaces"},
     "lanes": {"search"},
     "searchers": {"searchers", "agent", "search", "spaces"},
+    "genotypes": {"spaces"},
+    "graphs": {"spaces"},
+    "costs": {"spaces", "graphs"},
+    "augment": set(),
+    "training": set(),
+    "supernet": {"supernet", "spaces", "augment", "training"},
 }
 
 

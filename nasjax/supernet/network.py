@@ -1,0 +1,292 @@
+"""Weight-sharing supernets: `init` and `apply` on stacked weights.
+
+One compiled program serves every architecture of the space: the architecture is a
+traced integer array. A normalisation has no learnt scale but the stem's, and by default
+takes the batch's own statistics; running ones are an option for evaluation.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax import spaces
+from nasjax.spaces import CellSpace
+from nasjax.supernet import cells, dense, path, primitives
+from nasjax.supernet.operations import uniform
+
+Params = Any
+Statistics = Any
+STEMS = ("cifar", "imagenet")
+MODES = ("path", "dense")
+
+
+@dataclasses.dataclass(frozen=True)
+class SupernetConfig:
+    """What fixes a supernet's shapes.
+
+    Attributes:
+      space: the cells' space.
+      kind: darts or nb201: the network around the cells.
+      channels: C of the first cells.
+      cells: how many; of each of the three stages for nb201.
+      classes: of the classifier.
+      parts: K; operations see 1 / K of the channels (PC-DARTS).
+      stem: cifar, or imagenet: three convolutions that divide the image's side by 8.
+      dtype: of activations and of weights where they are used; weights are stored,
+        and statistics, logits and losses computed, in float32.
+      axis_name: of a mapped axis (`shard_map`, `pmap`) over which the batch is spread.
+    """
+
+    space: CellSpace
+    kind: str = "darts"
+    channels: int = 16
+    cells: int = 8
+    classes: int = 10
+    parts: int = 1
+    stem: str = "cifar"
+    dtype: str = "float32"
+    axis_name: str | None = None
+
+    def __post_init__(self):
+        for name in ("channels", "cells", "classes", "parts"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
+        for name, allowed in (
+            ("kind", ("darts", "nb201")),
+            ("stem", STEMS),
+            ("dtype", ("float32", "bfloat16")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
+                )
+        if self.channels % (2 * self.parts):
+            raise ValueError(
+                f"channels must be a multiple of 2 x parts = {2 * self.parts}, "
+                f"got {self.channels}"
+            )
+        if self.kind == "nb201" and (self.parts, self.stem) != (1, "cifar"):
+            raise ValueError("nb201 has no partial channels and no other stem")
+
+
+def darts(none: bool = False, **settings: Any) -> SupernetConfig:
+    """DARTS: 8 cells of 16 channels, 7 operations (8 with `none`).
+
+    Source: Liu et al. 2019; thesis 4.2.2 and, with `none=True, cells=6`, 3.2.
+    """
+    return SupernetConfig(spaces.darts(none=none), "darts", **settings)
+
+
+def pc_darts(none: bool = False, parts: int = 4, **settings: Any) -> SupernetConfig:
+    """PC-DARTS: operations see 1 / K of the channels, K = `parts`.
+
+    Source: Xu et al. 2020; edges are selected, so there are no edge weights (thesis
+    4.1.3). K = 4 on CIFAR, K = 2 with `stem="imagenet"`.
+    """
+    return SupernetConfig(spaces.darts(none=none), "darts", parts=parts, **settings)
+
+
+def nas_bench_201(**settings: Any) -> SupernetConfig:
+    """NAS-Bench-201: three stages of 5 cells, residual blocks between them.
+
+    Source: Dong and Yang 2020.
+    """
+    settings = {"cells": 5} | settings
+    return SupernetConfig(spaces.nas_bench_201(), "nb201", **settings)
+
+
+class Norms:
+    """Normalises at named places and notes the statistics. Lives for one trace."""
+
+    def __init__(self, axis_name: str | None, given: Mapping[str, Any] | None):
+        self._axis_name, self.given = axis_name, given
+        self.used: dict[str, Any] = {}
+
+    def __call__(self, name: str, x: chex.Array) -> chex.Array:
+        if self.given is None:
+            x, self.used[name] = primitives.batch_norm(x, self._axis_name)
+        else:
+            self.used[name] = self.given[name]
+            x = primitives.normalize(x, self.given[name])
+        return x
+
+    def cell(
+        self, name: str, cell: cells.Cell, mode: str, weights, inputs, choice
+    ) -> list[chex.Array]:
+        """The cell's nodes, by `path` of an architecture or `dense` of a mask."""
+        compute = {"path": path.path, "dense": dense.dense}[mode]
+        given = None if self.given is None else self.given[name]
+        nodes, self.used[name] = compute(cell, weights, inputs, choice, given)
+        return nodes
+
+
+def _macro(config: SupernetConfig):
+    from nasjax.supernet import darts_network, nb201_network
+
+    return {"darts": darts_network, "nb201": nb201_network}[config.kind]
+
+
+def init(key: chex.PRNGKey, config: SupernetConfig) -> Params:
+    """Random weights, drawn as PyTorch draws them: dicts of float32 arrays.
+
+    `params["cell3"]["edges"][group][operation][name]` is stacked over edges.
+    """
+    return _macro(config).init(key, config)
+
+
+def classifier(key: chex.PRNGKey, inputs: int, classes: int) -> Params:
+    """Weights [inputs, classes] and bias of the last layer."""
+    key_kernel, key_bias = jax.random.split(key)
+    return {
+        "kernel": uniform(key_kernel, (inputs, classes), inputs),
+        "bias": uniform(key_bias, (classes,), inputs),
+    }
+
+
+def masks(config: SupernetConfig, choice: chex.Array) -> chex.Array:
+    """float32 [cells, E, O] from an architecture or mask; see `apply`."""
+    space = config.space
+    alpha = choice
+    if jnp.issubdtype(jnp.asarray(choice).dtype, jnp.integer):
+        alpha = space.one_hot(choice)
+    shape = (space.cells, space.num_edges, space.num_operations)
+    return jnp.asarray(alpha, jnp.float32).reshape(shape)
+
+
+def apply(
+    params: Params,
+    choice: chex.Array,
+    images: chex.Array,
+    config: SupernetConfig,
+    *,
+    mode: str = "path",
+    statistics: Statistics | None = None,
+) -> tuple[chex.Array, Statistics]:
+    """Logits of a batch under an architecture or a mask.
+
+    Args:
+      params: from `init`.
+      choice: an architecture, integers `[*arch_shape]`; or, with `mode="dense"` only,
+        a mask alpha, float `[*arch_shape, O]` (all ones: the one-shot network).
+      images: [B, H, W, 3], normalised.
+      config: static.
+      mode: `path` computes the selected operations; `dense` all, under the mask.
+      statistics: to normalise by, as `initial_statistics` shapes them; None takes the
+        batch's own.
+
+    Returns:
+      Logits float32 [B, classes], and the statistics used.
+
+    Raises:
+      ValueError: an unknown mode, or a mask with `mode="path"`.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode is {mode!r}; allowed: {', '.join(MODES)}")
+    space = config.space
+    if mode == "path":
+        if not jnp.issubdtype(jnp.asarray(choice).dtype, jnp.integer):
+            raise ValueError(
+                "mode='path' needs an architecture of integers; a mask "
+                "of numbers needs mode='dense'"
+            )
+        choice = jnp.asarray(choice).reshape(space.cells, space.num_edges)
+    else:
+        choice = masks(config, choice)
+    norms = Norms(config.axis_name, statistics)
+    images = images.astype(config.dtype)
+    planes = _macro(config).apply(params, choice, images, config, mode, norms)
+    pooled = [jnp.mean(x, axis=(1, 2), dtype=jnp.float32) for x in planes]
+    head = params["classifier"]
+    return jnp.concatenate(pooled, -1) @ head["kernel"] + head["bias"], norms.used
+
+
+def initial_statistics(config: SupernetConfig, image_size: int = 32) -> Statistics:
+    """Running statistics before the first update: mean 0, variance 1."""
+    images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+    space = config.space
+    arch = jax.ShapeDtypeStruct(space.arch_shape, jnp.uint8)
+    params = jax.eval_shape(lambda: init(jax.random.key(0), config))
+    alone = dataclasses.replace(config, axis_name=None)
+    shapes = jax.eval_shape(
+        lambda p, a, x: apply(p, a, x, alone)[1], params, arch, images
+    )
+
+    def start(shape):  # [..., 2, C]: mean and variance
+        zeros = jnp.zeros((*shape.shape[:-2], 1, shape.shape[-1]))
+        return jnp.concatenate([zeros, zeros + 1], axis=-2)
+
+    return jax.tree.map(start, shapes)
+
+
+def selected(config: SupernetConfig, choice: chex.Array) -> Params:
+    """Which weights an architecture or mask selects.
+
+    Returns:
+      bool arrays like `init`'s parameters, with trailing axes of size 1: True outside
+      the cells' edges, and in them where the mask is not zero.
+    """
+    alpha = masks(config, choice)
+    shapes = jax.eval_shape(lambda: init(jax.random.key(0), config))
+
+    def everything(tree):
+        return jax.tree.map(lambda x: jnp.ones((1,) * x.ndim, bool), tree)
+
+    out = dict(shapes)
+    plan = _macro(config).plan(config)
+    for name, tree in shapes.items():
+        if name not in plan:
+            out[name] = everything(tree)
+            continue
+        place, cell = plan[name]
+        rows = cells.selected(cell, alpha[place])
+        out[name] = everything(tree) | {
+            "edges": tuple(
+                {
+                    operation: jax.tree.map(
+                        lambda x, used=row[operation]: used.reshape(
+                            -1, *(1,) * (x.ndim - 1)
+                        ),
+                        weights,
+                    )
+                    for operation, weights in stack.items()
+                }
+                for stack, row in zip(tree["edges"], rows, strict=True)
+            )
+        }
+    return out
+
+
+def update_statistics(
+    config: SupernetConfig,
+    running: Statistics,
+    used: Statistics,
+    choice: chex.Array,
+    momentum: float = 0.1,
+) -> Statistics:
+    """running <- (1 - momentum) running + momentum used, where something was computed.
+
+    Variances are biased ones (PyTorch's are not; over a batch of images there is no
+    difference to speak of).
+    """
+    alpha = masks(config, choice)
+    plan = _macro(config).plan(config)
+    out = {}
+    for name, new in used.items():
+        moved = (1 - momentum) * running[name] + momentum * new
+        if name in plan:
+            seen = (alpha[plan[name][0]] != 0)[..., None, None, None]
+            moved = jnp.where(seen, moved, running[name])
+        out[name] = moved
+    return out
+
+
+def count(params: Params) -> int:
+    """Number of parameters."""
+    return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(params))

@@ -1,0 +1,296 @@
+"""Depthwise convolutions, pools and normalisation that compile to fast programs.
+
+XLA's grouped convolution is slow on CPU and GPU alike; a depthwise convolution written
+as a padded sum of shifted products is one elementwise kernel. Its gradients, and those
+of the pools, are given by hand: automatic ones scatter.
+
+All images are [B, H, W, C].
+"""
+
+import functools
+import itertools
+
+import chex
+import jax
+import jax.numpy as jnp
+
+EPSILON = 1e-5
+
+
+def _pad(x, padding, value=0.0):
+    return jnp.pad(
+        x,
+        ((0, 0), (padding, padding), (padding, padding), (0, 0)),
+        constant_values=value,
+    )
+
+
+def _window(padded, row, column, height, width, stride):
+    """[..., height, width, C] of a padded image, from (row, column) on, strided."""
+    lead = padded.ndim - 3
+    start = (*([0] * lead), row, column, 0)
+    stop = (
+        *padded.shape[:lead],
+        row + (height - 1) * stride + 1,
+        column + (width - 1) * stride + 1,
+        padded.shape[-1],
+    )
+    return jax.lax.slice(padded, start, stop, (*([1] * lead), stride, stride, 1))
+
+
+def _spread(g, shape, stride):
+    """The gradient of strided outputs at the inputs' resolution, zeros between."""
+    if stride == 1:
+        return g
+    high = [shape[i] - ((g.shape[i] - 1) * stride + 1) for i in (1, 2)]
+    zero = jnp.zeros((), g.dtype)
+    return jax.lax.pad(
+        g,
+        zero,
+        ((0, 0, 0), (0, high[0], stride - 1), (0, high[1], stride - 1), (0, 0, 0)),
+    )
+
+
+def _shifted_sum(x, kernel, dilation, stride):
+    k = kernel.shape[0]
+    padding = dilation * (k // 2)
+    height, width = -(-x.shape[1] // stride), -(-x.shape[2] // stride)
+    padded = _pad(x, padding)
+    total = None
+    for i, j in itertools.product(range(k), range(k)):
+        term = kernel[i, j] * _window(
+            padded, i * dilation, j * dilation, height, width, stride
+        )
+        total = term if total is None else total + term
+    return total
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def depthwise(
+    x: chex.Array, kernel: chex.Array, dilation: int = 1, stride: int = 1
+) -> chex.Array:
+    """Depthwise convolution, zero padding of dilation * (k // 2).
+
+    y[b, h, w, c] = sum_ij kernel[i, j, c] x[b, s h + d (i - k // 2), ..., c]
+
+    Args:
+      x: [B, H, W, C].
+      kernel: [k, k, C], k odd.
+      dilation, stride: static.
+
+    Returns:
+      [B, ceil(H / stride), ceil(W / stride), C].
+    """
+    return _shifted_sum(x, kernel, dilation, stride)
+
+
+def _depthwise_forward(x, kernel, dilation, stride):
+    return _shifted_sum(x, kernel, dilation, stride), (x, kernel)
+
+
+def _depthwise_backward(dilation, stride, saved, g):
+    x, kernel = saved
+    # The input's gradient is the same form with the kernel turned round.
+    spread = _spread(g, x.shape, stride)
+    gradient_x = _shifted_sum(spread, kernel[::-1, ::-1], dilation, 1)
+    k = kernel.shape[0]
+    padded = _pad(x, dilation * (k // 2))
+    height, width = g.shape[1:3]
+    # The sum over a few groups of images is elementwise and fast; behind the barrier,
+    # what is left is too small for the slow form of a reduction to matter.
+    terms = max(n for n in range(1, 9) if len(x) % n == 0)
+    groups = [
+        slice(n * len(x) // terms, (n + 1) * len(x) // terms) for n in range(terms)
+    ]
+    products = [
+        sum(
+            _window(padded[n], i * dilation, j * dilation, height, width, stride) * g[n]
+            for n in groups
+        )
+        for i, j in itertools.product(range(k), range(k))
+    ]
+    products = jax.lax.optimization_barrier(jnp.stack(products))
+    total = jnp.sum(products, axis=(1, 2, 3), dtype=jnp.float32)
+    return gradient_x, total.reshape(kernel.shape).astype(kernel.dtype)
+
+
+depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+def _windows_of_pool(x, stride, value):
+    height, width = -(-x.shape[1] // stride), -(-x.shape[2] // stride)
+    padded = _pad(x, 1, value)
+    return [
+        _window(padded, i, j, height, width, stride)
+        for i, j in itertools.product(range(3), range(3))
+    ]
+
+
+def _largest(x, stride):
+    """The largest of each window and which of its nine entries that is."""
+    best, index = None, None
+    for tap, value in enumerate(_windows_of_pool(x, stride, -jnp.inf)):
+        if best is None:
+            best, index = value, jnp.zeros(value.shape, jnp.int8)
+        else:
+            index = jnp.where(value > best, jnp.int8(tap), index)
+            best = jnp.maximum(best, value)
+    return best, index
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def max_pool(x: chex.Array, stride: int = 1) -> chex.Array:
+    """3 x 3 max pool, padding 1; a tie's gradient goes to its first entry."""
+    return functools.reduce(jnp.maximum, _windows_of_pool(x, stride, -jnp.inf))
+
+
+def _max_pool_forward(x, stride):
+    return max_pool(x, stride), x
+
+
+def _max_pool_backward(stride, x, g):
+    _, index = _largest(x, stride)
+    g = _pad(_spread(g, x.shape, stride), 1)
+    # Zeros of `_spread` carry no gradient, so which tap they name does not matter.
+    index = _pad(_spread(index, x.shape, stride), 1)
+    height, width = x.shape[1:3]
+    total = jnp.zeros(x.shape, g.dtype)
+    for tap, (i, j) in enumerate(itertools.product(range(3), range(3))):
+        at = (2 - i, 2 - j, height, width, 1)
+        total += jnp.where(_window(index, *at) == tap, _window(g, *at), 0)
+    return (total,)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+def _inside(height, width, stride, dtype):
+    """[height', width', 1]: how many of a window's entries lie in the image."""
+    ones = jnp.ones((1, height, width, 1), dtype)
+    return sum(_windows_of_pool(ones, stride, 0.0))[0]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def average_pool(x: chex.Array, stride: int = 1) -> chex.Array:
+    """3 x 3 average pool, padding 1; padded entries are not counted."""
+    total = sum(_windows_of_pool(x, stride, 0.0))
+    return total / _inside(*x.shape[1:3], stride, x.dtype)
+
+
+def _average_pool_forward(x, stride):
+    return average_pool(x, stride), jnp.zeros((0, *x.shape[1:3]), x.dtype)
+
+
+def _average_pool_backward(stride, empty, g):
+    _, height, width = empty.shape
+    g = g / _inside(height, width, stride, g.dtype)
+    shape = (g.shape[0], height, width, g.shape[3])
+    return (sum(_windows_of_pool(_spread(g, shape, stride), 1, 0.0)),)
+
+
+average_pool.defvjp(_average_pool_forward, _average_pool_backward)
+
+
+def _mean(x, axis_name):
+    mean = jnp.mean(x, axis=(0, 1, 2), dtype=jnp.float32)
+    return mean if axis_name is None else jax.lax.pmean(mean, axis_name)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def batch_norm(
+    x: chex.Array, axis_name: str | None = None
+) -> tuple[chex.Array, chex.Array]:
+    """Normalises channels by the batch's own statistics.
+
+    y = (x - mean) / sqrt(var + 1e-5)
+
+    Args:
+      x: [B, H, W, C].
+      axis_name: of a mapped axis over which the batch is spread; the statistics are
+        then those of the whole batch.
+
+    Returns:
+      y like x, and float32 [2, C]: mean and (biased) variance, without a gradient.
+    """
+    return _batch_norm_forward(x, axis_name)[0]
+
+
+def _batch_norm_forward(x, axis_name):
+    wide = x.astype(jnp.float32)
+    mean, square = _mean(wide, axis_name), _mean(wide * wide, axis_name)
+    variance = jnp.maximum(square - mean * mean, 0.0)
+    scale = jax.lax.rsqrt(variance + EPSILON)
+    y = ((wide - mean) * scale).astype(x.dtype)
+    return (y, jnp.stack([mean, variance])), (x, mean, scale)
+
+
+def _batch_norm_backward(axis_name, saved, cotangent):
+    x, mean, scale = saved
+    g = cotangent[0].astype(jnp.float32)
+    y = (x.astype(jnp.float32) - mean) * scale
+    along = _mean(g * y, axis_name)
+    out = scale * (g - _mean(g, axis_name) - y * along)
+    return (out.astype(x.dtype),)
+
+
+batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
+
+
+def normalize(x: chex.Array, statistics: chex.Array) -> chex.Array:
+    """`batch_norm` by given statistics, float32 [2, C]: mean and variance."""
+    mean, variance = statistics
+    scale = jax.lax.rsqrt(variance + EPSILON)
+    return ((x.astype(jnp.float32) - mean) * scale).astype(x.dtype)
+
+
+def pointwise(x: chex.Array, kernel: chex.Array) -> chex.Array:
+    """1 x 1 convolution: [B, H, W, C] by [C, D]."""
+    return jnp.einsum("bhwc,cd->bhwd", x, kernel)
+
+
+def _convolve(x, kernel, stride):
+    padding = kernel.shape[0] // 2
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        ((padding, padding), (padding, padding)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolution(x: chex.Array, kernel: chex.Array, stride: int = 1) -> chex.Array:
+    """Dense convolution [k, k, C, D], k odd, zero padding k // 2."""
+    return _convolve(x, kernel, stride)
+
+
+def _convolution_forward(x, kernel, stride):
+    return _convolve(x, kernel, stride), (x, kernel)
+
+
+def _convolution_backward(stride, saved, g):
+    def automatic(x, kernel, g):
+        return jax.vjp(functools.partial(_convolve, stride=stride), x, kernel)[1](g)
+
+    def by_convolutions(x, kernel, g):
+        # XLA:CPU finds its fast convolution for these forms also inside a loop or a
+        # conditional, for its own gradients only outside (100 times slower, 0.10.2).
+        turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
+        images = jnp.transpose(x, (3, 1, 2, 0))
+        padding = kernel.shape[0] // 2
+        g_kernel = jax.lax.conv_general_dilated(
+            images,
+            jnp.transpose(g, (1, 2, 0, 3)),
+            (1, 1),
+            ((padding, padding), (padding, padding)),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return _convolve(g, turned, 1), jnp.transpose(g_kernel, (1, 2, 0, 3))
+
+    if stride > 1:
+        return automatic(*saved, g)
+    return jax.lax.platform_dependent(*saved, g, cpu=by_convolutions, default=automatic)
+
+
+convolution.defvjp(_convolution_forward, _convolution_backward)

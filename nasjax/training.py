@@ -1,0 +1,117 @@
+"""How networks are trained: SGD with momentum, cosine schedules, epochs.
+
+Shared by supernets and networks trained from scratch.
+"""
+
+import dataclasses
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent; the defaults are those of DARTS' supernets.
+
+    Attributes:
+      learning_rate, final_learning_rate: ends of the cosine, which moves once an epoch.
+      momentum, nesterov: of SGD.
+      weight_decay: added to the gradient as weight_decay * weight, after clipping.
+      clip: largest global norm of a gradient; 0 for none.
+      batch_size: images per step, over all devices.
+      epochs: of the whole training.
+    """
+
+    learning_rate: float = 0.025
+    final_learning_rate: float = 1e-3
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 3e-4
+    clip: float = 5.0
+    batch_size: int = 64
+    epochs: int = 50
+
+    def __post_init__(self):
+        for name in ("batch_size", "epochs"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
+        for name in ("learning_rate", "final_learning_rate", "weight_decay", "clip"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(
+                    f"{name} must not be negative, got {getattr(self, name)}"
+                )
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum must lie in [0, 1), got {self.momentum}")
+
+
+def cosine(recipe: Recipe, epoch: chex.Numeric) -> chex.Array:
+    """final + (initial - final) (1 + cos(pi epoch / epochs)) / 2; epochs from 0."""
+    initial, final = recipe.learning_rate, recipe.final_learning_rate
+    share = (1 + jnp.cos(jnp.pi * epoch / recipe.epochs)) / 2
+    return final + (initial - final) * share
+
+
+def sgd(recipe: Recipe) -> optax.GradientTransformation:
+    """Clipping, weight decay and momentum; the caller scales by the learning rate."""
+    clip = [optax.clip_by_global_norm(recipe.clip)] if recipe.clip else []
+    return optax.chain(
+        *clip,
+        optax.add_decayed_weights(recipe.weight_decay),
+        optax.trace(recipe.momentum, recipe.nesterov),
+    )
+
+
+def update(
+    optimizer: optax.GradientTransformation,
+    learning_rate: chex.Numeric,
+    params: PyTree,
+    state: PyTree,
+    gradients: PyTree,
+    selected: PyTree | None = None,
+) -> tuple[PyTree, PyTree]:
+    """One step of `sgd`.
+
+    Args:
+      optimizer: from `sgd`.
+      learning_rate: [].
+      params, state, gradients: of the network.
+      selected: bool arrays that broadcast against the parameters; weights that are not
+        selected keep their value and their momentum, bit by bit. Their gradients must
+        be zero, so that clipping sees the selected ones only.
+
+    Returns:
+      New parameters and optimizer state.
+    """
+    updates, new = optimizer.update(gradients, state, params)
+    moved = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
+    if selected is None:
+        return moved, new
+
+    def keep(new, old):
+        return jax.tree.map(jnp.where, selected, new, old)
+
+    *others, momentum = new
+    momentum = momentum._replace(trace=keep(momentum.trace, state[-1].trace))
+    return keep(moved, params), (*others, momentum)
+
+
+def batches(
+    key: chex.PRNGKey, epoch: chex.Numeric, count: int, batch_size: int
+) -> chex.Array:
+    """int32 [steps, B]: an epoch's images in random order; the last few are left out.
+
+    Raises:
+      ValueError: there are fewer images than a batch takes.
+    """
+    if count < batch_size:
+        raise ValueError(f"{count} images are too few for a batch of {batch_size}")
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), count)
+    steps = count // batch_size
+    return order[: steps * batch_size].reshape(steps, batch_size).astype(jnp.int32)
