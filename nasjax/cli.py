@@ -96,7 +96,7 @@ def add_config_flags(
         group.add_argument(
             flag,
             dest=_destination(prefix, field.name),
-            type=_reader(value),
+            type=reader(value),
             default=None,
             metavar=type(value).__name__.upper() if not _is_list(value) else "N,N,...",
             help=f"{field.metadata.get('help', field.name)} (default {_show(value)})",
@@ -126,8 +126,8 @@ def _show(value: Any) -> str:
     return ",".join(map(str, value)) if _is_list(value) else str(value)
 
 
-def _reader(value: Any) -> Callable[[str], Any]:
-    """Reads what `value` is an example of."""
+def reader(value: Any) -> Callable[[str], Any]:
+    """A reader of what `value` is an example of."""
     kind = type(value)
 
     def read(text: str) -> Any:

@@ -2,7 +2,7 @@
 
 import argparse
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nasjax import cli, search, searchers
@@ -28,28 +28,49 @@ _CONFIGS = {
 }
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """`--methods`, `--preset` and one flag per field of every method's config."""
+Presets = Mapping[str, Callable[[], Any]]
+
+
+def add_flags(
+    parser: argparse.ArgumentParser,
+    methods: Sequence[str] = METHODS,
+    presets: Presets = PRESETS,
+) -> None:
+    """`--methods`, `--preset` and one flag per field of every method's config.
+
+    Args:
+      parser: gets the flags.
+      methods: names that are offered.
+      presets: CADAM's settings by name, the default one first.
+    """
+    first = next(iter(presets))
     parser.add_argument(
         "--methods",
-        type=cli.names(METHODS),
+        type=cli.names(methods),
         default=None,
-        help=f"comma-separated, of {', '.join(METHODS)} (default: all)",
+        help=f"comma-separated, of {', '.join(methods)} (default: all)",
     )
     parser.add_argument(
-        "--preset", choices=tuple(PRESETS), default="thesis", help="CADAM's settings"
+        "--preset", choices=tuple(presets), default=first, help="CADAM's settings"
     )
     for method, (prefix, default) in _CONFIGS.items():
-        cli.add_config_flags(parser, default, prefix, f"settings of {method}")
+        if method in methods:
+            shown = presets[first]() if method == "cadam" else default
+            cli.add_config_flags(parser, shown, prefix, f"settings of {method}")
 
 
-def configs(args: argparse.Namespace) -> dict[str, Any]:
-    """Each method's config from the parsed flags."""
+def configs(
+    args: argparse.Namespace,
+    methods: Sequence[str] = METHODS,
+    presets: Presets = PRESETS,
+) -> dict[str, Any]:
+    """Each method's config from the parsed flags; arguments as for `add_flags`."""
     found = {
         method: cli.config_from_flags(
-            args, PRESETS[args.preset]() if method == "cadam" else default, prefix
+            args, presets[args.preset]() if method == "cadam" else default, prefix
         )
         for method, (prefix, default) in _CONFIGS.items()
+        if method in methods
     }
     found["evolution-64"] = searchers.EvolutionConfig(population=64, sample=16)
     return found

@@ -48,6 +48,20 @@ def running_distinct(labels: np.ndarray) -> np.ndarray:
     return np.cumsum(new, axis=-1).reshape(labels.shape)
 
 
+def kendall(a: np.ndarray, b: np.ndarray) -> float:
+    """Kendall's tau-b of two scores [A]; 0 where one of them is constant."""
+    found = scipy.stats.kendalltau(a, b).statistic
+    return 0.0 if np.isnan(found) else float(found)
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation of two scores [A]; 0 where one is constant."""
+    ranks = [scipy.stats.rankdata(x) for x in (a, b)]
+    if min(np.ptp(r) for r in ranks) == 0:
+        return 0.0
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
 class Paired(NamedTuple):
     """A comparison of two methods on the same seeds."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nasjax import metrics
 from nasjax.spaces import CellSpace
 
 
@@ -37,7 +38,7 @@ def anytime(
     path: Path,
     best: Mapping[str, np.ndarray],
     titles: Sequence[str],
-    optima: Sequence[float],
+    optima: Sequence[float] | None,
     *,
     x: Mapping[str, np.ndarray] | None = None,
     xlabel: str = "queries",
@@ -48,14 +49,15 @@ def anytime(
       path: file to write.
       best: per method, best so far [V, S, T] as fractions.
       titles: of the V panels.
-      optima: best value of each table column, drawn as a line.
+      optima: best value of each table column, drawn as a line; None if not known.
       x: per method, [V, S, T] to draw against instead of the number of queries, such
         as simulated seconds; the mean is then taken on a common grid.
       xlabel: what the x axis shows.
     """
     figure, axes = _grid(len(titles), (5.0, 3.6))
     for v, axis in enumerate(axes):
-        lows, tops, start = [], [100 * optima[v]], []
+        known = [] if optima is None else [100 * optima[v]]
+        lows, tops, start = [], list(known), []
         for color, (name, values) in enumerate(best.items()):
             y = 100 * values[v]
             S, T = y.shape
@@ -83,8 +85,8 @@ def anytime(
             lows.append(mean[min(len(mean) - 1, len(mean) // 50)])
             tops.append(mean[-1])
             start.append(grid[min(len(grid) - 1, len(grid) // 100)])
-        best_known = 100 * optima[v]
-        axis.axhline(best_known, color="black", lw=0.8, ls=":")
+        for best_known in known:
+            axis.axhline(best_known, color="black", lw=0.8, ls=":")
         margin = max(max(tops) - min(lows), 1e-3)
         axis.set_ylim(min(lows) - 0.05 * margin, max(tops) + 0.08 * margin)
         axis.set_xscale("log")
@@ -119,32 +121,106 @@ def states(
         squeeze=False,
         layout="constrained",
     )
-    last = max(target for _, target in space.edges)
-
-    def node(number):
-        return "i" if number == 0 else ("o" if number == last else f"n{number}")
-
-    names = [f"{node(source)}→{node(target)}" for source, target in space.edges]
-    targets = [target for _, target in space.edges]
     for pair, (title, *matrices) in zip(axes, rows, strict=True):
         for axis, label, matrix in zip(pair, labels, matrices, strict=True):
-            axis.imshow(np.asarray(matrix).T, cmap="Greys", vmin=0, vmax=1)
-            axis.set_xticks(range(space.num_edges), names, fontsize=7)
-            axis.set_yticks(range(space.num_operations), space.operations, fontsize=7)
-            for edge in range(1, space.num_edges):
-                if targets[edge] != targets[edge - 1]:
-                    axis.axvline(edge - 0.5, color="tab:red", lw=1)
-            for (edge, operation), value in np.ndenumerate(np.asarray(matrix)):
-                if value >= 0.005:
-                    axis.text(
-                        edge,
-                        operation,
-                        f"{value:.2f}",
-                        ha="center",
-                        va="center",
-                        fontsize=6,
-                        color="white" if value > 0.5 else "black",
-                    )
-            axis.set_title(f"{title}: {label}", fontsize=8)
+            _matrix(axis, space, matrix, f"{title}: {label}")
     figure.savefig(path, dpi=100)
     plt.close(figure)
+
+
+def training(path: Path, curves, true: np.ndarray | None = None) -> None:
+    """A supernet's training: loss, accuracy of architectures, rank correlation.
+
+    Args:
+      path: file to write.
+      curves: `nasjax.pretraining.Curves`.
+      true: true accuracies [M] of the scored architectures, for the last panels.
+    """
+    figure, axes = _grid(2 if true is None else 4, (4.6, 3.4))
+    epochs = np.arange(1, len(curves.loss) + 1)
+    axes[0].plot(epochs, curves.loss, label="cross-entropy")
+    axes[0].plot(epochs, curves.accuracy, label="accuracy")
+    axes[0].set_title("training batches", fontsize=10)
+    axes[0].legend(fontsize=8)
+    kinds = (("batch", curves.batch), ("running", curves.running))
+    for color, (name, scores) in enumerate(kinds):
+        low, middle, high = 100 * np.quantile(scores, (0, 0.5, 1), axis=1)
+        axes[1].plot(curves.marks, middle, color=f"C{color}", marker=".", label=name)
+        axes[1].fill_between(
+            curves.marks, low, high, color=f"C{color}", alpha=0.2, lw=0
+        )
+    axes[1].set_title("validation accuracy of architectures [%]", fontsize=10)
+    axes[1].legend(fontsize=8, title="statistics; median, range", title_fontsize=8)
+    if true is not None:
+        for name, scores in kinds:
+            taus = [metrics.kendall(row, true) for row in scores]
+            axes[2].plot(curves.marks, taus, marker=".", label=name)
+        axes[2].axhline(0, color="black", lw=0.6)
+        axes[2].set_title("Kendall's tau with the true table", fontsize=10)
+        axes[2].legend(fontsize=8)
+        axes[3].plot(100 * true, 100 * curves.batch[-1], ".", ms=3)
+        axes[3].set_title("scores after the last epoch [%]", fontsize=10)
+        axes[3].set_xlabel("true validation accuracy [%]")
+    for axis in axes[:3]:
+        axis.set_xlabel("epoch")
+    figure.savefig(path, dpi=100)
+    _pyplot().close(figure)
+
+
+def cell_states(path: Path, space: CellSpace, state: np.ndarray, title: str) -> None:
+    """The searcher's state, one panel for each cell (Fig. 4.3).
+
+    Args:
+      path: file to write.
+      space: any space of cells.
+      state: float [*arch_shape, O], the share of each operation on each edge.
+      title: above all.
+    """
+    plt = _pyplot()
+    panels = np.asarray(state).reshape(space.cells, space.num_edges, -1)
+    figure, axes = plt.subplots(
+        space.cells,
+        figsize=(2.0 + 0.42 * space.num_edges, 0.5 + 3.1 * space.cells),
+        squeeze=False,
+        layout="constrained",
+    )
+    names = ("normal cell", "reduction cell") if space.cells == 2 else ("",)
+    for axis, name, matrix in zip(axes[:, 0], names, panels, strict=True):
+        _matrix(axis, space, matrix, name)
+    figure.suptitle(title, fontsize=9)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def edge_names(space: CellSpace) -> list[str]:
+    """`k-2→0` for cells with the two cells before as inputs, else `i→n1`."""
+    if space.cells == 2:
+        names = ["k-2", "k-1", "0", "1", "2", "3"]
+    else:
+        last = max(target for _, target in space.edges)
+        names = ["i", *(f"n{node}" for node in range(1, last)), "o"]
+    return [f"{names[source]}→{names[target]}" for source, target in space.edges]
+
+
+def _matrix(axis, space: CellSpace, matrix: np.ndarray, title: str) -> None:
+    """Operations x edges, with a bar where the next node's edges begin."""
+    matrix = np.asarray(matrix)
+    targets = [target for _, target in space.edges]
+    axis.imshow(matrix.T, cmap="Greys", vmin=0, vmax=1)
+    axis.set_xticks(range(space.num_edges), edge_names(space), fontsize=7)
+    axis.set_yticks(range(space.num_operations), space.operations, fontsize=7)
+    for edge in range(1, space.num_edges):
+        if targets[edge] != targets[edge - 1]:
+            axis.axvline(edge - 0.5, color="tab:red", lw=1)
+    for (edge, operation), value in np.ndenumerate(matrix):
+        if value >= 0.005:
+            axis.text(
+                edge,
+                operation,
+                f"{value:.2f}",
+                ha="center",
+                va="center",
+                fontsize=6,
+                color="white" if value > 0.5 else "black",
+            )
+    axis.set_title(title, fontsize=8)

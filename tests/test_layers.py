@@ -27,6 +27,10 @@ OUTSIDE = {
     "devices",
     "pretraining",
     "trainer",
+    "driven",
+    "transfer",
+    "finalists",
+    "comparison",
 }
 
 

@@ -27,6 +27,7 @@ from nasjax.spaces import CellSpace
 
 EXPLORATIONS = ("epsilon-greedy", "warm-up")
 CRITIC_LOSSES = ("check", "squared")
+REWARDS = ("power", "relative")
 
 
 def _static(default, text):
@@ -57,6 +58,7 @@ class CadamConfig:
     epsilon_stop: chex.Numeric = _traced(0.05, "the same once annealed")
     epsilon_steps: chex.Numeric = _traced(175, "steps of the cosine between them")
     reward_base: chex.Numeric = _traced(100.0, "reward = base ^ accuracy (Eq. 4.1)")
+    env_accuracy: chex.Numeric = _traced(1.0, "Acc(Env) of reward = relative")
     exploration: str = _static("epsilon-greedy", " or ".join(EXPLORATIONS))
     warm_up: int = _static(0, "W: random steps first, with exploration = warm-up")
     top_k: int = _static(64, "K: distinct architectures averaged into the state")
@@ -65,6 +67,7 @@ class CadamConfig:
     capacity: int = _static(1_000_000, "replay size (never more than the steps)")
     hidden: tuple[int, ...] = _static((128, 256, 128), "widths of the hidden layers")
     critic_loss: str = _static("check", " or ".join(CRITIC_LOSSES))
+    reward: str = _static("power", " or ".join(REWARDS))
 
     def validate(self) -> "CadamConfig":
         """Returns the config; ValueError names a value out of range."""
@@ -81,6 +84,7 @@ class CadamConfig:
         for name, allowed in (
             ("exploration", EXPLORATIONS),
             ("critic_loss", CRITIC_LOSSES),
+            ("reward", REWARDS),
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(
@@ -98,6 +102,7 @@ class CadamConfig:
             "xi": (0, infinity),
             "epsilon_steps": (0, infinity),
             "reward_base": (1e-30, infinity),
+            "env_accuracy": (1e-6, infinity),
         }
         for name, (low, high) in limits.items():
             check_range(name, getattr(self, name), low, high)
@@ -141,6 +146,20 @@ def observe(space: CellSpace, history: histories.HistoryState) -> chex.Array:
     Source: thesis 4.1.1; only the entries present are averaged, zeros at step 0.
     """
     return histories.mean(history, space.one_hot(history.items)).reshape(-1)
+
+
+def reward(config: CadamConfig, accuracy: chex.Array) -> chex.Array:
+    """What a query earns, for accuracies as fractions; elementwise.
+
+    power: r = b^Acc. relative: r = b^(Acc / Acc(Env)) / b - 1, zero where an agent
+    from another search equals Acc(Env).
+
+    Source: thesis Eq. 4.1; Mills et al. 2021 (L2NAS) Eq. 7. b = 100 in both.
+    """
+    base = jnp.asarray(config.reward_base, jnp.float32)
+    if config.reward == "relative":
+        return base ** (accuracy / config.env_accuracy) / base - 1
+    return base**accuracy
 
 
 def cycles(step: chex.Numeric, capacity: int, config: CadamConfig) -> chex.Array:
@@ -220,10 +239,10 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         return asked, arch
 
     def tell(key, state, step, arch, outcome):
-        reward = jnp.asarray(config.reward_base, jnp.float32) ** outcome.accuracy
+        earned = reward(config, outcome.accuracy)
         value = agent.value(state.agent, state.action)
         replay = replays.add(
-            state.replay, Batch(state.observation, state.action, reward)
+            state.replay, Batch(state.observation, state.action, earned)
         )
         history = histories.insert(state.history, arch, outcome.accuracy)
         C = cycles(step, replays.capacity(replay), config)
@@ -240,7 +259,7 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         info = {
             "explored": state.explored,
             "critic_loss": total / jnp.maximum(C, 1),
-            "below": reward < value,
+            "below": earned < value,
             "spread": jnp.std(state.action),
         }
         return state._replace(agent=learner, replay=replay, history=history), info

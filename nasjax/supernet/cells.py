@@ -92,9 +92,10 @@ def selected(cell: Cell, alpha: chex.Array) -> Weights:
     )
 
 
-def statistics_shape(cell: Cell) -> tuple[int, ...]:
-    """[E, O, 2, 2, C]: two normalisations, mean and variance."""
-    return (len(cell.edges), len(cell.names), 2, 2, cell.seen)
+def no_statistics(cell: Cell) -> chex.Array:
+    """float32 [E, O, 2, 2, C]: two normalisations, each mean 0 and variance 1."""
+    zeros = jnp.zeros((len(cell.edges), len(cell.names), 2, 1, cell.seen))
+    return jnp.concatenate([zeros, zeros + 1], axis=-2)
 
 
 def apply_edge(cell, group, name, weights, x, given):

@@ -60,7 +60,7 @@ def dense(
         known = None if given is None else given[at]
         planes, used = jax.lax.scan(edge, planes, (*slots, known))
         rows.append((at, used))
-    statistics = jnp.zeros(cells.statistics_shape(cell))
+    statistics = cells.no_statistics(cell)
     for at, used in rows:
         statistics = statistics.at[at].set(used)
     return cells.computed(cell, planes.nodes), statistics

@@ -51,7 +51,7 @@ def _row(tree, i):
 
 def _forward(cell, weights, inputs, arch, given):
     planes = cells.planes(cell, inputs)
-    statistics = jnp.zeros(cells.statistics_shape(cell))
+    statistics = cells.no_statistics(cell)
     for group, stack in zip(cell.groups, weights, strict=True):
         slots, count = _slots(cell, group, arch)
 
@@ -160,7 +160,7 @@ def path(
         batch's own.
 
     Returns:
-      The N nodes, each [B, H', W', C], and the statistics used, [E, O, 2, 2, C] (zero
-      where nothing was computed).
+      The N nodes, each [B, H', W', C], and the statistics used, [E, O, 2, 2, C] (mean
+      0 and variance 1 where nothing was computed).
     """
     return _path(cell, weights, tuple(inputs), arch, given)

@@ -1,0 +1,169 @@
+"""Training a supernet: learns, resumes to the same bits, divides over devices."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from nasjax import pretraining, trainer
+from nasjax.supernet import training as supernet_training
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "experiments" / "train_supernet.py"
+SMALL = [
+    "--space=nb201", "--dataset=synthetic", "--preset=cpu", "--cells=1",
+    "--channels=4", "--shrink=4", "--epochs=3", "--train-images=320",
+    "--batch-size=32", "--validate=2", "--validate-archs=3",
+    "--validate-images=100", "--validate-batch=50", "--no-table",
+]  # fmt: skip
+
+
+def start(*flags, **options):
+    environment = {**os.environ, "XLA_FLAGS": "", "NASJAX_OFFLINE": "1"}
+    command = [sys.executable, str(SCRIPT), *SMALL, *map(str, flags)]
+    return subprocess.Popen(
+        command,
+        env=environment,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **options,
+    )
+
+
+def finish(*flags):
+    process = start(*flags)
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    return text
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    out = tmp_path_factory.mktemp("straight")
+    return out, finish("--out", out)
+
+
+def arrays(out):
+    with np.load(out / "results.npz") as file:
+        return {name: file[name] for name in file.files if name != "seconds"}
+
+
+def test_a_run_leaves_its_results(straight):
+    out, text = straight
+    assert "synthetic" in text
+    found = json.loads((out / "results.json").read_text())
+    assert found["config"]["marks"] == [2, 3]
+    assert [mark["epoch"] for mark in found["marks"]] == [2, 3]
+    curves = arrays(out)
+    assert curves["batch"].shape == (2, 3)
+    assert np.isfinite(curves["batch"]).all()
+    assert curves["loss"][-1] < curves["loss"][0]
+    assert (out / "curves.png").stat().st_size > 1000
+    loaded = pretraining.load(out)
+    assert (loaded.step, loaded.epoch) == (30, 3.0)
+    assert loaded.config.channels == 4
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(straight, tmp_path):
+    process = start("--out", tmp_path, "--checkpoint-seconds", 0)
+    deadline = time.monotonic() + 120
+    checkpoints = tmp_path / "checkpoints"
+    while time.monotonic() < deadline and process.poll() is None:
+        if checkpoints.exists() and any(
+            p.name.isdigit() for p in checkpoints.iterdir()
+        ):
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    text = finish("--out", tmp_path, "--resume")
+    assert "no run to resume" not in text
+    before, after = arrays(straight[0]), arrays(tmp_path)
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value, err_msg=name)
+    for a, b in zip(
+        jax.tree.leaves(pretraining.load(straight[0]).params),
+        jax.tree.leaves(pretraining.load(tmp_path).params),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_another_configuration_is_refused(straight):
+    process = start("--out", straight[0], "--resume", "--learning-rate=0.1")
+    text, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "learning_rate: 0.05 then, 0.1 now" in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--policy=sampled"], "policy is 'sampled'; allowed: uniform, one-shot"),
+        (["--channels=5"], "channels must be a multiple of 2 x parts = 2, got 5"),
+        (["--train-images=5000"], "train_images is 5000; the training half has 1000"),
+        (["--batch-size=500"], "320 images are too few for a batch of 500"),
+        (["--dtype=float16"], "dtype is 'float16'; allowed: float32, bfloat16"),
+    ],
+)
+def test_bad_input_names_the_value(flags, text, tmp_path):
+    process = start("--out", tmp_path, *flags)
+    found, _ = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert text in found
+    assert not (tmp_path / "config.json").exists()
+
+
+def settings(**changed):
+    sys.path.insert(0, str(SCRIPT.parent))
+    import train_supernet
+
+    _, found = train_supernet.parse(SMALL)
+    return found | changed
+
+
+def test_devices_share_a_batch_like_one(quick_compile):
+    """20 steps on 1 and 2 devices: the same parameters to 1e-4."""
+    chosen = settings()
+    halves = pretraining.data(chosen, log=lambda _: None)
+    ends = []
+    for count in (1, 2):
+        devices = jax.devices()[:count]
+        mesh = jax.sharding.Mesh(devices, (supernet_training.AXIS,))
+        one = trainer.Trainer(chosen, halves, mesh if count > 1 else None)
+        index = np.concatenate([one.batches(0), one.batches(1)])
+        state, metrics = one.advance(one.init(), index)
+        assert len(metrics.loss) == 20
+        ends.append(jax.device_get((state.params, state.statistics)))
+    for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_one_step_trains_one_architecture_only():
+    chosen = settings()
+    halves = pretraining.data(chosen, log=lambda _: None)
+    one = trainer.Trainer(chosen, halves)
+    before = jax.device_get(one.init())
+    after, _ = one.advance(one.init(), one.batches(0)[:1])
+    after = jax.device_get(after)
+    edges = zip(
+        before.params["cell0.0"]["edges"], after.params["cell0.0"]["edges"], strict=True
+    )
+    moved = []
+    for old, new in edges:
+        for name in ("nor_conv_1x1", "nor_conv_3x3"):
+            changed = old[name]["kernel"] != new[name]["kernel"]
+            moved.append(changed.reshape(len(changed), -1).any(axis=1))
+    moved = np.stack(moved)  # [two operations, 6 edges]
+    assert (moved.sum(axis=0) <= 1).all()
+    assert not moved.all()
