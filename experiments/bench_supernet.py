@@ -11,7 +11,9 @@ Operations count 2 per multiply-add of convolutions and classifier of the mean
 architecture, three times that for training; the fraction is of the rate of large
 matrix products on the same device.
 
-Measured on two CPU cores (AMD EPYC, jax 0.10.2): see README.md. Not measured on a GPU.
+Two CPU cores (AMD EPYC, jax 0.10.2), DARTS, batch 64: `path` trains 81 and evaluates
+428 images/s, `dense` 6 and 61, PyTorch as it comes 74 and 261, with channels last 112
+and 610. Not measured on a GPU.
 """
 
 import argparse

@@ -1,6 +1,16 @@
 """Neural architecture search with continuous deterministic reinforcement learning."""
 
-from nasjax import agent, environments, search, searchers, spaces
+from nasjax import (
+    agent,
+    costs,
+    environments,
+    genotypes,
+    graphs,
+    search,
+    searchers,
+    spaces,
+    supernet,
+)
 from nasjax.environments import tabular
 from nasjax.search import Environment, Outcome, Searcher, Trace
 from nasjax.searchers import (
@@ -30,9 +40,12 @@ __all__ = [
     "Trace",
     "agent",
     "cadam",
+    "costs",
     "darts",
     "environments",
     "evolution",
+    "genotypes",
+    "graphs",
     "local_search",
     "nas_bench_201",
     "random_search",
@@ -40,6 +53,7 @@ __all__ = [
     "search",
     "searchers",
     "spaces",
+    "supernet",
     "table_space",
     "tabular",
 ]

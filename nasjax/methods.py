@@ -35,6 +35,7 @@ def add_flags(
     parser: argparse.ArgumentParser,
     methods: Sequence[str] = METHODS,
     presets: Presets = PRESETS,
+    usual: Sequence[str] = (),
 ) -> None:
     """`--methods`, `--preset` and one flag per field of every method's config.
 
@@ -42,13 +43,15 @@ def add_flags(
       parser: gets the flags.
       methods: names that are offered.
       presets: CADAM's settings by name, the default one first.
+      usual: the default methods, for the help text; all if empty.
     """
     first = next(iter(presets))
     parser.add_argument(
         "--methods",
         type=cli.names(methods),
         default=None,
-        help=f"comma-separated, of {', '.join(methods)} (default: all)",
+        help=f"comma-separated, of {', '.join(methods)} "
+        f"(default: {', '.join(usual) or 'all'})",
     )
     parser.add_argument(
         "--preset", choices=tuple(presets), default=first, help="CADAM's settings"

@@ -156,6 +156,8 @@ def masks(config: SupernetConfig, choice: chex.Array) -> chex.Array:
     alpha = choice
     if jnp.issubdtype(jnp.asarray(choice).dtype, jnp.integer):
         alpha = space.one_hot(choice)
+    # A transposed architecture has as many numbers.
+    chex.assert_shape(alpha, space.alpha_shape)
     shape = (space.cells, space.num_edges, space.num_operations)
     return jnp.asarray(alpha, jnp.float32).reshape(shape)
 
@@ -186,6 +188,7 @@ def apply(
 
     Raises:
       ValueError: an unknown mode, or a mask with `mode="path"`.
+      AssertionError: a choice of another shape.
     """
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; allowed: {', '.join(MODES)}")
@@ -196,6 +199,7 @@ def apply(
                 "mode='path' needs an architecture of integers; a mask "
                 "of numbers needs mode='dense'"
             )
+        chex.assert_shape(choice, space.arch_shape)
         choice = jnp.asarray(choice).reshape(space.cells, space.num_edges)
     else:
         choice = masks(config, choice)

@@ -214,6 +214,15 @@ def test_apply_refuses():
         supernet.apply(params, NB201.space.one_hot(arch), x, NB201)
 
 
+@pytest.mark.parametrize("mode", ["path", "dense"])
+def test_apply_refuses_other_shapes(mode):
+    """Also transposed ones, of as many numbers."""
+    params, x = params_of(SMALL), images(SMALL)
+    for shape in ((14, 2), (28,), (14,), (2, 13)):
+        with pytest.raises(AssertionError, match="shape"):
+            supernet.apply(params, np.zeros(shape, np.uint8), x, SMALL, mode=mode)
+
+
 def test_configs_are_static():
     """Hashable and equal by value: arguments of a compiled function."""
     assert hash(supernet.darts()) == hash(supernet.darts(cells=8))
