@@ -25,7 +25,9 @@ Published (Table 4.4, one seed, in percent): validation, test, rank in the top K
     DARTS, by validation     88.90  91.81    1    by test  87.87  92.25  416
     PC-DARTS, by validation  87.08  87.78    1    by test  86.52  88.04  129
 
-Measured: not yet on a trained supernet.
+Measured: the `cpu` preset on the `cpu` NAS-Bench-201 supernet, seeds 1-3, in
+4 min 20 s on two CPU cores (AMD EPYC): CADAM, random search and evolution end at a true
+accuracy of 89.4, 89.1, 89.8 %, no better than one another. DARTS: not measured yet.
 """
 
 import argparse
