@@ -66,7 +66,6 @@ from nasjax.searchers.cadam import CadamConfig, cadam, observe, thesis_supernet
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]
 ORDER_SEED = 0  # of the permutations whose first images are the subsets
-TABLES = {"cifar10": "cifar10_valid", "cifar100": "cifar100_valid"}
 
 
 class Preset(NamedTuple):

@@ -31,16 +31,15 @@ import numpy as np
 
 from nasjax import (
     cli,
+    finalists,
     metrics,
     plots,
     pretraining,
     report,
-    study,
     supernet,
     trainer,
 )
 from nasjax.checkpoint import open_run
-from nasjax.data import nb201
 from nasjax.data.images import NAMES
 from nasjax.environments.supernet import score
 from nasjax.supernet import training as supernet_training
@@ -73,11 +72,17 @@ SETTINGS = {
     "validate_images": 5_000,
     "validate_batch": 500,
 }
+NB201 = {
+    "batch_size": 64,
+    "nesterov": True,
+    "weight_decay": 5e-4,
+    "validate_archs": 300,
+}
 PRESETS = {
     "cadam": {"cutout": 16},
-    "pc-cadam": {"parts": 4},
+    "pc-cadam": {},
     "imagenet32": {
-        "parts": 4,
+        "dataset": "imagenet32-120",
         "epochs": 5_000,
         "batch_size": 750,
         "preprocess": False,
@@ -89,53 +94,42 @@ PRESETS = {
         "batch_size": 64,
         "epochs": 75,
     },
-    "nb201": {
-        "cells": 5,
-        "batch_size": 64,
-        "epochs": 250,
-        "nesterov": True,
-        "weight_decay": 5e-4,
-        "validate_archs": 300,
-    },
+    "nb201": NB201 | {"cells": 5, "epochs": 250},
 }
+SMALL = {
+    "channels": 8,
+    "shrink": 2,
+    "padding": 2,
+    "batch_size": 64,
+    "validate": 5,
+}
+SMALL_CELLS = SMALL | {"cells": 3, "epochs": 25, "validate_images": 1_000}
 CPU = {
-    "nb201": {
+    "darts": SMALL_CELLS,
+    "pc-darts": SMALL_CELLS,
+    "nb201": SMALL
+    | NB201
+    | {
         "cells": 1,
-        "channels": 8,
-        "shrink": 2,
-        "padding": 2,
-        "batch_size": 64,
         "epochs": 100,
-        "nesterov": True,
-        "weight_decay": 5e-4,
-        "clip": 5.0,
         "learning_rate": 0.05,
-        "validate": 5,
-        "validate_archs": 300,
         "validate_images": 500,
         "validate_batch": 250,
     },
-    "darts": {
-        "cells": 3,
-        "channels": 8,
-        "shrink": 2,
-        "padding": 2,
-        "batch_size": 64,
-        "epochs": 25,
-        "validate": 5,
-        "validate_images": 1000,
-    },
-    "pc-darts": {
-        "parts": 4,
-        "cells": 3,
-        "channels": 16,
-        "shrink": 2,
-        "padding": 2,
-        "batch_size": 64,
-        "epochs": 25,
-        "validate": 5,
-        "validate_images": 1000,
-    },
+}
+SPACES_OF = {
+    "cadam": ("darts",),
+    "pc-cadam": ("pc-darts",),
+    "imagenet32": ("darts", "pc-darts"),
+    "ddas": ("darts",),
+    "nb201": ("nb201",),
+    "cpu": pretraining.SPACES,
+}
+# Settings that change nothing in a space, by the value that says so.
+IDLE = {
+    "darts": {"parts": 1},
+    "pc-darts": {},
+    "nb201": {"parts": 1, "none": False, "stem": "cifar"},
 }
 USUAL = {"darts": "cadam", "pc-darts": "pc-cadam", "nb201": "nb201"}
 HELP = {
@@ -165,7 +159,12 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
     )
     add = parser.add_argument
     add("--space", choices=pretraining.SPACES, default="darts")
-    add("--dataset", choices=NAMES, default="cifar10")
+    add(
+        "--dataset",
+        choices=NAMES,
+        default=None,
+        help="default: cifar10, or the preset's",
+    )
     add("--data-dir", default=None, help="folder of the data set's official files")
     add(
         "--preset",
@@ -192,14 +191,25 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
         )
     args = parser.parse_args(argv)
     preset = args.preset or USUAL[args.space]
-    base = {"space": args.space, "dataset": args.dataset, "preset": preset, **SETTINGS}
+    base = {"space": args.space, "dataset": "cifar10", "preset": preset, **SETTINGS}
     base |= CPU[args.space] if preset == "cpu" else PRESETS[preset]
-    given = {name: getattr(args, f"set_{name}") for name in SETTINGS}
-    base |= {name: value for name, value in given.items() if value is not None}
-    if args.space == "pc-darts" and base["parts"] == 1:
+    if args.space == "pc-darts":
         base["parts"] = 4
+    given = {name: getattr(args, f"set_{name}") for name in SETTINGS}
+    given["dataset"] = args.dataset
+    base |= {name: value for name, value in given.items() if value is not None}
     args.out = args.out or Path(f"runs/supernet-{args.space}")
     try:
+        if args.space not in SPACES_OF[preset]:
+            raise ValueError(
+                f"--preset {preset} is for --space {' or '.join(SPACES_OF[preset])}, "
+                f"not {args.space}"
+            )
+        for name, value in IDLE[args.space].items():
+            if base[name] != value:
+                raise ValueError(
+                    f"{name} is {base[name]}; --space {args.space} has only {value}"
+                )
         pretraining.recipe(base)
         pretraining.config(base, 10)
         if base["policy"] not in supernet_training.POLICIES:
@@ -215,36 +225,24 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
     return args, base
 
 
-def truth(args: argparse.Namespace, settings: dict, archs: np.ndarray):
-    """The true CIFAR-10 validation accuracy of NAS-Bench-201 cells, or None."""
-    if (args.space, args.dataset) != ("nb201", "cifar10") or args.no_table:
-        return None
-    try:
-        table = nb201.load(columns=("cifar10_valid",), predictor=False)
-    except nb201.TableError as error:
-        print(f"no true accuracies to compare with: {error}")
-        return None
-    space = pretraining.config(settings, 10).space
-    rows = study.rows_of(space, table.ops)(archs)
-    return table.columns["cifar10_valid"].values[rows]
-
-
 def scorer(settings: dict, halves: pretraining.Halves, archs: np.ndarray):
     """Accuracies of architectures under a state, by either kind of statistics."""
     n = min(settings["validate_images"], len(halves.valid_labels))
+    config = pretraining.config(settings, halves.classes)
+    shown = pretraining.augmentation(settings, halves)
     images = jax.device_put(halves.valid_images[:n])
     labels = jax.device_put(halves.valid_labels[:n])
 
     @jax.jit
     def one(params, statistics, arch, images, labels):
         return score(
-            pretraining.config(settings, halves.classes),
+            config,
             params,
             arch,
             images,
             labels,
-            mean=halves.mean if settings["preprocess"] else None,
-            std=halves.std if settings["preprocess"] else None,
+            mean=shown.mean,
+            std=shown.std,
             batch_size=min(settings["validate_batch"], n),
             statistics=statistics,
         ).accuracy
@@ -332,8 +330,13 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     space = training.config.space
     archs = pretraining.validated(settings, space)
-    true = truth(args, settings, archs)
-    parameters = supernet.count(training.init().params)
+    true = None if args.no_table else finalists.truth(space, settings["dataset"])
+    if true is not None:
+        true = true.of(archs)["true_accuracy"]
+    shapes = jax.eval_shape(
+        lambda key: supernet.init(key, training.config), jax.random.key(0)
+    )
+    parameters = supernet.count(shapes)
     print(
         f"{args.space} supernet, {parameters:,} parameters; "
         f"{halves.source}: {len(halves.train_labels):,} images to train, "

@@ -65,8 +65,7 @@ class Cell(NamedTuple):
     @property
     def table(self) -> Mapping[str, Operation]:
         """The operations by name, in the architecture's order."""
-        known = {"darts": operations.DARTS, "nb201": operations.NB201}[self.kind]
-        return {name: known[name] for name in self.names}
+        return {name: operations.KINDS[self.kind][name] for name in self.names}
 
 
 def init(key: chex.PRNGKey, cell: Cell) -> Weights:

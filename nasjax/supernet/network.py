@@ -16,7 +16,7 @@ import numpy as np
 
 from nasjax import spaces
 from nasjax.spaces import CellSpace
-from nasjax.supernet import cells, dense, path, primitives
+from nasjax.supernet import cells, dense, operations, path, primitives
 from nasjax.supernet.operations import uniform
 
 Params = Any
@@ -59,7 +59,7 @@ class SupernetConfig:
                     f"{name} must be at least 1, got {getattr(self, name)}"
                 )
         for name, allowed in (
-            ("kind", ("darts", "nb201")),
+            ("kind", tuple(operations.KINDS)),
             ("stem", STEMS),
             ("dtype", ("float32", "bfloat16")),
         ):
@@ -67,6 +67,9 @@ class SupernetConfig:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
                 )
+        unknown = set(self.space.operations) - set(operations.KINDS[self.kind])
+        if unknown:
+            raise ValueError(f"kind {self.kind} has no operation {min(unknown)}")
         if self.channels % (2 * self.parts):
             raise ValueError(
                 f"channels must be a multiple of 2 x parts = {2 * self.parts}, "

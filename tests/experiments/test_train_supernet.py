@@ -114,6 +114,8 @@ def test_another_configuration_is_refused(straight):
         (["--train-images=5000"], "train_images is 5000; the training half has 1000"),
         (["--batch-size=500"], "320 images are too few for a batch of 500"),
         (["--dtype=float16"], "dtype is 'float16'; allowed: float32, bfloat16"),
+        (["--preset=ddas"], "--preset ddas is for --space darts, not nb201"),
+        (["--none=true"], "none is True; --space nb201 has only False"),
     ],
 )
 def test_bad_input_names_the_value(flags, text, tmp_path):

@@ -192,6 +192,7 @@ def test_architecture_and_its_mask():
         ({"classes": 0}, "classes must be at least 1, got 0"),
         ({"parts": 0}, "parts must be at least 1, got 0"),
         ({"kind": "resnet"}, "kind is 'resnet'; allowed: darts, nb201"),
+        ({"kind": "nb201"}, "kind nb201 has no operation dil_conv_3x3"),
         ({"stem": "mnist"}, "stem is 'mnist'; allowed: cifar, imagenet"),
         ({"dtype": "float16"}, "dtype is 'float16'; allowed: float32, bfloat16"),
         ({"channels": 12, "parts": 4}, "multiple of 2 x parts = 8, got 12"),
