@@ -67,9 +67,6 @@ class SupernetConfig:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
                 )
-        unknown = set(self.space.operations) - set(operations.KINDS[self.kind])
-        if unknown:
-            raise ValueError(f"kind {self.kind} has no operation {min(unknown)}")
         if self.channels % (2 * self.parts):
             raise ValueError(
                 f"channels must be a multiple of 2 x parts = {2 * self.parts}, "
@@ -77,6 +74,9 @@ class SupernetConfig:
             )
         if self.kind == "nb201" and (self.parts, self.stem) != (1, "cifar"):
             raise ValueError("nb201 has no partial channels and no other stem")
+        unknown = set(self.space.operations) - set(operations.KINDS[self.kind])
+        if unknown:
+            raise ValueError(f"kind {self.kind} has no operation {min(unknown)}")
 
 
 def darts(none: bool = False, **settings: Any) -> SupernetConfig:
