@@ -12,7 +12,7 @@ import optax
 from nasjax import augment
 from nasjax.search import Environment, Outcome
 from nasjax.supernet import network
-from nasjax.supernet.network import SupernetConfig
+from nasjax.supernet.config import SupernetConfig
 
 
 class SupernetParams(NamedTuple):

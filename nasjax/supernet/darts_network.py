@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.supernet import cells
-from nasjax.supernet.network import Norms, SupernetConfig, classifier
-from nasjax.supernet.operations import reduce_by_two, uniform
+from nasjax.supernet.config import SupernetConfig
+from nasjax.supernet.norms import Norms
+from nasjax.supernet.operations import classifier, reduce_by_two, uniform
 from nasjax.supernet.primitives import convolution, pointwise
 
 NORMAL, REDUCTION = 0, 1

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.supernet import cells
-from nasjax.supernet.network import Norms, SupernetConfig, classifier
-from nasjax.supernet.operations import uniform
+from nasjax.supernet.config import SupernetConfig
+from nasjax.supernet.norms import Norms
+from nasjax.supernet.operations import classifier, uniform
 from nasjax.supernet.primitives import convolution, pointwise
 
 STAGES = 3

@@ -6,7 +6,6 @@ takes the batch's own statistics; running ones are an option for evaluation.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import chex
@@ -14,126 +13,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax import spaces
-from nasjax.spaces import CellSpace
-from nasjax.supernet import cells, dense, operations, path, primitives
-from nasjax.supernet.operations import uniform
+from nasjax.supernet import cells, darts_network, nb201_network
+from nasjax.supernet.config import SupernetConfig
+from nasjax.supernet.norms import Norms
 
 Params = Any
 Statistics = Any
-STEMS = ("cifar", "imagenet")
 MODES = ("path", "dense")
 
 
-@dataclasses.dataclass(frozen=True)
-class SupernetConfig:
-    """What fixes a supernet's shapes.
-
-    Attributes:
-      space: the cells' space.
-      kind: darts or nb201: the network around the cells.
-      channels: C of the first cells.
-      cells: how many; of each of the three stages for nb201.
-      classes: of the classifier.
-      parts: K; operations see 1 / K of the channels (PC-DARTS).
-      stem: cifar, or imagenet: three convolutions that divide the image's side by 8.
-      dtype: of activations and of weights where they are used; weights are stored,
-        and statistics, logits and losses computed, in float32.
-      axis_name: of a mapped axis (`shard_map`, `pmap`) over which the batch is spread.
-    """
-
-    space: CellSpace
-    kind: str = "darts"
-    channels: int = 16
-    cells: int = 8
-    classes: int = 10
-    parts: int = 1
-    stem: str = "cifar"
-    dtype: str = "float32"
-    axis_name: str | None = None
-
-    def __post_init__(self):
-        for name in ("channels", "cells", "classes", "parts"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
-        for name, allowed in (
-            ("kind", tuple(operations.KINDS)),
-            ("stem", STEMS),
-            ("dtype", ("float32", "bfloat16")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
-                )
-        if self.channels % (2 * self.parts):
-            raise ValueError(
-                f"channels must be a multiple of 2 x parts = {2 * self.parts}, "
-                f"got {self.channels}"
-            )
-        if self.kind == "nb201" and (self.parts, self.stem) != (1, "cifar"):
-            raise ValueError("nb201 has no partial channels and no other stem")
-        unknown = set(self.space.operations) - set(operations.KINDS[self.kind])
-        if unknown:
-            raise ValueError(f"kind {self.kind} has no operation {min(unknown)}")
+_NETWORKS = {"darts": darts_network, "nb201": nb201_network}
 
 
-def darts(none: bool = False, **settings: Any) -> SupernetConfig:
-    """DARTS: 8 cells of 16 channels, 7 operations (8 with `none`).
-
-    Source: Liu et al. 2019; thesis 4.2.2 and, with `none=True, cells=6`, 3.2.
-    """
-    return SupernetConfig(spaces.darts(none=none), "darts", **settings)
-
-
-def pc_darts(none: bool = False, parts: int = 4, **settings: Any) -> SupernetConfig:
-    """PC-DARTS: operations see 1 / K of the channels, K = `parts`.
-
-    Source: Xu et al. 2020; edges are selected, so there are no edge weights (thesis
-    4.1.3). K = 4 on CIFAR, K = 2 with `stem="imagenet"`.
-    """
-    return SupernetConfig(spaces.darts(none=none), "darts", parts=parts, **settings)
-
-
-def nas_bench_201(**settings: Any) -> SupernetConfig:
-    """NAS-Bench-201: three stages of 5 cells, residual blocks between them.
-
-    Source: Dong and Yang 2020.
-    """
-    settings = {"cells": 5} | settings
-    return SupernetConfig(spaces.nas_bench_201(), "nb201", **settings)
-
-
-class Norms:
-    """Normalises at named places and notes the statistics. Lives for one trace."""
-
-    def __init__(self, axis_name: str | None, given: Mapping[str, Any] | None):
-        self._axis_name, self.given = axis_name, given
-        self.used: dict[str, Any] = {}
-
-    def __call__(self, name: str, x: chex.Array) -> chex.Array:
-        if self.given is None:
-            x, self.used[name] = primitives.batch_norm(x, self._axis_name)
-        else:
-            self.used[name] = self.given[name]
-            x = primitives.normalize(x, self.given[name])
-        return x
-
-    def cell(
-        self, name: str, cell: cells.Cell, mode: str, weights, inputs, choice
-    ) -> list[chex.Array]:
-        """The cell's nodes, by `path` of an architecture or `dense` of a mask."""
-        compute = {"path": path.path, "dense": dense.dense}[mode]
-        given = None if self.given is None else self.given[name]
-        nodes, self.used[name] = compute(cell, weights, inputs, choice, given)
-        return nodes
-
-
-def _macro(config: SupernetConfig):
-    from nasjax.supernet import darts_network, nb201_network
-
-    return {"darts": darts_network, "nb201": nb201_network}[config.kind]
+def _network(config: SupernetConfig):
+    return _NETWORKS[config.kind]
 
 
 def init(key: chex.PRNGKey, config: SupernetConfig) -> Params:
@@ -141,16 +34,7 @@ def init(key: chex.PRNGKey, config: SupernetConfig) -> Params:
 
     `params["cell3"]["edges"][group][operation][name]` is stacked over edges.
     """
-    return _macro(config).init(key, config)
-
-
-def classifier(key: chex.PRNGKey, inputs: int, classes: int) -> Params:
-    """Weights [inputs, classes] and bias of the last layer."""
-    key_kernel, key_bias = jax.random.split(key)
-    return {
-        "kernel": uniform(key_kernel, (inputs, classes), inputs),
-        "bias": uniform(key_bias, (classes,), inputs),
-    }
+    return _network(config).init(key, config)
 
 
 def masks(config: SupernetConfig, choice: chex.Array) -> chex.Array:
@@ -208,7 +92,7 @@ def apply(
         choice = masks(config, choice)
     norms = Norms(config.axis_name, statistics)
     images = images.astype(config.dtype)
-    planes = _macro(config).apply(params, choice, images, config, mode, norms)
+    planes = _network(config).apply(params, choice, images, config, mode, norms)
     pooled = [jnp.mean(x, axis=(1, 2), dtype=jnp.float32) for x in planes]
     head = params["classifier"]
     return jnp.concatenate(pooled, -1) @ head["kernel"] + head["bias"], norms.used
@@ -246,7 +130,7 @@ def selected(config: SupernetConfig, choice: chex.Array) -> Params:
         return jax.tree.map(lambda x: jnp.ones((1,) * x.ndim, bool), tree)
 
     out = dict(shapes)
-    plan = _macro(config).plan(config)
+    plan = _network(config).plan(config)
     for name, tree in shapes.items():
         if name not in plan:
             out[name] = everything(tree)
@@ -283,7 +167,7 @@ def update_statistics(
     difference to speak of).
     """
     alpha = masks(config, choice)
-    plan = _macro(config).plan(config)
+    plan = _network(config).plan(config)
     out = {}
     for name, new in used.items():
         moved = (1 - momentum) * running[name] + momentum * new

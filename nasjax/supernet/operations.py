@@ -191,3 +191,12 @@ def partially(
         B, H, W, C = rest.shape
         rest = rest.reshape(B, H // 2, 2, W // 2, 2, C).max(axis=(2, 4))
     return shuffle(jnp.concatenate([apply(x[..., :some]), rest], axis=-1), parts)
+
+
+def classifier(key: chex.PRNGKey, inputs: int, classes: int) -> Weights:
+    """Weights [inputs, classes] and bias of the last layer."""
+    key_kernel, key_bias = jax.random.split(key)
+    return {
+        "kernel": uniform(key_kernel, (inputs, classes), inputs),
+        "bias": uniform(key_bias, (classes,), inputs),
+    }

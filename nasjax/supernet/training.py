@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nasjax import augment as augmentation
 from nasjax import training
 from nasjax.supernet import network
-from nasjax.supernet.network import SupernetConfig
+from nasjax.supernet.config import SupernetConfig
 
 POLICIES = ("uniform", "one-shot")
 AXIS = "data"
