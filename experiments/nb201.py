@@ -135,7 +135,7 @@ def read_flags(
                 f"--protocol published is defined for {', '.join(PUBLISHED_QUERIES)}, "
                 f"not {', '.join(other)}"
             )
-    args.methods = args.methods or list(methods.METHODS)
+    args.methods = args.methods or list(methods.USUAL)
     return args, parser
 
 
@@ -198,7 +198,11 @@ def settings(args: argparse.Namespace, columns: dict, steps: int) -> dict:
         "preset": args.preset,
         "chunk": args.chunk,
         "inner": args.inner,
-        "configs": {name: dataclasses.asdict(c) for name, c in args.configs.items()},
+        "configs": {
+            name: dataclasses.asdict(c)
+            for name, c in args.configs.items()
+            if name in args.methods
+        },
     }
 
 

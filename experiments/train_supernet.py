@@ -10,8 +10,9 @@ checkpoints, log.jsonl, results.json, results.npz and curves.png into `--out`. A
 that was killed goes on with `--resume`, on CPU to the same bits.
 
 Presets: `cadam`, `pc-cadam` and `imagenet32` (4.4.2), `ddas` (3.4.1: one-shot warm-up
-of 6 cells), `nb201` (Dong and Yang's supernet of random sampling), and `cpu`, a small
-one for two cores. Every field has a flag of its own.
+of 6 cells), `nb201` (Dong and Yang's supernet of random sampling), and for two cores
+`cpu` and `cpu-ddas`, small ones. Every field has a flag of its own. With `--policy
+one-shot` the whole network is scored too.
 
 On NAS-Bench-201 the scores are held against the true table: Kendall's tau and
 Spearman's rho, by batch statistics and by running ones. Published supernets of random
@@ -93,6 +94,8 @@ PRESETS = {
         "cells": 6,
         "batch_size": 64,
         "epochs": 75,
+        "validate": 25,
+        "validate_images": 25_000,
     },
     "nb201": NB201 | {"cells": 5, "epochs": 250},
 }
@@ -117,11 +120,27 @@ CPU = {
         "validate_batch": 250,
     },
 }
+# A warm-up of `ddas` for two cores.
+PRESETS["cpu-ddas"] = (
+    SMALL
+    | PRESETS["ddas"]
+    | {
+        "channels": 8,
+        "cells": 3,
+        "train_images": 6_400,
+        "epochs": 4,
+        "validate": 4,
+        "validate_archs": 10,
+        "validate_images": 500,
+        "validate_batch": 250,
+    }
+)
 SPACES_OF = {
     "cadam": ("darts",),
     "pc-cadam": ("pc-darts",),
     "imagenet32": ("darts", "pc-darts"),
     "ddas": ("darts",),
+    "cpu-ddas": ("darts",),
     "nb201": ("nb201",),
     "cpu": pretraining.SPACES,
 }
@@ -226,7 +245,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
 
 
 def scorer(settings: dict, halves: pretraining.Halves, archs: np.ndarray):
-    """Accuracies of architectures under a state, by either kind of statistics."""
+    """What is measured at a mark, see `trainer.run`."""
     n = min(settings["validate_images"], len(halves.valid_labels))
     config = pretraining.config(settings, halves.classes)
     shown = pretraining.augmentation(settings, halves)
@@ -245,15 +264,22 @@ def scorer(settings: dict, halves: pretraining.Halves, archs: np.ndarray):
             std=shown.std,
             batch_size=min(settings["validate_batch"], n),
             statistics=statistics,
-        ).accuracy
-
-    def both(state):
-        return tuple(
-            np.array([one(state.params, by, arch, images, labels) for arch in archs])
-            for by in (None, state.statistics)
         )
 
-    return both
+    def all_three(state):
+        found = [
+            np.array(
+                [one(state.params, by, arch, images, labels).accuracy for arch in archs]
+            )
+            for by in (None, state.statistics)
+        ]
+        whole = np.full(2, np.nan, np.float32)
+        if settings["policy"] == "one-shot":
+            alpha = np.ones(config.space.alpha_shape, np.float32)
+            whole = np.array(one(state.params, None, alpha, images, labels))
+        return *found, whole
+
+    return all_three
 
 
 def correlations(curves: pretraining.Curves, true: np.ndarray) -> list[dict]:
@@ -286,6 +312,11 @@ def describe(curves: pretraining.Curves, true: np.ndarray | None) -> list[dict]:
             curves.marks, curves.batch, curves.running, strict=True
         )
     ]
+    if not np.isnan(curves.one_shot).all():
+        for mark, whole in zip(marks, curves.one_shot.tolist(), strict=True):
+            mark |= dict(
+                zip(("one_shot_accuracy", "one_shot_loss"), whole, strict=True)
+            )
     if true is not None:
         for mark, more in zip(marks, correlations(curves, true), strict=True):
             mark |= more

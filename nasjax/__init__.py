@@ -15,10 +15,12 @@ from nasjax.environments import tabular
 from nasjax.search import Environment, Outcome, Searcher, Trace
 from nasjax.searchers import (
     CadamConfig,
+    DdasConfig,
     EvolutionConfig,
     LocalSearchConfig,
     ReinforceConfig,
     cadam,
+    ddas,
     evolution,
     local_search,
     random_search,
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CadamConfig",
     "CellSpace",
+    "DdasConfig",
     "Environment",
     "EvolutionConfig",
     "LocalSearchConfig",
@@ -42,6 +45,7 @@ __all__ = [
     "cadam",
     "costs",
     "darts",
+    "ddas",
     "environments",
     "evolution",
     "genotypes",

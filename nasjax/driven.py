@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from nasjax import search
 from nasjax.checkpoint import Checkpoints
+from nasjax.environments.cached import Cache
 from nasjax.search import Environment, Outcome, Searcher, SearchState, Trace
 
 
@@ -60,7 +61,8 @@ def run(
     Args:
       key: of the search.
       searcher, steps: as for `search.drive`.
-      env: from `nasjax.environments.cached`. It learns the scores of a resumed trace.
+      env: with a state, which is saved too; or without noise, from
+        `nasjax.environments.cached`, which learns the scores of a resumed trace.
       out: folder of the run; checkpoints go to `checkpoints/name`, and one line per
         checkpoint to log.jsonl.
       name: of the search, such as `cadam/seed3`.
@@ -78,7 +80,8 @@ def run(
     if resume and (found := checkpoints.restore((shapes, trace, before))):
         first, (state, *rest) = found
         trace, before = jax.tree.map(np.array, tuple(rest))
-        env.evaluate.load(*(x[:first] for x in trace[:3]))
+        if isinstance(env.evaluate, Cache):
+            env.evaluate.load(*(x[:first] for x in trace[:3]))
     started = saved = time.monotonic()
     bar = tqdm(total=steps, initial=first, desc=label or name, unit="query")
     best = np.max(trace.accuracy[:first], initial=0.0)
@@ -100,9 +103,9 @@ def run(
             _log(Path(out), name, done, trace, seconds())
             saved = time.monotonic()
 
+    if state is not None:
+        state = jax.tree.map(jnp.asarray, state)
     if first < steps:
-        if state is not None:
-            state = jax.tree.map(jnp.asarray, state)
         state, _ = search.drive(key, searcher, env, steps, state, first, on_step)
     bar.close()
     checkpoints.close()

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nasjax import cli, search, searchers
-from nasjax.searchers.cadam import thesis
+from nasjax.searchers import ddas_config
+from nasjax.searchers.cadam import td3, thesis
 from nasjax.spaces import CellSpace
 
-METHODS = (
+USUAL = (
     "cadam",
     "random",
     "evolution",
@@ -17,7 +18,9 @@ METHODS = (
     "reinforce",
     "local-search",
 )
-PRESETS = {"thesis": thesis}
+DDAS = {f"ddas-{name}": make for name, make in ddas_config.VARIANTS.items()}
+METHODS = (*USUAL, *DDAS)
+PRESETS = {"thesis": thesis, "td3": td3}
 
 # The prefix of each method's flags, and the defaults they show.
 _CONFIGS = {
@@ -35,7 +38,7 @@ def add_flags(
     parser: argparse.ArgumentParser,
     methods: Sequence[str] = METHODS,
     presets: Presets = PRESETS,
-    usual: Sequence[str] = (),
+    usual: Sequence[str] = USUAL,
 ) -> None:
     """`--methods`, `--preset` and one flag per field of every method's config.
 
@@ -43,15 +46,14 @@ def add_flags(
       parser: gets the flags.
       methods: names that are offered.
       presets: CADAM's settings by name, the default one first.
-      usual: the default methods, for the help text; all if empty.
+      usual: the default methods, for the help text.
     """
     first = next(iter(presets))
     parser.add_argument(
         "--methods",
         type=cli.names(methods),
         default=None,
-        help=f"comma-separated, of {', '.join(methods)} "
-        f"(default: {', '.join(usual) or 'all'})",
+        help=f"comma-separated, of {', '.join(methods)} (default: {', '.join(usual)})",
     )
     parser.add_argument(
         "--preset", choices=tuple(presets), default=first, help="CADAM's settings"
@@ -60,6 +62,9 @@ def add_flags(
         if method in methods:
             shown = presets[first]() if method == "cadam" else default
             cli.add_config_flags(parser, shown, prefix, f"settings of {method}")
+    if set(DDAS) & set(methods):
+        title = "settings of ddas (defaults: those of ddas-nl)"
+        cli.add_config_flags(parser, searchers.DdasConfig(), "ddas-", title)
 
 
 def configs(
@@ -76,6 +81,11 @@ def configs(
         if method in methods
     }
     found["evolution-64"] = searchers.EvolutionConfig(population=64, sample=16)
+    if set(DDAS) & set(methods):
+        found |= {
+            name: cli.config_from_flags(args, make(), "ddas-")
+            for name, make in DDAS.items()
+        }
     return found
 
 
@@ -94,6 +104,7 @@ def factory(
         "evolution-64": searchers.evolution,
         "reinforce": searchers.reinforce,
         "local-search": searchers.local_search,
+        **dict.fromkeys(DDAS, searchers.ddas),
     }
     if method not in factories:
         raise ValueError(f"{method!r} is unknown; allowed: {', '.join(METHODS)}")

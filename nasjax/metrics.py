@@ -62,6 +62,27 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(*ranks)[0, 1])
 
 
+class Slope(NamedTuple):
+    """A straight line through points."""
+
+    slope: float
+    correlation: float  # Pearson's
+
+
+def slope(x: np.ndarray, y: np.ndarray) -> Slope:
+    """Least squares y = a + slope x, and the linear correlation.
+
+    Raises:
+      ValueError: fewer than two points, or x is constant.
+    """
+    x, y = (np.asarray(values, np.float64) for values in (x, y))
+    if len(x) < 2 or np.ptp(x) == 0:
+        raise ValueError(f"a line needs two different points, got x = {x.tolist()}")
+    dx, dy = x - x.mean(), y - y.mean()
+    correlation = dx @ dy / np.sqrt((dx @ dx) * (dy @ dy)) if dy.any() else 0.0
+    return Slope(float(dx @ dy / (dx @ dx)), float(correlation))
+
+
 class Paired(NamedTuple):
     """A comparison of two methods on the same seeds."""
 

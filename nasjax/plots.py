@@ -9,7 +9,8 @@ from nasjax import metrics
 from nasjax.spaces import CellSpace
 
 
-def _pyplot():
+def pyplot():
+    """matplotlib.pyplot, drawing to files."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -18,8 +19,9 @@ def _pyplot():
     return matplotlib.pyplot
 
 
-def _grid(count: int, size: tuple[float, float]):
-    plt = _pyplot()
+def panels(count: int, size: tuple[float, float]):
+    """A figure and `count` axes of `size` inches, three in a row."""
+    plt = pyplot()
     across = min(count, 3)
     down = -(-count // across)
     figure, axes = plt.subplots(
@@ -54,7 +56,7 @@ def anytime(
         as simulated seconds; the mean is then taken on a common grid.
       xlabel: what the x axis shows.
     """
-    figure, axes = _grid(len(titles), (5.0, 3.6))
+    figure, axes = panels(len(titles), (5.0, 3.6))
     for v, axis in enumerate(axes):
         known = [] if optima is None else [100 * optima[v]]
         lows, tops, start = [], list(known), []
@@ -96,7 +98,7 @@ def anytime(
         axis.set_ylabel("best accuracy so far [%]")
     axes[0].legend(fontsize=8, loc="lower right")
     figure.savefig(path, dpi=100)
-    _pyplot().close(figure)
+    pyplot().close(figure)
 
 
 def states(
@@ -113,7 +115,7 @@ def states(
       rows: `(title, state [E, O], truth [E, O])` of each column.
       labels: captions of the two panels.
     """
-    plt = _pyplot()
+    plt = pyplot()
     figure, axes = plt.subplots(
         len(rows),
         2,
@@ -136,7 +138,7 @@ def training(path: Path, curves, true: np.ndarray | None = None) -> None:
       curves: `nasjax.pretraining.Curves`.
       true: true accuracies [M] of the scored architectures, for the last panels.
     """
-    figure, axes = _grid(2 if true is None else 4, (4.6, 3.4))
+    figure, axes = panels(2 if true is None else 4, (4.6, 3.4))
     epochs = np.arange(1, len(curves.loss) + 1)
     axes[0].plot(epochs, curves.loss, label="cross-entropy")
     axes[0].plot(epochs, curves.accuracy, label="accuracy")
@@ -164,7 +166,7 @@ def training(path: Path, curves, true: np.ndarray | None = None) -> None:
     for axis in axes[:3]:
         axis.set_xlabel("epoch")
     figure.savefig(path, dpi=100)
-    _pyplot().close(figure)
+    pyplot().close(figure)
 
 
 def cell_states(path: Path, space: CellSpace, state: np.ndarray, title: str) -> None:
@@ -176,7 +178,7 @@ def cell_states(path: Path, space: CellSpace, state: np.ndarray, title: str) -> 
       state: float [*arch_shape, O], the share of each operation on each edge.
       title: above all.
     """
-    plt = _pyplot()
+    plt = pyplot()
     panels = np.asarray(state).reshape(space.cells, space.num_edges, -1)
     figure, axes = plt.subplots(
         space.cells,

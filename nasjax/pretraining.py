@@ -37,17 +37,6 @@ class Halves(NamedTuple):
     sha256: str
 
 
-class Pretrained(NamedTuple):
-    """A supernet as a run left it."""
-
-    config: supernet.SupernetConfig
-    params: Any
-    statistics: Any  # running averages
-    settings: dict[str, Any]  # of the run's config.json
-    step: int
-    epoch: float
-
-
 class Curves(NamedTuple):
     """What a run has to show; arrays with one entry per epoch or per validation."""
 
@@ -57,6 +46,20 @@ class Curves(NamedTuple):
     marks: np.ndarray  # int32 [V], epochs after which architectures were scored
     batch: np.ndarray  # float32 [V, M], accuracy by batch statistics
     running: np.ndarray  # float32 [V, M], by running ones
+    one_shot: np.ndarray  # float32 [V, 2], accuracy and loss of the whole network
+
+
+class Pretrained(NamedTuple):
+    """A supernet as a run left it."""
+
+    config: supernet.SupernetConfig
+    params: Any
+    statistics: Any  # running averages
+    settings: dict[str, Any]  # of the run's config.json
+    step: int
+    epoch: float
+    curves: Curves  # up to there
+    state: supernet_training.TrainState  # with momentum, to train on
 
 
 def no_curves(epochs: int, marks: Sequence[int], archs: int) -> Curves:
@@ -70,6 +73,7 @@ def no_curves(epochs: int, marks: Sequence[int], archs: int) -> Curves:
         np.array(marks, np.int32),
         scores,
         scores.copy(),
+        np.full((len(marks), 2), np.nan, np.float32),
     )
 
 
@@ -191,7 +195,7 @@ def load(folder: str | Path) -> Pretrained:
     checkpoints.close()
     if found is None:
         raise FileNotFoundError(f"{folder / 'checkpoints'} holds no checkpoint")
-    step, (state, _) = found
+    step, (state, curves) = found
     per_epoch = settings["steps_per_epoch"]
     return Pretrained(
         found_config,
@@ -200,4 +204,6 @@ def load(folder: str | Path) -> Pretrained:
         settings,
         int(step),
         int(step) / per_epoch,
+        Curves(*curves),
+        supernet_training.TrainState(*state),
     )

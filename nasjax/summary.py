@@ -89,7 +89,8 @@ def diagnostics_text(
                 row.append(
                     report.mean_std(late[v]) if np.isfinite(late[v]).all() else "none"
                 )
-                row += [f"{last['below']:.2f}", f"{last['spread']:.4f}"]
+                row.append(f"{last['below']:.2f}" if "below" in last else "")
+                row.append(f"{last['spread']:.4f}")
             rows.append(row)
     header = [
         "method",

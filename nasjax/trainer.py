@@ -110,7 +110,7 @@ class Trainer:
         return state, jax.tree.map(lambda *x: jnp.stack(x), *rows)
 
 
-Scorer = Callable[[TrainState], tuple[np.ndarray, np.ndarray]]
+Scorer = Callable[[TrainState], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def run(
@@ -131,7 +131,8 @@ def run(
       out: the run's folder.
       marks: epochs after which `score` is called.
       archs: M, how many architectures it scores.
-      score: `(state) -> (by batch statistics, by running ones)`, each [M].
+      score: `(state) -> (by batch statistics [M], by running ones [M], of the whole
+        network [2])`, see `pretraining.Curves`.
       resume: go on from the newest checkpoint, to the same bits.
       checkpoint_seconds: least time between checkpoints (besides those at marks).
       chunk: steps between looks at the clock.
@@ -173,7 +174,7 @@ def run(
         mark = t % S == 0 and done in marks
         if mark:
             v = marks.index(done)
-            curves.batch[v], curves.running[v] = score(state)
+            curves.batch[v], curves.running[v], curves.one_shot[v] = score(state)
         if t % S == 0 and main:
             _log(out, done, epochs, curves)
         if mark or t == epochs * S or time.monotonic() - saved > checkpoint_seconds:

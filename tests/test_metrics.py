@@ -45,3 +45,13 @@ def test_paired_agrees_with_scipy_and_brackets_the_difference():
     assert p.low > 0.4 and p.high < 0.6
     assert p.p_value == pytest.approx(scipy.stats.wilcoxon(a - b).pvalue)
     assert metrics.paired(a, a) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_slope_by_hand():
+    """Points (0, 1), (1, 3), (2, 2): slope 1/2, correlation 1/2."""
+    found = metrics.slope([0, 1, 2], [1, 3, 2])
+    assert found.slope == pytest.approx(0.5)
+    assert found.correlation == pytest.approx(0.5)
+    assert metrics.slope([1, 2], [3, 3]) == (0.0, 0.0)
+    with pytest.raises(ValueError, match="two different points"):
+        metrics.slope([2, 2], [0, 1])

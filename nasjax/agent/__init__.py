@@ -9,7 +9,8 @@ from nasjax.agent.actor_critic import (
     check_loss,
     squared_loss,
 )
-from nasjax.agent.networks import Actor, Critic, orthogonal
+from nasjax.agent.ddpg import Ddpg, DdpgState, Transition, ddpg
+from nasjax.agent.networks import Actor, Critic, StateCritic, orthogonal
 from nasjax.agent.optimizers import adam
 
 __all__ = [
@@ -18,9 +19,14 @@ __all__ = [
     "ActorCriticState",
     "Batch",
     "Critic",
+    "Ddpg",
+    "DdpgState",
+    "StateCritic",
+    "Transition",
     "actor_critic",
     "adam",
     "check_loss",
+    "ddpg",
     "exploration",
     "history",
     "orthogonal",

@@ -36,15 +36,16 @@ class ActorCritic(NamedTuple):
     Attributes:
       init: `(key) -> ActorCriticState`.
       act: `(state, observation [..., S]) -> action [..., D]` in (0, 1).
-      value: `(state, action [..., D]) -> Q [...]`.
-      update: `(state, batch) -> (state, critic loss [])`: one critic step, then one
-        actor step on the same observations with the new critic.
+      value: `(state, action [..., D]) -> Q [...]`, the lowest of the critics'.
+      update: `(state, batch, climb) -> (state, critic loss [])`: one critic step, then
+        one actor step on the same observations with the new critic; the latter only
+        where `climb` (bool [], always by default).
     """
 
     init: Callable[[chex.PRNGKey], ActorCriticState]
     act: Callable[[ActorCriticState, chex.Array], chex.Array]
     value: Callable[[ActorCriticState, chex.Array], chex.Array]
-    update: Callable[[ActorCriticState, Batch], tuple[ActorCriticState, chex.Array]]
+    update: Callable[..., tuple[ActorCriticState, chex.Array]]
 
 
 def check_loss(error: chex.Array, tau: chex.Numeric) -> chex.Array:
@@ -72,10 +73,11 @@ def actor_critic(
     actor_opt: optax.GradientTransformation,
     critic_opt: optax.GradientTransformation,
     critic_loss: LossFn,
+    critics: int = 1,
 ) -> ActorCritic:
     """Builds CADAM's agent: Q(a) without a state, no targets, no discount.
 
-    The critic minimises mean critic_loss(r - Q(a)), the actor -mean Q(mu(s)).
+    Critic i minimises mean critic_loss(r - Q_i(a)), the actor -mean min_i Q_i(mu(s)).
 
     Args:
       observation_size: S.
@@ -83,16 +85,34 @@ def actor_critic(
       hidden: widths of the hidden layers of both networks.
       actor_opt, critic_opt: optimizers; their learning rates may be traced.
       critic_loss: from errors [B] to losses [B].
+      critics: how many, with weights of their own; their parameters are stacked if
+        there are several.
 
-    Source: thesis Eqs 4.3-4.5 (Eq. 4.5 is printed as a loss of +Q; it is ascended).
+    Source: thesis Eqs 4.3-4.5 (Eq. 4.5 is printed as a loss of +Q; it is ascended);
+    several critics: Fujimoto et al. 2018 (TD3), the thesis's future work.
     """
     actor = Actor(tuple(hidden), action_size)
     critic = Critic(tuple(hidden))
 
+    def each(params, action):  # Q_i, [critics, ...], or [...] of the only one
+        if critics == 1:
+            return critic.apply(params, action)
+        return jax.vmap(critic.apply, (0, None))(params, action)
+
+    def lowest(params, action):
+        found = each(params, action)
+        return found if critics == 1 else jnp.min(found, axis=0)
+
     def init(key):
         key_actor, key_critic = jax.random.split(key)
         actor_params = actor.init(key_actor, jnp.zeros(observation_size))
-        critic_params = critic.init(key_critic, jnp.zeros(action_size))
+        if critics == 1:
+            critic_params = critic.init(key_critic, jnp.zeros(action_size))
+        else:
+            keys = jax.random.split(key_critic, critics)
+            critic_params = jax.vmap(critic.init, (0, None))(
+                keys, jnp.zeros(action_size)
+            )
         return ActorCriticState(
             actor_params,
             critic_params,
@@ -104,12 +124,12 @@ def actor_critic(
         return actor.apply(state.actor, observation)
 
     def value(state, action):
-        return critic.apply(state.critic, action)
+        return lowest(state.critic, action)
 
-    def update(state, batch):
+    def update(state, batch, climb=None):
         def of_critic(params):
-            error = batch.reward - critic.apply(params, batch.action)
-            return jnp.mean(critic_loss(error))
+            error = batch.reward - each(params, batch.action)
+            return jnp.sum(jnp.mean(critic_loss(error), axis=-1))
 
         loss, grads = jax.value_and_grad(of_critic)(state.critic)
         updates, critic_opt_state = critic_opt.update(grads, state.critic_opt)
@@ -117,14 +137,20 @@ def actor_critic(
 
         def of_actor(params):
             action = actor.apply(params, batch.observation)
-            return -jnp.mean(critic.apply(critic_params, action))
+            return -jnp.mean(lowest(critic_params, action))
 
         grads = jax.grad(of_actor)(state.actor)
         updates, actor_opt_state = actor_opt.update(grads, state.actor_opt)
         actor_params = optax.apply_updates(state.actor, updates)
+        moved, still = (actor_params, actor_opt_state), (state.actor, state.actor_opt)
+        if climb is not None:
+            moved = jax.tree.map(
+                lambda new, old: jnp.where(climb, new, old), moved, still
+            )
+        actor_params, actor_opt_state = moved
         new = ActorCriticState(
             actor_params, critic_params, actor_opt_state, critic_opt_state
         )
-        return new, loss
+        return new, loss / critics
 
     return ActorCritic(init, act, value, update)

@@ -33,3 +33,29 @@ def uniform_noise(
     """action + U(-xi, xi), clipped to [0, 1] (thesis Eq. 4.2)."""
     noise = jax.random.uniform(key, action.shape, minval=-1.0, maxval=1.0)
     return jnp.clip(action + xi * noise, 0.0, 1.0)
+
+
+def gaussian_noise(
+    key: chex.PRNGKey, action: chex.Array, deviation: chex.Numeric
+) -> chex.Array:
+    """action + N(0, deviation^2), clipped to [0, 1] (thesis Eq. 3.1)."""
+    noise = deviation * jax.random.normal(key, action.shape)
+    return jnp.clip(action + noise, 0.0, 1.0)
+
+
+def ornstein_uhlenbeck(
+    key: chex.PRNGKey,
+    noise: chex.Array,
+    theta: chex.Numeric,
+    sigma: chex.Numeric,
+    dt: chex.Numeric,
+) -> chex.Array:
+    """The next value of a mean-reverting random walk around 0.
+
+    x + theta (0 - x) dt + sigma sqrt(dt) N(0, 1), per entry. From x = 0 its deviation
+    after n steps is about sigma sqrt(n dt) while n theta dt is small.
+
+    Source: Uhlenbeck and Ornstein 1930; Lillicrap et al. 2016; thesis 3.1.3.
+    """
+    kick = sigma * jnp.sqrt(dt) * jax.random.normal(key, noise.shape)
+    return noise - theta * dt * noise + kick

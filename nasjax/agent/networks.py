@@ -83,3 +83,25 @@ class Critic(nn.Module):
     def __call__(self, action: chex.Array) -> chex.Array:
         """[..., D] -> [...]."""
         return jnp.squeeze(_mlp(action, self.hidden, 1), axis=-1)
+
+
+class StateCritic(nn.Module):
+    """Q(s, a): a scalar per observation and action, identity output.
+
+    Attributes:
+      hidden: widths of the hidden layers, with ReLU.
+      action_layer: hidden layers that see the observation alone; the action joins
+        their output. 0 puts both at the input.
+    """
+
+    hidden: Sequence[int]
+    action_layer: int = 1
+
+    @nn.compact
+    def __call__(self, observation: chex.Array, action: chex.Array) -> chex.Array:
+        """[..., S], [..., D] -> [...]."""
+        x = observation
+        for width in self.hidden[: self.action_layer]:
+            x = nn.relu(nn.Dense(width, kernel_init=orthogonal())(x))
+        x = jnp.concatenate([x, action], axis=-1)
+        return jnp.squeeze(_mlp(x, self.hidden[self.action_layer :], 1), axis=-1)

@@ -43,9 +43,26 @@ def add(state: ReplayState, item: Any) -> ReplayState:
     return ReplayState(items, state.count + 1)
 
 
-def indices(key: chex.PRNGKey, state: ReplayState, shape: tuple) -> chex.Array:
-    """int32 `shape`: positions drawn uniformly, with replacement."""
-    return jax.random.randint(key, shape, 0, jnp.maximum(size(state), 1))
+def indices(
+    key: chex.PRNGKey,
+    state: ReplayState,
+    shape: tuple,
+    last: chex.Numeric | None = None,
+) -> chex.Array:
+    """int32 `shape`: positions drawn uniformly, with replacement.
+
+    Args:
+      key: consumed once.
+      state: holds at least one item.
+      shape: of the result, static.
+      last: draw from so many of the newest items only; None from all.
+    """
+    held = size(state)
+    many = held if last is None else jnp.minimum(held, last)
+    drawn = jax.random.randint(key, shape, 0, jnp.maximum(many, 1))
+    if last is None:
+        return drawn
+    return (state.count - 1 - drawn) % capacity(state)
 
 
 def take(state: ReplayState, index: chex.Array) -> Any:

@@ -57,7 +57,8 @@ def score(
     Args:
       config: static.
       params: from `nasjax.supernet.init`, or trained.
-      arch: integers `[*arch_shape]`; may be traced.
+      arch: integers `[*arch_shape]`; or a mask, float `[*arch_shape, O]`, of all
+        operations (all ones: the one-shot network). May be traced.
       images: uint8 [n, H, W, 3].
       labels: int32 [n].
       mean, std: per channel, of pixels in [0, 1]; static; None only scales.
@@ -71,6 +72,7 @@ def score(
     """
     chex.assert_rank([images, labels], [4, 1])
     batches = check_batches(images, labels, batch_size)
+    whole = jnp.issubdtype(jnp.asarray(arch).dtype, jnp.integer)
 
     def add(total, start):
         x, y = (
@@ -79,7 +81,12 @@ def score(
         )
         x = augment.normalize(x, mean, std, config.dtype)
         logits, _ = network.apply(
-            params, arch, x, config, mode="path", statistics=statistics
+            params,
+            arch,
+            x,
+            config,
+            mode="path" if whole else "dense",
+            statistics=statistics,
         )
         errors = optax.softmax_cross_entropy_with_integer_labels(logits, y)
         correct = jnp.sum(jnp.argmax(logits, -1) == y)

@@ -1,6 +1,8 @@
 """Searchers: one file each, a config and a factory."""
 
 from nasjax.searchers.cadam import CadamConfig, cadam
+from nasjax.searchers.ddas import ddas
+from nasjax.searchers.ddas_config import DdasConfig
 from nasjax.searchers.evolution import EvolutionConfig, evolution
 from nasjax.searchers.local_search import LocalSearchConfig, local_search
 from nasjax.searchers.random_search import random_search
@@ -8,10 +10,12 @@ from nasjax.searchers.reinforce import ReinforceConfig, reinforce
 
 __all__ = [
     "CadamConfig",
+    "DdasConfig",
     "EvolutionConfig",
     "LocalSearchConfig",
     "ReinforceConfig",
     "cadam",
+    "ddas",
     "evolution",
     "local_search",
     "random_search",

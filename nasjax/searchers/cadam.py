@@ -67,11 +67,13 @@ class CadamConfig:
     capacity: int = _static(1_000_000, "replay size (never more than the steps)")
     hidden: tuple[int, ...] = _static((128, 256, 128), "widths of the hidden layers")
     critic_loss: str = _static("check", " or ".join(CRITIC_LOSSES))
+    critics: int = _static(1, "critics, of which the actor climbs the lowest (TD3: 2)")
+    actor_delay: int = _static(1, "cycles per step of the actor (TD3: 2)")
     reward: str = _static("power", " or ".join(REWARDS))
 
     def validate(self) -> "CadamConfig":
         """Returns the config; ValueError names a value out of range."""
-        for name in ("top_k", "batch_size", "capacity"):
+        for name in ("top_k", "batch_size", "capacity", "critics", "actor_delay"):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"{name} must be at least 1, got {getattr(self, name)}"
@@ -127,6 +129,16 @@ def thesis_supernet() -> CadamConfig:
         capacity=5000,
         hidden=(256, 256, 256),
     )
+
+
+def td3() -> CadamConfig:
+    """The thesis's setting with twin critics and a delayed actor (its 5.2).
+
+    There is no next state here, so nothing of TD3's targets remains.
+
+    Source: Fujimoto et al. 2018.
+    """
+    return thesis().replace(critics=2, actor_delay=2)
 
 
 class CadamState(NamedTuple):
@@ -203,6 +215,7 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         adam(config.actor_lr, config.beta1, config.beta2),
         adam(config.critic_lr, config.beta1, config.beta2),
         critic_loss,
+        config.critics,
     )
 
     def init(key, steps):
@@ -252,7 +265,11 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
 
         def cycle(i, carry):
             learner, total = carry
-            learner, loss = agent.update(learner, replays.take(replay, index[i]))
+            climb = None
+            if config.actor_delay > 1:
+                climb = (step * config.max_cycles + i) % config.actor_delay == 0
+            batch = replays.take(replay, index[i])
+            learner, loss = agent.update(learner, batch, climb)
             return learner, total + loss
 
         learner, total = jax.lax.fori_loop(0, C, cycle, (state.agent, jnp.float32(0.0)))

@@ -118,6 +118,53 @@ def sharded_gradient(mesh: Mesh, config: SupernetConfig, mode: str):
     )
 
 
+def train(
+    key: chex.PRNGKey,
+    state: TrainState,
+    choice: chex.Array,
+    images: chex.Array,
+    labels: chex.Array,
+    learning_rate: chex.Numeric,
+    *,
+    config: SupernetConfig,
+    recipe: training.Recipe,
+    augment: augmentation.AugmentConfig,
+    mode: str = "path",
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, Metrics]:
+    """Trains what `choice` selects on one batch; other weights keep their bits.
+
+    Args:
+      key: of the augmentation.
+      state: from `init`, or trained.
+      choice, mode: see `network.apply`.
+      images: uint8 [B, H, W, 3].
+      labels: int32 [B].
+      learning_rate: [].
+      config, recipe, augment, mesh: see `step`.
+
+    Returns:
+      The next state and the batch's metrics.
+    """
+    batch = augmentation.augment(key, images, augment, config.dtype)
+    if mesh is None:
+        found = gradient(state.params, choice, batch, labels, config, mode)
+    else:
+        share = sharded_gradient(mesh, config, mode)
+        found = share(state.params, choice, batch, labels)
+    grads, metrics, used = found
+    params, optimizer = training.update(
+        training.sgd(recipe),
+        learning_rate,
+        state.params,
+        state.optimizer,
+        grads,
+        network.selected(config, choice),
+    )
+    statistics = network.update_statistics(config, state.statistics, used, choice)
+    return TrainState(params, optimizer, statistics, state.step + 1), metrics
+
+
 def step(
     key: chex.PRNGKey,
     state: TrainState,
@@ -153,20 +200,16 @@ def step(
     if mesh is not None:
         rows = NamedSharding(mesh, PartitionSpec(AXIS))
         batch = jax.lax.with_sharding_constraint(batch, rows)
-    batch = augmentation.augment(key_augment, batch, augment, config.dtype)
-    if mesh is None:
-        found = gradient(state.params, choice, batch, labels[index], config, mode)
-    else:
-        share = sharded_gradient(mesh, config, mode)
-        found = share(state.params, choice, batch, labels[index])
-    grads, metrics, used = found
-    params, optimizer = training.update(
-        training.sgd(recipe),
+    return train(
+        key_augment,
+        state,
+        choice,
+        batch,
+        labels[index],
         training.cosine(recipe, state.step // steps_per_epoch),
-        state.params,
-        state.optimizer,
-        grads,
-        network.selected(config, choice),
+        config=config,
+        recipe=recipe,
+        augment=augment,
+        mode=mode,
+        mesh=mesh,
     )
-    statistics = network.update_statistics(config, state.statistics, used, choice)
-    return TrainState(params, optimizer, statistics, state.step + 1), metrics

@@ -63,3 +63,32 @@ def test_no_noise():
     action = jnp.array([0.0, 0.3, 1.0])
     same = exploration.uniform_noise(jax.random.key(0), action, 0.0)
     np.testing.assert_array_equal(same, action)
+
+
+def test_gaussian_noise_has_its_deviation():
+    noise = exploration.gaussian_noise(jax.random.key(0), jnp.full(20_000, 0.5), 0.05)
+    assert float(noise.std()) == pytest.approx(0.05, rel=0.03)
+    assert stats.kstest((np.asarray(noise) - 0.5) / 0.05, "norm").pvalue > 0.01
+    edge = exploration.gaussian_noise(jax.random.key(0), jnp.zeros(100), 0.05)
+    assert edge.min() >= 0 and edge.max() > 0
+
+
+@pytest.mark.parametrize("steps, deviation", [(1, 0.020), (8, 0.0563), (32, 0.1105)])
+def test_ornstein_uhlenbeck_spreads(steps, deviation):
+    """From 0, theta 0.15, sigma 0.2, dt 0.01: variance dt sigma^2 (1 - c^n) / (1 - c),
+    c = (1 - theta dt)^2."""
+
+    def step(noise, key):
+        return exploration.ornstein_uhlenbeck(key, noise, 0.15, 0.2, 1e-2), None
+
+    keys = jax.random.split(jax.random.key(1), steps)
+    noise, _ = jax.lax.scan(step, jnp.zeros(40_000), keys)
+    assert float(noise.std()) == pytest.approx(deviation, rel=0.02)
+    assert abs(float(noise.mean())) < 0.002
+
+
+def test_ornstein_uhlenbeck_without_kicks_returns_to_zero():
+    noise = exploration.ornstein_uhlenbeck(
+        jax.random.key(0), jnp.array([1.0, -2.0]), 0.15, 0.0, 1.0
+    )
+    np.testing.assert_allclose(noise, [0.85, -1.7])

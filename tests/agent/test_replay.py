@@ -83,3 +83,14 @@ def test_indices_and_take_are_sample():
 def test_capacity_below_one():
     with pytest.raises(ValueError, match="capacity must be at least 1, got 0"):
         replay.init(0, ITEM)
+
+
+@pytest.mark.parametrize("added", [3, 8, 13])
+def test_the_newest_only(added):
+    """Of a ring of 8, the last 4 added (or as many as there are)."""
+    state = replay.init(8, jax.ShapeDtypeStruct((), jnp.int32))
+    for item in range(added):
+        state = replay.add(state, jnp.int32(item))
+    index = replay.indices(jax.random.key(0), state, (200,), 4)
+    drawn = np.unique(replay.take(state, index))
+    np.testing.assert_array_equal(drawn, np.arange(max(added - 4, 0), added))

@@ -1,0 +1,345 @@
+"""DDAS: supernet and policy trained in parallel, the Pareto frontier in one run.
+
+    python experiments/ddas.py --variant nl --dataset cifar10 --seeds 2
+
+warms a one-shot supernet up (once: `--warm-up` is its folder), then searches it: each
+step discretises the actor's action, trains that architecture's shared weights on M
+batches and scores it on the validation half (thesis chapter 3, Algorithm 1).
+
+Variants, comma-separated: `nl`, `g`, `4s` (Table 3.3), `td3` (twin critics, smoothed
+and delayed targets: the thesis's future work) and `rs`, random search with shared
+weights (Li and Talwalkar 2020). `--ablate none,loss,accuracy` repeats each without a
+term of the reward (Fig. 3.2). The folder `--out` receives results.json, results.npz
+(every step), frontier.json (genotypes of every front, for evaluate.py), log.jsonl,
+curves.png (Fig. 3.3), front-flops.png and front-parameters.png (Fig. 3.4), widths.png
+(Fig. 3.5), hypervolume.png and cells-VARIANT.png (Figs 3.8, 3.9). FLOPS and parameters
+are those of a 6-cell network with C = 16. A run that was killed goes on with
+`--resume`, on CPU to the same bits.
+
+Presets: `thesis` (3.4.1: 6 cells, C = 16, warm-up of 75 epochs, 1,500 steps of 25
+batches of 64 and 25,000 validation images; 24 + 6 hours on a 2080 Ti) and `cpu`.
+"""
+
+import argparse
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import train_supernet
+
+from nasjax import (
+    cli,
+    costs,
+    driven,
+    frontier,
+    frontier_plots,
+    frontier_report,
+    graphs,
+    pretraining,
+    report,
+    searchers,
+)
+from nasjax.checkpoint import open_run
+from nasjax.data.images import NAMES
+from nasjax.environments.trainable_supernet import Images, trainable_supernet
+from nasjax.searchers.ddas_config import VARIANTS
+
+TERMS = ("none", "loss", "accuracy")
+NETWORK = {"cells": 6, "channels": 16}  # whose FLOPS and parameters are drawn
+
+
+class Preset(NamedTuple):
+    """What a preset fixes; every value has a flag."""
+
+    steps: int
+    explore: int
+    exploit: int
+    batches: int  # M, of training, per step
+    valid_images: int  # per step; 0: the whole half
+    eval_batch: int
+    warm_up: tuple[str, ...]  # flags of train_supernet.py
+
+
+PRESETS = {
+    "thesis": Preset(1_500, 500, 500, 25, 0, 500, ("--preset", "ddas")),
+    "cpu": Preset(600, 200, 200, 2, 500, 250, ("--preset", "cpu-ddas")),
+}
+FLAGS = {
+    "steps": (1, "architectures per search"),
+    "batches": (1, "M: batches that each is trained on"),
+    "valid_images": (0, "validation images per step; 0: the whole half"),
+    "eval_batch": (1, "images per batch there: part of what is measured"),
+}
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Reads the command line; a bad value ends the program before any work."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    names = (*VARIANTS, "rs")
+    add(
+        "--variant",
+        type=cli.names(names),
+        default=["nl"],
+        help=f"comma-separated, of {', '.join(names)} (default nl)",
+    )
+    add(
+        "--ablate",
+        type=cli.names(TERMS),
+        default=["none"],
+        help="terms of the reward to leave out, one after another (default none)",
+    )
+    add("--dataset", choices=NAMES, default="cifar10")
+    add("--data-dir", default=None, help="folder of the data set's official files")
+    add("--seeds", type=cli.seeds, default="2", help="3, 0-2 or 1,4,7 (default 2)")
+    add("--preset", choices=tuple(PRESETS), default="thesis")
+    add("--warm-up", type=Path, default=None, help="a supernet's run: used, or made")
+    for name, (least, text) in FLAGS.items():
+        flag = "--" + name.replace("_", "-")
+        add(flag, type=cli.at_least(least), default=None, help=text)
+    add("--learning-rate", type=float, default=1e-3, help="of the supernet (1e-3)")
+    add("--out", type=Path, default=None, help="default runs/ddas-DATASET")
+    add("--resume", action="store_true", help="continue the run in --out")
+    add("--overwrite", action="store_true", help="replace the run in --out")
+    add("--checkpoint-seconds", type=cli.at_least(0), default=60)
+    cli.add_config_flags(
+        parser, searchers.DdasConfig(), "", "settings of DDAS (defaults: those of nl)"
+    )
+    args = parser.parse_args(argv)
+    preset = PRESETS[args.preset]
+    for name in FLAGS:
+        if getattr(args, name) is None:
+            setattr(args, name, getattr(preset, name))
+    args.out = args.out or Path(f"runs/ddas-{args.dataset}")
+    usual = f"runs/ddas-warm-up-{args.dataset}-{args.preset}"
+    args.warm_up = args.warm_up or Path(usual)
+    args.configs = {}
+    try:
+        for variant in args.variant:
+            for term in args.ablate:
+                if variant == "rs":
+                    continue
+                config = VARIANTS[variant]().replace(
+                    explore=preset.explore, exploit=preset.exploit
+                )
+                if term != "none":
+                    config = config.replace(**{f"{term}_weight": 0.0})
+                config = cli.config_from_flags(args, config, "").validate()
+                name = variant if term == "none" else f"{variant}-no-{term}"
+                args.configs[name] = config
+        if args.learning_rate < 0:
+            raise ValueError(
+                f"--learning-rate must not be negative: {args.learning_rate}"
+            )
+    except ValueError as error:
+        parser.error(str(error))
+    return args
+
+
+class Setting(NamedTuple):
+    """What all searches share."""
+
+    net: pretraining.Pretrained
+    source: str  # of the images
+    env: Any  # search.Environment, at the warmed-up supernet
+    one_shot: tuple[float, float]  # Acc(OS), and the loss before the first step
+
+
+def warm(args: argparse.Namespace) -> int:
+    """Trains the one-shot supernet unless that is done; returns an exit status."""
+    if (args.warm_up / "results.json").exists():
+        return 0
+    print(f"warm-up: training a one-shot supernet into {args.warm_up}", flush=True)
+    flags = ["--space", "darts", "--dataset", args.dataset, "--out", str(args.warm_up)]
+    flags += [*PRESETS[args.preset].warm_up, "--no-table", "--resume"]
+    flags += ["--data-dir", args.data_dir] if args.data_dir else []
+    return train_supernet.main(flags)
+
+
+def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
+    """Loads supernet and images; also returns what fixes the run's results."""
+    net = pretraining.load(args.warm_up)
+    whole = net.curves.one_shot
+    if np.isnan(whole[-1]).any():
+        raise ValueError(
+            f"{args.warm_up} is no finished one-shot supernet: DDAS needs one trained "
+            "with --policy one-shot"
+        )
+    if "none" not in net.config.space.operations or net.config.kind != "darts":
+        raise ValueError(f"{args.warm_up}: DDAS needs --space darts --none true")
+    if net.settings["dataset"] != args.dataset:
+        raise ValueError(
+            f"{args.warm_up} was trained on {net.settings['dataset']}, not "
+            f"{args.dataset}"
+        )
+    halves = pretraining.data(net.settings, args.data_dir)
+    n = args.valid_images or len(halves.valid_labels)
+    if n > len(halves.valid_labels):
+        raise ValueError(
+            f"--valid-images {n}: the validation half has {len(halves.valid_labels)}"
+        )
+    recipe = dataclasses.replace(
+        pretraining.recipe(net.settings), learning_rate=args.learning_rate
+    )
+    env = trainable_supernet(
+        net.config,
+        net.state,
+        Images(
+            halves.train_images,
+            halves.train_labels,
+            halves.valid_images[:n],
+            halves.valid_labels[:n],
+        ),
+        recipe=recipe,
+        augment=pretraining.augmentation(net.settings, halves),
+        batches=args.batches,
+        eval_batch=args.eval_batch,
+    )
+    if env.traceable:
+        env = env.replace(evaluate=jax.jit(env.evaluate))
+    one_shot = float(whole[:, 0].max()), float(whole[-1, 1])
+    fixed = {name: getattr(args, name) for name in FLAGS}
+    fixed |= {n: getattr(args, n) for n in ("dataset", "seeds", "learning_rate")}
+    fixed |= {
+        "variants": [*args.configs, *(["rs"] if "rs" in args.variant else [])],
+        "configs": {n: dataclasses.asdict(c) for n, c in args.configs.items()},
+        "one_shot": {"accuracy": one_shot[0], "loss": one_shot[1]},
+        "warm_up": net.settings,
+        "network": NETWORK,
+        "data_sha256": halves.sha256,
+    }
+    return Setting(net, halves.source, env, one_shot), fixed
+
+
+def run(args: argparse.Namespace, setting: Setting) -> dict[str, list[driven.Driven]]:
+    """All searches, one after another, each from the warmed-up supernet."""
+    space = setting.net.config.space
+    accuracy, loss = setting.one_shot
+    made = {
+        name: searchers.ddas(space, config.replace(os_accuracy=accuracy, os_loss=loss))
+        for name, config in args.configs.items()
+    }
+    if "rs" in args.variant:
+        made["rs"] = searchers.random_search(space)
+    count = len(made) * len(args.seeds)
+    found: dict[str, list[driven.Driven]] = {name: [] for name in made}
+    for name, searcher in made.items():
+        for seed in args.seeds:
+            place = sum(map(len, found.values())) + 1
+            one = driven.run(
+                jax.random.key(seed),
+                searcher,
+                setting.env,
+                args.steps,
+                args.out,
+                f"{name}/seed{seed}",
+                resume=args.resume,
+                checkpoint_seconds=args.checkpoint_seconds,
+                label=f"{name} seed {seed} ({place}/{count})",
+            )
+            found[name].append(one)
+    return found
+
+
+def write(args, setting: Setting, config: dict, found: dict) -> None:
+    """Pictures, files and tables."""
+    space, classes = setting.net.config.space, setting.net.config.classes
+    table = costs.darts_network(space, classes=classes, **NETWORK)
+    within = frontier.box(table, space, classes)
+    searches = {
+        name: [frontier.points(table, x.trace.arch, x.trace.accuracy) for x in rows]
+        for name, rows in found.items()
+    }
+    each = {
+        name: [frontier.hypervolumes(points, within) for points in rows]
+        for name, rows in searches.items()
+    }
+    volumes = {
+        name: {axis: np.stack([v[axis] for v in rows]) for axis in frontier.AXES}
+        for name, rows in each.items()
+    }
+    described = frontier_report.describe(space, found, searches, volumes, args.seeds)
+    text, pairs = frontier_report.compare(volumes, described)
+    fronts = [
+        entry
+        for name, rows in searches.items()
+        for seed, points in zip(args.seeds, rows, strict=True)
+        for entry in frontier.entries(space, points, {"variant": name, "seed": seed})
+    ]
+    report.write_json(args.out / "frontier.json", fronts)
+    arrays = {"seeds": np.array(args.seeds, np.int64)}
+    for name, rows in found.items():
+        for key in ("arch", "accuracy", "loss"):
+            arrays[f"{name}__{key}"] = np.stack([getattr(x.trace, key) for x in rows])
+        for axis in frontier.AXES:
+            costs_of = [getattr(points, axis) for points in searches[name]]
+            arrays[f"{name}__{axis}"] = np.stack(costs_of)
+            arrays[f"{name}__hypervolume_{axis}"] = volumes[name][axis]
+        for key in rows[0].trace.info:
+            arrays[f"{name}__{key}"] = np.stack([x.trace.info[key] for x in rows])
+    report.write_npz(args.out / "results.npz", **arrays)
+    content = {"config": config, **report.provenance(), "data": setting.source}
+    content |= {"warm_up": str(args.warm_up), "box": within._asdict()}
+    content |= {"paired_points": pairs, "variants": described}
+    report.write_json(args.out / "results.json", content)
+    draw(args, setting, searches, volumes, described)
+    print("\n" + text)
+    print(f"\nAcc(OS) {100 * setting.one_shot[0]:.2f} %, {len(fronts)} architectures")
+    print(f"written: {args.out}{os.sep} {', '.join(sorted(os.listdir(args.out)))}")
+
+
+def draw(args, setting: Setting, searches: dict, volumes: dict, described: dict):
+    """The pictures that the docstring names."""
+    space, out = setting.net.config.space, args.out
+    accuracy = {n: np.stack([x.accuracy for x in rows]) for n, rows in searches.items()}
+    title = f"{args.dataset}, preset {args.preset}, seeds {args.seeds}"
+    frontier_plots.curves(out / "curves.png", accuracy, setting.one_shot[0], title)
+    for axis in frontier.AXES:
+        frontier_plots.fronts(out / f"front-{axis}.png", searches, axis, title)
+    frontier_plots.widths(out / "widths.png", space, searches, args.dataset)
+    flops = {name: by_axis["flops"] for name, by_axis in volumes.items()}
+    frontier_plots.hypervolumes(out / "hypervolume.png", flops, title)
+    for name, rows in searches.items():
+        accuracies = [points.accuracy.max() for points in rows]
+        s = int(np.argmax(accuracies))
+        step = described[name][str(args.seeds[s])]["best_step"]
+        label = f"{name}, seed {args.seeds[s]}, step {step}: "
+        label += f"{100 * accuracies[s]:.2f} %"
+        picture = out / f"cells-{name}.png"
+        graphs.cells(picture, space, rows[s].arch[step], label)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the experiment; returns the exit status."""
+    args = parse(argv)
+    try:
+        if status := warm(args):
+            return status
+        setting, config = prepare(args)
+        open_run(args.out, config, args.resume, args.overwrite)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(
+        f"{args.warm_up}: one-shot accuracy {100 * setting.one_shot[0]:.2f} %; each "
+        f"step trains {args.batches} batches and scores "
+        f"{len(setting.env.params.valid_labels):,} images",
+        flush=True,
+    )
+    try:
+        found = run(args, setting)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
+        return 130
+    write(args, setting, config, found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""A supernet that is trained by being asked (thesis Algorithm 1)."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax import augment as augmentation
+from nasjax import training
+from nasjax.environments.supernet import check_batches, score
+from nasjax.search import Environment, Outcome
+from nasjax.supernet import training as supernet_training
+from nasjax.supernet.config import SupernetConfig
+from nasjax.supernet.training import TrainState
+
+
+class Images(NamedTuple):
+    """Both halves of the training images."""
+
+    train_images: chex.Array  # uint8 [N, H, W, 3]
+    train_labels: chex.Array  # int32 [N]
+    valid_images: chex.Array  # uint8 [n, H, W, 3]
+    valid_labels: chex.Array  # int32 [n]
+
+
+class Evaluate:
+    """The `evaluate` of a supernet in training: M batches, then the validation half.
+
+    As one traced function (`scan=True`) it serves `search.run` and a GPU. On CPU
+    gradients of convolutions are slow inside a loop, so there each batch is a call of
+    its own (`scan=False`), for `search.drive`. Both train on the same batches.
+    """
+
+    def __init__(
+        self,
+        config: SupernetConfig,
+        recipe: training.Recipe,
+        augment: augmentation.AugmentConfig,
+        batches: int,
+        eval_batch: int,
+        scan: bool,
+    ):
+        self._config, self._recipe, self._augment = config, recipe, augment
+        self._batches, self._eval_batch, self._scan = batches, eval_batch, scan
+        self._order = self._rows if scan else jax.jit(self._rows, static_argnums=1)
+        self._train = self._step if scan else jax.jit(self._step)
+        self._score = self._judge if scan else jax.jit(self._judge)
+
+    def _rows(self, key, count):
+        """int32 [M, B]: images of the training half, none twice in a step."""
+        B = self._recipe.batch_size
+        order = jax.random.permutation(key, count)
+        return order[: self._batches * B].reshape(self._batches, B).astype(jnp.int32)
+
+    def _step(self, key, state, arch, images, labels, index):
+        return supernet_training.train(
+            jax.random.fold_in(key, state.step),
+            state,
+            arch,
+            images[index],
+            labels[index],
+            self._recipe.learning_rate,
+            config=self._config,
+            recipe=self._recipe,
+            augment=self._augment,
+        )[0]
+
+    def _judge(self, params, arch, images, labels):
+        mean, std = self._augment.mean, self._augment.std
+        return score(
+            self._config,
+            params,
+            arch,
+            images,
+            labels,
+            mean=mean,
+            std=std,
+            batch_size=self._eval_batch,
+        )
+
+    def __call__(
+        self, key: chex.PRNGKey, params: Images, state: TrainState, arch: chex.Array
+    ) -> tuple[TrainState, Outcome]:
+        """As `Environment.evaluate`."""
+        key_order, key_augment = jax.random.split(key)
+        images, labels = params[:2]
+        rows = self._order(key_order, len(labels))
+
+        def train(state, index):
+            return self._train(key_augment, state, arch, images, labels, index), None
+
+        if self._scan:
+            state, _ = jax.lax.scan(train, state, rows)
+        else:
+            for index in np.asarray(rows):
+                state, _ = train(state, index)
+        return state, self._score(state.params, arch, *params[2:])
+
+
+def trainable_supernet(
+    config: SupernetConfig,
+    state: TrainState,
+    images: Images,
+    *,
+    recipe: training.Recipe,
+    augment: augmentation.AugmentConfig,
+    batches: int = 25,
+    eval_batch: int = 500,
+    scan: bool | None = None,
+) -> Environment:
+    """Each query trains the architecture for M batches, then scores it.
+
+    The supernet (weights, momentum, statistics) is the environment's state: lanes own
+    one each. A query draws M batches of distinct images from the training half, trains
+    the selected weights with the recipe's constant `learning_rate`, and returns
+    accuracy and mean cross-entropy over the validation half by batch statistics.
+
+    Args:
+      config: of the supernet; static.
+      state: where it starts: a warmed-up one.
+      images: both halves.
+      recipe: batch size, learning rate, momentum, decay, clipping; static.
+      augment: of training images; its mean and std also normalise the others.
+      batches: M.
+      eval_batch: images per batch of the evaluation; part of what is measured.
+      scan: one traced function; None: unless the backend is a CPU.
+
+    Raises:
+      ValueError: the halves hold no full batch, or fewer than M of them.
+
+    Source: thesis Algorithm 1, 3.2.1, 3.4.1.
+    """
+    check_batches(images.valid_images, images.valid_labels, eval_batch)
+    full = check_batches(images.train_images, images.train_labels, recipe.batch_size)
+    if not 1 <= batches <= full:
+        raise ValueError(f"batches is {batches}; the training half has 1..{full}")
+    scan = jax.default_backend() != "cpu" if scan is None else scan
+    evaluate = Evaluate(config, recipe, augment, batches, eval_batch, scan)
+    shared = Images(*(jnp.asarray(x) for x in images))
+    return Environment(shared, state, evaluate, traceable=scan)
+
+
+def one_shot(
+    config: SupernetConfig,
+    params: Any,
+    images: chex.Array,
+    labels: chex.Array,
+    *,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    batch_size: int = 500,
+) -> Outcome:
+    """Acc(OS) and its loss: `score` of every operation on every edge; not jitted."""
+    alpha = jnp.ones(config.space.alpha_shape)
+    return score(
+        config,
+        params,
+        alpha,
+        images,
+        labels,
+        mean=mean,
+        std=std,
+        batch_size=batch_size,
+    )

@@ -1,0 +1,80 @@
+"""Pareto fronts of a cost to keep low and a value to raise; pure, jittable."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def _ordered(cost: chex.Array, value: chex.Array) -> tuple[chex.Array, chex.Array]:
+    """Costs in ascending order and the best value up to each."""
+    order = jnp.argsort(cost)
+    return cost[order], jax.lax.cummax(value[order])
+
+
+def front(cost: chex.Array, value: chex.Array) -> chex.Array:
+    """Which points no other one dominates.
+
+    A point is dominated by one of no higher cost and no lower value that is better in
+    one of the two. Equal points are on the front together.
+
+    Args:
+      cost: [A].
+      value: [A], -inf for points that do not exist.
+
+    Returns:
+      bool [A].
+    """
+    chex.assert_rank([cost, value], [1, 1])
+    costs, best = _ordered(cost, value)
+    lower = jnp.searchsorted(costs, cost, side="left")
+    up_to = jnp.searchsorted(costs, cost, side="right")
+    cheaper = jnp.where(lower > 0, best[jnp.maximum(lower - 1, 0)], -jnp.inf)
+    return (value > cheaper) & (value >= best[up_to - 1])
+
+
+def hypervolume(
+    cost: chex.Array,
+    value: chex.Array,
+    reference: tuple[chex.Numeric, chex.Numeric],
+    best: chex.Numeric = 1.0,
+) -> chex.Array:
+    """The share of a box that the points dominate.
+
+    The box spans costs 0 .. reference cost and values reference value .. best; a point
+    dominates what costs no less and is worth no more.
+
+    Args:
+      cost: [A].
+      value: [A], -inf for points that do not exist.
+      reference: cost and value of the box's worst corner.
+      best: value of its best corner.
+
+    Returns:
+      float32 [], in [0, 1].
+
+    Source: Zitzler and Thiele 1998.
+    """
+    chex.assert_rank([cost, value], [1, 1])
+    dearest, worst = (jnp.asarray(x, jnp.float32) for x in reference)
+    costs, found = _ordered(jnp.asarray(cost, jnp.float32), value)
+    share = jnp.clip(costs / dearest, 0.0, 1.0)
+    widths = jnp.diff(share, append=1.0)
+    heights = jnp.clip((found - worst) / (best - worst), 0.0, 1.0)
+    return jnp.sum(widths * heights)
+
+
+def running_hypervolume(
+    cost: chex.Array,
+    value: chex.Array,
+    reference: tuple[chex.Numeric, chex.Numeric],
+    best: chex.Numeric = 1.0,
+) -> chex.Array:
+    """float32 [A]: `hypervolume` of the first 1, 2, ... points; arguments as there."""
+    seen = jnp.arange(value.shape[0])
+
+    def first(count):
+        return hypervolume(
+            cost, jnp.where(seen <= count, value, -jnp.inf), reference, best
+        )
+
+    return jax.lax.map(first, seen)

@@ -1,0 +1,203 @@
+"""DDAS: deep deterministic architecture sampling (thesis chapter 3).
+
+DDPG whose state is the last architecture and whose action is the next one's continuous
+parameters. Its reward asks for accuracy above a one-shot network's and for a loss below
+the last architecture's, so that it fits a supernet that learns as it is searched.
+"""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from nasjax.agent import Transition, adam, ddpg, exploration
+from nasjax.agent import replay as replays
+from nasjax.search import Searcher
+from nasjax.searchers.ddas_config import DdasConfig
+from nasjax.spaces import CellSpace
+
+
+class Experience(NamedTuple):
+    """A transition before its reward, for which Acc(OS) may not be known yet."""
+
+    observation: chex.Array  # float32 [D]
+    action: chex.Array  # float32 [D]
+    accuracy: chex.Array  # float32 []
+    fall: chex.Array  # float32 [], last loss - this loss
+    next_observation: chex.Array  # float32 [D]
+
+
+class DdasState(NamedTuple):
+    """What DDAS carries."""
+
+    agent: NamedTuple  # DdpgState
+    replay: replays.ReplayState  # of Experience
+    observation: chex.Array  # float32 [D], s_t: the last architecture
+    action: chex.Array  # float32 [D], the pending action
+    walk: chex.Array  # float32 [D], Ornstein-Uhlenbeck noise
+    arch: chex.Array  # uint8 [*arch_shape], the last; all edges absent at first
+    loss: chex.Array  # float32 [], its loss
+    explored: chex.Array  # float32 [], sum of accuracies of the exploration phase
+    stagnant: chex.Array  # int32 [], similar architectures in a row
+    burst: chex.Array  # int32 [], steps left of a burst
+
+
+def similar(
+    space: CellSpace, before: chex.Array, after: chex.Array, share: chex.Numeric
+) -> chex.Array:
+    """bool []: fewer than `share` of the (edge, operation) pairs of `after` are new.
+
+    Source: thesis 3.2.1 (fewer than 6 of 16).
+    """
+    present = after < space.num_operations
+    new = jnp.sum(present & (before != after))
+    return new < share * jnp.sum(present)
+
+
+def reward(
+    config: DdasConfig, accuracy: chex.Array, fall: chex.Array, one_shot: chex.Array
+) -> chex.Array:
+    """r = 1/2 (Acc - Acc(OS)) + 1/2 (L(t - 1) - L(t)), elementwise.
+
+    Args:
+      config: has the two weights.
+      accuracy: a fraction.
+      fall: of the loss, in nats.
+      one_shot: Acc(OS), a fraction.
+
+    Source: thesis Eq. 3.3.
+    """
+    gain = config.accuracy_weight * (accuracy - one_shot)
+    return gain + config.loss_weight * fall
+
+
+def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
+    """DDAS as a searcher.
+
+    Uniform actions for `explore` steps; then the actor's, with noise, and one update
+    of critic, actor and targets a step. With `bursts`, a last phase has no noise until
+    `stagnation` architectures in a row were similar; then Ornstein-Uhlenbeck noise is
+    added for as many steps. Updates see the `recent` newest experiences there.
+
+    Its trace's `info`: `explored` (a random action), `burst`, `reward`, `critic_loss`
+    (0 before the first update), `spread` (standard deviation of the action's entries).
+
+    Args:
+      space: any cell space; the action is one vector for all its cells.
+      config: see `DdasConfig`; traced fields may be tracers.
+
+    Raises:
+      ValueError: a config value out of range.
+
+    Source: thesis 3.1, 3.4.2; Mills et al. 2021 (DDAS).
+    """
+    config = (DdasConfig() if config is None else config).validate()
+    size = space.action_size
+    agent = ddpg(
+        size,
+        size,
+        config.hidden,
+        adam(config.actor_lr, config.beta1, config.beta2),
+        adam(config.critic_lr, config.beta1, config.beta2),
+        gamma=config.gamma,
+        mixing=config.mixing,
+        critics=config.critics,
+        smoothing=config.smoothing,
+        smoothing_clip=config.smoothing_clip,
+        action_layer=config.action_layer,
+    )
+
+    def late(step):
+        return config.bursts & (step >= config.explore + config.exploit)
+
+    def init(key, steps):
+        vector = jax.ShapeDtypeStruct((size,), jnp.float32)
+        scalar = jax.ShapeDtypeStruct((), jnp.float32)
+        item = Experience(vector, vector, scalar, scalar, vector)
+        return DdasState(
+            agent=agent.init(key),
+            replay=replays.init(min(config.capacity, steps), item),
+            observation=jnp.ones(size),  # the one-shot network
+            action=jnp.zeros(size),
+            walk=jnp.zeros(size),
+            arch=jnp.full(space.arch_shape, space.num_operations, jnp.uint8),
+            loss=jnp.asarray(config.os_loss, jnp.float32),
+            explored=jnp.float32(0),
+            stagnant=jnp.int32(0),
+            burst=jnp.int32(0),
+        )
+
+    def ask(key, state, step):
+        key_random, key_noise, key_walk = jax.random.split(key, 3)
+        walk = exploration.ornstein_uhlenbeck(
+            key_walk, state.walk, config.ou_theta, config.ou_sigma, config.ou_dt
+        )
+        walk = jnp.where(state.burst > 0, walk, 0.0)
+        greedy = agent.act(state.agent, state.observation)
+        blur = {
+            "uniform": exploration.uniform_noise,
+            "gaussian": exploration.gaussian_noise,
+        }[config.noise]
+        noisy = blur(key_noise, greedy, config.scale)
+        action = jnp.where(late(step), jnp.clip(greedy + walk, 0.0, 1.0), noisy)
+        uniform = jax.random.uniform(key_random, (size,))
+        action = jnp.where(step < config.explore, uniform, action)
+        arch = space.discretize(action.reshape(space.alpha_shape))
+        return state._replace(action=action, walk=walk), arch
+
+    def tell(key, state, step, arch, outcome):
+        key_sample, key_update = jax.random.split(key)
+        before = jnp.where(state.loss < 0, outcome.loss, state.loss)
+        fall = before - outcome.loss
+        seen = jnp.reshape(space.one_hot(arch), size)
+        replay = replays.add(
+            state.replay,
+            Experience(state.observation, state.action, outcome.accuracy, fall, seen),
+        )
+        phase = max(config.explore, 1)
+        explored = state.explored + jnp.where(step < phase, outcome.accuracy, 0.0)
+        one_shot = jnp.where(
+            jnp.asarray(config.os_accuracy) < 0,
+            explored / jnp.minimum(step + 1, phase),
+            config.os_accuracy,
+        )
+        earned = reward(config, outcome.accuracy, fall, one_shot)
+
+        def learn(learner):
+            last = jnp.where(late(step), config.recent, config.capacity)
+            index = replays.indices(key_sample, replay, (config.batch_size,), last)
+            x = replays.take(replay, index)
+            r = reward(config, x.accuracy, x.fall, one_shot)
+            batch = Transition(x.observation, x.action, r, x.next_observation)
+            climb = (step - config.explore) % config.actor_delay == 0
+            return agent.update(key_update, learner, batch, climb)
+
+        def wait(learner):
+            return learner, jnp.float32(0)
+
+        learner, loss = jax.lax.cond(step >= config.explore, learn, wait, state.agent)
+        alike = similar(space, state.arch, arch, config.similar)
+        count = late(step) & (state.burst == 0)
+        stagnant = jnp.where(count & alike, state.stagnant + 1, 0)
+        start = stagnant >= config.stagnation
+        info = {
+            "explored": step < config.explore,
+            "burst": state.burst > 0,
+            "reward": earned,
+            "critic_loss": loss,
+            "spread": jnp.std(state.action),
+        }
+        told = state._replace(
+            agent=learner,
+            replay=replay,
+            observation=seen,
+            arch=arch,
+            loss=jnp.asarray(outcome.loss, jnp.float32),
+            explored=explored,
+            stagnant=jnp.where(start, 0, stagnant),
+            burst=jnp.where(start, config.stagnation, jnp.maximum(state.burst - 1, 0)),
+        )
+        return told, info
+
+    return Searcher(init, ask, tell)
