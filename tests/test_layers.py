@@ -31,6 +31,8 @@ OUTSIDE = {
     "transfer",
     "finalists",
     "comparison",
+    "frontier_plots",
+    "frontier_report",
 }
 
 
@@ -88,6 +90,8 @@ ALLOWED = {
     "genotypes": {"spaces"},
     "graphs": {"spaces"},
     "costs": {"spaces", "graphs"},
+    "pareto": set(),
+    "frontier": {"spaces", "costs", "genotypes", "pareto"},
     "augment": set(),
     "training": set(),
     "supernet": {"supernet", "spaces", "augment", "training"},

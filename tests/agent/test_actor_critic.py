@@ -233,3 +233,54 @@ def test_learning_rate_zero_changes_no_parameter(state):
         jax.tree.map(
             np.testing.assert_array_equal, getattr(new, name), getattr(state, name)
         )
+
+
+def twins():
+    return actor_critic(
+        S, D, (5, 4), adam(ACTOR_LR), adam(CRITIC_LR), squared_loss, critics=2
+    )
+
+
+def one_of(state, index):
+    """The state with one of the two critics only."""
+    pick = lambda tree: jax.tree.map(lambda x: x[index], tree)  # noqa: E731
+    opt = state.critic_opt
+    return state._replace(
+        critic=pick(state.critic),
+        critic_opt=opt._replace(mu=pick(opt.mu), nu=pick(opt.nu)),
+    )
+
+
+def test_twin_critics_learn_alone_and_the_lowest_counts():
+    """Each critic's step is the step it would make alone; Q is the lower one."""
+    pair, alone = twins(), build(loss=squared_loss)
+    state = pair.init(jax.random.key(5))
+    new, loss = pair.update(state, batch(3))
+    losses = []
+    for index in range(2):
+        single, own = alone.update(one_of(state, index), batch(3))
+        losses.append(float(own))
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+            one_of(new, index).critic,
+            single.critic,
+        )
+    assert float(loss) == pytest.approx(np.mean(losses), rel=1e-5)
+    actions = batch(4).action
+    values = [alone.value(one_of(new, index), actions) for index in range(2)]
+    assert not np.allclose(values[0], values[1])
+    np.testing.assert_allclose(
+        pair.value(new, actions), np.minimum(*values), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_the_actor_waits_when_told(state):
+    agent = build()
+    still, _ = agent.update(state, batch(1), jnp.bool_(False))
+    moved, _ = agent.update(state, batch(1), jnp.bool_(True))
+    always, _ = agent.update(state, batch(1))
+    jax.tree.map(np.testing.assert_array_equal, still.actor, state.actor)
+    jax.tree.map(np.testing.assert_array_equal, still.actor_opt, state.actor_opt)
+    for new in (still, moved):
+        jax.tree.map(np.testing.assert_array_equal, new.critic, always.critic)
+    jax.tree.map(np.testing.assert_array_equal, moved.actor, always.actor)

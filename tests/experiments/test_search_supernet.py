@@ -42,7 +42,9 @@ def load(folder):
     params = jax.jit(lambda key: supernet.init(key, config))(jax.random.key(0))
     statistics = supernet.initial_statistics(config, 8)
     settings = {"dataset": dataset, "preprocess": True}
-    return pretraining.Pretrained(config, params, statistics, settings, 70, 3.5)
+    return pretraining.Pretrained(
+        config, params, statistics, settings, 70, 3.5, None, None
+    )
 
 
 @functools.cache

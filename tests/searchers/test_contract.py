@@ -23,11 +23,20 @@ STEPS = 40
 small = functools.partial(
     nasjax.CadamConfig, hidden=(8,), top_k=5, batch_size=4, max_cycles=2
 )
+tiny = functools.partial(
+    nasjax.DdasConfig, hidden=(8, 8), batch_size=4, explore=10, exploit=10, stagnation=3
+)
 SEARCHERS = {
     "cadam": nasjax.cadam(SPACE, small(epsilon_steps=20)),
     "cadam-warm-up": nasjax.cadam(
         SPACE, small(exploration="warm-up", warm_up=10, critic_loss="squared")
     ),
+    "cadam-td3": nasjax.cadam(SPACE, small(critics=2, actor_delay=2)),
+    "ddas-nl": nasjax.ddas(SPACE, tiny()),
+    "ddas-4s": nasjax.ddas(
+        SPACE, tiny(noise="gaussian", scale=0.05, bursts=True, recent=15)
+    ),
+    "ddas-td3": nasjax.ddas(SPACE, tiny(scale=0.3, critics=2, actor_delay=2)),
     "random": nasjax.random_search(SPACE),
     "evolution": nasjax.evolution(SPACE),
     "evolution-64": nasjax.evolution(
@@ -186,6 +195,7 @@ def test_configs_are_traced_and_vmapped():
     "factory, configs",
     [
         (nasjax.cadam, [small(), small(actor_lr=1e-3, tau=0.5, epsilon_steps=7)]),
+        (nasjax.ddas, [tiny(), tiny(gamma=0.5, scale=0.3, os_accuracy=0.2)]),
         (
             nasjax.reinforce,
             [
@@ -256,10 +266,11 @@ def test_searchers_of_every_edge_refuse_spaces_that_select(make):
     "searcher",
     [
         nasjax.cadam(nasjax.darts(), small(epsilon_steps=10)),
+        nasjax.ddas(nasjax.darts(), tiny(hidden=(8, 8))),
         nasjax.random_search(nasjax.darts()),
         nasjax.evolution(nasjax.darts(), nasjax.EvolutionConfig(population=5)),
     ],
-    ids=["cadam", "random", "evolution"],
+    ids=["cadam", "ddas", "random", "evolution"],
 )
 def test_darts(searcher):
     """A space of two cells that selects edges, and an environment of one's own."""
