@@ -1,7 +1,6 @@
 """A supernet that is trained by being asked (thesis Algorithm 1)."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
@@ -141,27 +140,3 @@ def trainable_supernet(
     evaluate = Evaluate(config, recipe, augment, batches, eval_batch, scan)
     shared = Images(*(jnp.asarray(x) for x in images))
     return Environment(shared, state, evaluate, traceable=scan)
-
-
-def one_shot(
-    config: SupernetConfig,
-    params: Any,
-    images: chex.Array,
-    labels: chex.Array,
-    *,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    batch_size: int = 500,
-) -> Outcome:
-    """Acc(OS) and its loss: `score` of every operation on every edge; not jitted."""
-    alpha = jnp.ones(config.space.alpha_shape)
-    return score(
-        config,
-        params,
-        alpha,
-        images,
-        labels,
-        mean=mean,
-        std=std,
-        batch_size=batch_size,
-    )
