@@ -169,6 +169,45 @@ def training(path: Path, curves, true: np.ndarray | None = None) -> None:
     pyplot().close(figure)
 
 
+def evaluation(
+    path: Path,
+    loss: np.ndarray,
+    accuracy: np.ndarray,
+    test: np.ndarray,
+    baseline: float | None = None,
+) -> None:
+    """Training of derived networks: loss, accuracy; every seed faint, the mean.
+
+    Args:
+      path: file to write.
+      loss, accuracy: of training batches, [S, epochs]; accuracies are fractions.
+      test: accuracy on test images [S, epochs], NaN where not tested.
+      baseline: accuracy of a linear classifier, drawn as a line.
+    """
+    figure, axes = panels(2, (4.6, 3.4))
+    tested = np.isfinite(test).all(axis=0)
+    epochs = np.arange(1, loss.shape[1] + 1)
+    for axis, name, x, y in (
+        (axes[0], "cross-entropy of training batches", epochs, loss),
+        (axes[1], "training batches", epochs, 100 * accuracy),
+        (axes[1], "test images", epochs[tested], 100 * test[:, tested]),
+    ):
+        (line,) = axis.plot(x, y.mean(axis=0), marker="." if len(x) < 30 else "")
+        line.set_label(name)
+        for row in y if len(y) > 1 else ():
+            axis.plot(x, row, color=line.get_color(), alpha=0.3, lw=0.6)
+    if baseline is not None:
+        label = "logistic regression on the pixels, test"
+        axes[1].axhline(100 * baseline, color="black", lw=0.8, ls=":", label=label)
+    axes[0].set_title("cross-entropy of training batches", fontsize=10)
+    axes[1].set_title("accuracy [%]", fontsize=10)
+    axes[1].legend(fontsize=8)
+    for axis in axes:
+        axis.set_xlabel("epoch")
+    figure.savefig(path, dpi=100)
+    pyplot().close(figure)
+
+
 def cell_states(path: Path, space: CellSpace, state: np.ndarray, title: str) -> None:
     """The searcher's state, one panel for each cell (Fig. 4.3).
 

@@ -111,13 +111,13 @@ def data(
             f"train_images is {most}; the training half has {len(halves[0])}"
         )
     train, valid = halves[0][:most], halves[1]
-    shrink = functools.partial(_shrink, factor=settings["shrink"])
+    smaller = functools.partial(shrink, factor=settings["shrink"])
     return Halves(
-        shrink(found.train_images[train]),
+        smaller(found.train_images[train]),
         found.train_labels[train],
-        shrink(found.train_images[valid]),
+        smaller(found.train_images[valid]),
         found.train_labels[valid],
-        shrink(found.test_images),
+        smaller(found.test_images),
         found.test_labels,
         found.classes,
         found.mean,
@@ -127,7 +127,7 @@ def data(
     )
 
 
-def _shrink(images: np.ndarray, factor: int) -> np.ndarray:
+def shrink(images: np.ndarray, factor: int) -> np.ndarray:
     """Averages factor x factor pixels."""
     if factor == 1:
         return images

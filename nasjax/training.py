@@ -1,4 +1,4 @@
-"""How networks are trained: SGD with momentum, cosine schedules, epochs.
+"""How networks are trained: SGD with momentum, schedules, losses, epochs.
 
 Shared by supernets and networks trained from scratch.
 """
@@ -56,6 +56,62 @@ def cosine(recipe: Recipe, epoch: chex.Numeric) -> chex.Array:
     initial, final = recipe.learning_rate, recipe.final_learning_rate
     share = (1 + jnp.cos(jnp.pi * epoch / recipe.epochs)) / 2
     return final + (initial - final) * share
+
+
+def linear(recipe: Recipe, epoch: chex.Numeric, warmup: int = 0) -> chex.Array:
+    """A linear warm-up, then linearly to zero; epochs e from 0, E in all, W of warm-up.
+
+    lr (e + 1) / W for e < W;  lr (E - W - e) / (E - W) while E - e > W;
+    then lr (E - e) / (W (E - W)). Without a warm-up lr (E - e) / E.
+
+    Args:
+      recipe: its `final_learning_rate` must be 0.
+      epoch: e, [].
+      warmup: W, static; less than half of the epochs.
+
+    Raises:
+      ValueError: another final rate, or too long a warm-up.
+
+    Source: the public ImageNet code of PC-DARTS (W = 5), the recipe of thesis 4.4.4.
+    """
+    E, W = recipe.epochs, warmup
+    if recipe.final_learning_rate:
+        raise ValueError(
+            f"a linear schedule ends at 0, got final_learning_rate "
+            f"{recipe.final_learning_rate}"
+        )
+    if not 0 <= 2 * W < E:
+        raise ValueError(
+            f"warmup is {W}; allowed: less than half of the {E} epochs, at least 0"
+        )
+    if not W:
+        return recipe.learning_rate * (E - epoch) / E
+    share = jnp.where(
+        E - epoch > W, (E - W - epoch) / (E - W), (E - epoch) / W / (E - W)
+    )
+    return recipe.learning_rate * jnp.where(epoch < W, (epoch + 1) / W, share)
+
+
+def cross_entropy(
+    logits: chex.Array, labels: chex.Array, smoothing: float = 0.0
+) -> chex.Array:
+    """-sum_k q_k log p_k, q = (1 - s) one_hot(label) + s / K.
+
+    Args:
+      logits: float32 [B, K].
+      labels: int32 [B].
+      smoothing: s.
+
+    Returns:
+      float32 [B].
+
+    Source: Szegedy et al. 2016 (label smoothing).
+    """
+    errors = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    if smoothing == 0:
+        return errors
+    uniform = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
+    return (1 - smoothing) * errors + smoothing * uniform
 
 
 def sgd(recipe: Recipe) -> optax.GradientTransformation:

@@ -27,6 +27,8 @@ OUTSIDE = {
     "devices",
     "pretraining",
     "trainer",
+    "evaluation",
+    "evaluator",
     "driven",
     "transfer",
     "finalists",
@@ -94,7 +96,9 @@ ALLOWED = {
     "frontier": {"spaces", "costs", "genotypes", "pareto"},
     "augment": set(),
     "training": set(),
-    "supernet": {"supernet", "spaces", "augment", "training"},
+    "primitives": set(),
+    "supernet": {"supernet", "primitives", "spaces", "augment", "training"},
+    "derived": {"derived", "primitives", "spaces", "augment", "training"},
 }
 
 

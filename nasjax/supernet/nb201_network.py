@@ -10,11 +10,11 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from nasjax.primitives import convolution, pointwise
 from nasjax.supernet import cells
 from nasjax.supernet.config import SupernetConfig
 from nasjax.supernet.norms import Norms
 from nasjax.supernet.operations import classifier, uniform
-from nasjax.supernet.primitives import convolution, pointwise
 
 STAGES = 3
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import chex
 
-from nasjax.supernet import cells, dense, path, primitives
+from nasjax import primitives
+from nasjax.supernet import cells, dense, path
 
 
 class Norms:

@@ -15,8 +15,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nasjax.supernet import primitives
-from nasjax.supernet.primitives import depthwise, pointwise
+from nasjax import primitives
+from nasjax.primitives import depthwise, pointwise
 
 Weights = Mapping[str, chex.Array]
 

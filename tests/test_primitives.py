@@ -7,7 +7,7 @@ import numpy_supernet as reference
 import pytest
 from jax import lax
 
-from nasjax.supernet import primitives
+from nasjax import primitives
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

@@ -1,0 +1,453 @@
+"""Trains found architectures from scratch (thesis 3.2.2, 3.4.3, 4.2.3, 4.4.4).
+
+    python experiments/evaluate.py --genotype DARTS_V2 --dataset cifar10 --seeds 0-4
+    python experiments/evaluate.py --genotypes FRONTIER.json --preset ddas
+    python experiments/evaluate.py --genotype DARTS_V2 --preset cpu --dataset cifar10
+    python experiments/evaluate.py --genotype PC_DARTS_cifar --describe --cells 20
+
+trains on all official training images and tests on all test images after each epoch.
+`--genotype` takes a published name, a file, a genotype as the DARTS code prints it, or
+NAS-Bench-201's `|nor_conv_3x3~0|+...`; `--genotypes` a JSON list of objects with a
+field "genotype", each trained in a folder of its own (finished ones are skipped with
+`--resume`). A run writes config.json, checkpoints, log.jsonl, results.json,
+results.npz and curves.png into `--out`; killed, it goes on with `--resume`, on CPU to
+the same bits. `--describe` prints exact sizes and needs no data.
+
+Presets: `cadam` and `pc-cadam` (4.4.4: 20 cells, 1,000 epochs), `ddas` (3.4.3: 10
+cells on CIFAR-10, 20 on CIFAR-100, 600 epochs), `imagenet` (the recipe of PC-DARTS;
+its data set is not wired yet), `nb201` (the benchmark's 200 epochs), and `cpu`: a small
+network on images of 16 x 16 for two cores. Every field has a flag of its own.
+
+Published test accuracies in percent, and parameters:
+
+    CIFAR-10    DARTS_V2          97.24 +- 0.09   3.3M   (Liu et al. 2019)
+                PC_DARTS_cifar    97.43 +- 0.07   3.6M   (Xu et al. 2020)
+                CADAM             97.46 +- 0.09   3.7M    (Table 4.2)
+                PC-CADAM          97.42 +- 0.08   3.8M    (Table 4.2)
+                DDAS-NL           97.27   3.23M with the auxiliary head (Table 3.1)
+    CIFAR-100   DARTS_V2          82.65   3.95M   (Table 3.1, with the auxiliary head)
+                DDAS-4S           82.00   3.14M   (Table 3.1, with the auxiliary head)
+    ImageNet    DARTS_V2          73.3    4.7M    (Liu et al. 2019)
+
+Measured: MEASURED
+Full size: not measured yet.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from nasjax import cli, devices, evaluation, evaluator, genotypes, plots, report
+from nasjax.checkpoint import open_run
+from nasjax.data.images import ImageData
+from nasjax.derived import linear
+
+SETTINGS = {
+    "cells": 20,
+    "channels": 36,
+    "stem": "cifar",
+    "dtype": "float32",
+    "learning_rate": 0.025,
+    "final_learning_rate": 0.0,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 3e-4,
+    "clip": 5.0,
+    "batch_size": 96,
+    "epochs": 600,
+    "schedule": "cosine",
+    "warmup": 0,
+    "label_smoothing": 0.0,
+    "auxiliary": 0.4,
+    "drop_path": 0.2,
+    "padding": 4,
+    "cutout": 16,
+    "train_images": 0,
+    "shrink": 1,
+    "test_batch": 500,
+    "test_every": 1,
+}
+PRESETS = {
+    "ddas": {"cells": 10},
+    "cadam": {"epochs": 1_000, "batch_size": 80, "drop_path": 0.1},
+    "pc-cadam": {"epochs": 1_000},
+    "imagenet": {
+        "dataset": "imagenet",
+        "cells": 14,
+        "channels": 48,
+        "stem": "imagenet",
+        "learning_rate": 0.5,
+        "weight_decay": 3e-5,
+        "batch_size": 1_024,
+        "epochs": 250,
+        "schedule": "linear",
+        "warmup": 5,
+        "label_smoothing": 0.1,
+        "drop_path": 0.0,
+        "cutout": 0,
+    },
+    "nb201": {
+        "cells": 5,
+        "channels": 16,
+        "learning_rate": 0.1,
+        "nesterov": True,
+        "weight_decay": 5e-4,
+        "clip": 0.0,
+        "batch_size": 256,
+        "epochs": 200,
+        "auxiliary": 0.0,
+        "drop_path": 0.0,
+        "cutout": 0,
+    },
+}
+SMALL = {
+    "channels": 8,
+    "learning_rate": 0.05,
+    "batch_size": 64,
+    "epochs": 12,
+    "auxiliary": 0.0,
+    "drop_path": 0.0,
+    "padding": 2,
+    "cutout": 0,
+    "shrink": 2,
+}
+CPU = {"darts": SMALL | {"cells": 3}, "nb201": SMALL | {"cells": 1, "nesterov": True}}
+KINDS_OF = dict.fromkeys(PRESETS, ("darts",)) | {
+    "nb201": ("nb201",),
+    "cpu": ("darts", "nb201"),
+}
+USUAL = {"darts": "cadam", "nb201": "nb201"}
+# What depends on the data set, where the preset has it at all.
+CUTOUT = {"cifar100": 8}
+DDAS_CELLS = {"cifar100": 20}
+HELP = {
+    "cells": "number of cells; of each stage in NAS-Bench-201",
+    "channels": "C of the first cells",
+    "stem": "cifar or imagenet",
+    "dtype": "float32 or bfloat16",
+    "schedule": "cosine or linear",
+    "warmup": "epochs of warm-up of the linear schedule",
+    "auxiliary": "weight of the auxiliary head's loss; 0: no such head",
+    "drop_path": "probability of dropping a path in the last epoch",
+    "cutout": "side of the square cut out of training images",
+    "train_images": "use the first so many training images; 0: all",
+    "shrink": "average so many by so many pixels first",
+    "test_batch": "images per batch of a test",
+    "test_every": "epochs between tests",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--genotype", help="a name, a file or the text of one")
+    what.add_argument("--genotypes", type=Path, help="JSON list of objects with one")
+    add = parser.add_argument
+    add(
+        "--dataset",
+        choices=tuple(evaluation.DATASETS),
+        default=None,
+        help="default: cifar10, or the preset's",
+    )
+    add("--data-dir", default=None, help="folder of the data set's official files")
+    add(
+        "--preset",
+        choices=(*PRESETS, "cpu"),
+        default=None,
+        help="default: cadam; nb201 for a cell of NAS-Bench-201",
+    )
+    add("--seeds", type=cli.seeds, default=[0], help="such as 0-4 (default 0)")
+    add("--describe", action="store_true", help="print sizes as JSON and exit")
+    add("--classes", type=cli.at_least(1), default=None, help="with --describe")
+    add("--out", type=Path, default=Path("runs/evaluate"))
+    add("--resume", action="store_true", help="continue the run in --out")
+    add("--overwrite", action="store_true", help="replace the run in --out")
+    add("--checkpoint-seconds", type=cli.at_least(0), default=60)
+    add("--devices", type=cli.at_least(1), default=None, help="how many to use")
+    add(
+        "--lanes",
+        type=cli.at_least(1),
+        default=None,
+        help="seeds at a time, a device each; 1: one after another, batches divided "
+        "over the devices (default: on CPU 1, else as many as there are devices)",
+    )
+    add(
+        "--linear-baseline",
+        action="store_true",
+        help="fit logistic regression on the pixels, too (the cpu preset always does)",
+    )
+    group = parser.add_argument_group("settings (defaults depend on the preset)")
+    for name, value in SETTINGS.items():
+        group.add_argument(
+            "--" + name.replace("_", "-"),
+            dest=f"set_{name}",
+            type=cli.reader(value),
+            default=None,
+            metavar=type(value).__name__.upper(),
+            help=HELP.get(name, name.replace("_", " ")),
+        )
+    return parser
+
+
+def entries_of(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The objects of a frontier's file, or one for `--genotype`.
+
+    Raises:
+      ValueError: no such file, or not a list of objects with a genotype.
+    """
+    if args.genotypes is None:
+        return [{"genotype": args.genotype}]
+    try:
+        found = json.loads(args.genotypes.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{args.genotypes}: {error}") from error
+    if not isinstance(found, list) or not found:
+        raise ValueError(f"{args.genotypes} is no list of objects with a genotype")
+    for i, entry in enumerate(found):
+        if not isinstance(entry, dict) or "genotype" not in entry:
+            raise ValueError(f"{args.genotypes}, entry {i}: no object with a genotype")
+        if not isinstance(entry["genotype"], str | dict):
+            raise ValueError(f"{args.genotypes}, entry {i}: {entry['genotype']!r}")
+    return found
+
+
+def architectures(args, entries) -> list[evaluation.Architecture]:
+    """Reads every genotype before any work; all are of one space."""
+    found = []
+    for i, entry in enumerate(entries):
+        try:
+            found.append(evaluation.read(entry["genotype"]))
+        except ValueError as error:
+            where = f"{args.genotypes}, entry {i}: " if args.genotypes else ""
+            raise ValueError(f"{where}{error}") from error
+    kinds = sorted({architecture.kind for architecture in found})
+    if len(kinds) > 1:
+        raise ValueError(f"{args.genotypes} mixes spaces: {', '.join(kinds)}")
+    return found
+
+
+def settings_of(args: argparse.Namespace, kind: str) -> dict[str, Any]:
+    """What fixes a run's results, from the preset and the flags.
+
+    Raises:
+      ValueError: a value that is out of range or does not fit the space.
+    """
+    preset = args.preset or USUAL[kind]
+    if kind not in KINDS_OF[preset]:
+        raise ValueError(
+            f"--preset {preset} is for {' or '.join(KINDS_OF[preset])}, not {kind}"
+        )
+    base = {"preset": preset, "dataset": "cifar10", **SETTINGS}
+    base |= CPU[kind] if preset == "cpu" else PRESETS[preset]
+    base["dataset"] = args.dataset or base["dataset"]
+    if base["cutout"]:
+        base["cutout"] = CUTOUT.get(base["dataset"], base["cutout"])
+    if preset == "ddas":
+        base["cells"] = DDAS_CELLS.get(base["dataset"], base["cells"])
+    given = {name: getattr(args, f"set_{name}") for name in SETTINGS}
+    base |= {name: value for name, value in given.items() if value is not None}
+    for name in ("shrink", "test_batch", "test_every"):
+        if base[name] < 1:
+            raise ValueError(f"{name} must be at least 1, got {base[name]}")
+    evaluation.recipe(base)
+    return base
+
+
+def sizes(settings: Mapping[str, Any], classes: int, image_size: int) -> dict[str, Any]:
+    """The arguments of `evaluation.describe`."""
+    chosen = {name: settings[name] for name in ("cells", "channels", "stem")}
+    return chosen | {"classes": classes, "image_size": image_size}
+
+
+def layout(args, settings: Mapping[str, Any]) -> tuple[int, int]:
+    """How many devices, and how many seeds at a time.
+
+    Dividing the batches of one seed over CPU cores was measured to be 1.5 times as fast
+    as a seed per core with small networks, and as fast with larger ones: a smaller
+    share stays in the caches. Below 32 images a share is too small.
+
+    Raises:
+      ValueError: more devices or lanes than there are.
+    """
+    present, batch = jax.device_count(), settings["batch_size"]
+    on_cpu = jax.default_backend() == "cpu"
+    count = args.devices or present
+    if count > present:
+        raise ValueError(f"--devices {count}, but JAX sees {present}")
+    lanes = args.lanes or (1 if on_cpu else min(count, len(args.seeds)))
+    if lanes > count:
+        raise ValueError(f"--lanes {lanes}, but there are {count} devices")
+    if args.devices is None and lanes == 1:
+        least = 32 if on_cpu else 1
+        fitting = [n for n in range(1, count + 1) if batch % n == 0]
+        count = max(n for n in fitting if n == 1 or batch // n >= least)
+    return count, lanes
+
+
+def train(args, settings: Mapping[str, Any], data: ImageData, out: Path, entry) -> dict:
+    """All seeds of one architecture; writes its folder's files, returns results."""
+    used = jax.devices()[: settings["devices"]]
+    parts, made = [], {}
+    for group in evaluation.groups(args.seeds, settings["lanes"]):
+        if len(group) not in made:
+            mesh = evaluator.mesh_of(used, group)
+            made[len(group)] = evaluator.Evaluator(settings, data, group, mesh)
+        _, curves = evaluator.run(
+            made[len(group)].with_seeds(group),
+            out,
+            test_every=settings["test_every"],
+            resume=args.resume,
+            checkpoint_seconds=args.checkpoint_seconds,
+        )
+        parts.append(curves)
+    seconds = np.stack([part.seconds for part in parts])
+    loss, accuracy, test = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("loss", "accuracy", "test")
+    )
+    images = settings["steps_per_epoch"] * settings["batch_size"] * len(parts[0].loss)
+    found = evaluation.read(settings["genotype"])
+    shown = found.printed
+    if found.kind == "darts":
+        shown = genotypes.to_json(genotypes.parse(found.printed))
+    size = data.train_images.shape[1]
+    content = {
+        "config": dict(settings),
+        **report.provenance(),
+        "data": data.source,
+        "dataset": settings["dataset"],
+        "genotype": shown,
+        "printed": found.printed,
+        **evaluation.describe(found, **sizes(settings, data.classes, size)),
+        "test_accuracy": evaluation.summary(test),
+        "images_per_second": float(images / np.median(seconds[0])),
+        "train_seconds": float(seconds.sum()),
+    }
+    if args.genotypes is not None:
+        content["entry"] = entry
+    if args.linear_baseline or settings["preset"] == "cpu":
+        content["linear_baseline"] = linear.accuracy(
+            (data.train_images, data.train_labels),
+            (data.test_images, data.test_labels),
+            classes=data.classes,
+            mean=data.mean,
+            std=data.std,
+        )
+    report.write_json(out / "results.json", content)
+    report.write_npz(
+        out / "results.npz",
+        seeds=np.array(args.seeds),
+        loss=loss,
+        accuracy=accuracy,
+        test=test,
+        seconds=seconds,
+    )
+    baseline = content.get("linear_baseline")
+    plots.evaluation(out / "curves.png", loss, accuracy, test, baseline)
+    return content
+
+
+def show(content: Mapping[str, Any], out: Path) -> None:
+    """Prints what a run found."""
+    last, best = (content["test_accuracy"][name] for name in ("last", "best"))
+    print(f"\ntest accuracy, last epoch: {report.mean_std(last['values'])} %")
+    print(
+        f"test accuracy, best epoch: {report.mean_std(best['values'])} % "
+        "(chosen on test images: a leak)"
+    )
+    if "linear_baseline" in content:
+        print(
+            f"logistic regression on the same pixels: "
+            f"{100 * content['linear_baseline']:.2f} %"
+        )
+    print(f"written: {out}{os.sep} {', '.join(sorted(os.listdir(out)))}", flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the experiment; returns the exit status."""
+    args = _parser().parse_args(argv)
+    devices.use_cpu_cores()
+    try:
+        entries = entries_of(args)
+        found = architectures(args, entries)
+        settings = settings_of(args, found[0].kind)
+        if args.describe:
+            side = 224 if settings["stem"] == "imagenet" else 32
+            classes = args.classes or evaluation.DATASETS[settings["dataset"]]
+            chosen = sizes(settings, classes, side // settings["shrink"])
+            described = [evaluation.describe(one, **chosen) for one in found]
+            shown = described if args.genotypes else described[0]
+            print(json.dumps(shown, indent=2))
+            return 0
+        count, lanes = layout(args, settings)
+        data = evaluation.data(settings, args.data_dir)
+        if args.classes not in (None, data.classes):
+            raise ValueError(f"--classes {args.classes}: the data has {data.classes}")
+        size = data.train_images.shape[1]
+        settings |= {
+            "seeds": args.seeds,
+            "devices": count,
+            "lanes": lanes,
+            "classes": data.classes,
+            "image_size": size,
+            "steps_per_epoch": len(data.train_labels) // settings["batch_size"],
+            "data_sha256": data.sha256,
+        }
+        runs = []
+        for i, one in enumerate(found):
+            folder = args.out if args.genotypes is None else args.out / f"{i:03d}"
+            runs.append((folder, settings | {"genotype": one.printed}, entries[i]))
+        # Every refusal comes before any training.
+        groups = evaluation.groups(args.seeds, lanes)
+        for group in {len(group): group for group in groups}.values():
+            mesh = evaluator.mesh_of(jax.devices()[:count], group)
+            evaluator.Evaluator(runs[0][1], data, group, mesh)
+        for folder, chosen, _ in runs:
+            open_run(folder, chosen, args.resume, args.overwrite)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    contents = []
+    try:
+        for folder, chosen, entry in runs:
+            finished = folder / "results.json"
+            if args.genotypes is not None and args.resume and finished.exists():
+                print(f"{folder} is finished: skipped")
+                contents.append(json.loads(finished.read_text()))
+                continue
+            print(
+                f"{chosen['genotype']}\n{data.source}: {len(data.train_labels):,} "
+                f"images to train, {len(data.test_labels):,} to test, "
+                f"{settings['steps_per_epoch']} steps an epoch on {count} "
+                f"{jax.default_backend()} device(s), {lanes} seed(s) at a time",
+                flush=True,
+            )
+            contents.append(train(args, chosen, data, folder, entry))
+            show(contents[-1], folder)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
+        return 130
+    if args.genotypes is not None:
+        report.write_json(
+            args.out / "frontier.json",
+            [
+                entry
+                | {"folder": folder.name}
+                | {k: content[k] for k in ("params", "flops", "macs", "test_accuracy")}
+                for (folder, _, entry), content in zip(runs, contents, strict=True)
+            ],
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+"""Networks trained from scratch: what a run's settings mean, and loading its result.
+
+A run's folder holds config.json (its settings) and, for each group of seeds trained
+together, checkpoints. `nasjax.evaluator` makes them.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from nasjax import augment, costs, derived, genotypes, graphs, pretraining, spaces
+from nasjax.checkpoint import Checkpoints
+from nasjax.data import images as image_data
+from nasjax.data.images import ImageData
+from nasjax.derived import training
+
+DATASETS = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "synthetic": 10}
+SPACES = {"darts": spaces.darts(none=True), "nb201": spaces.nas_bench_201()}
+
+
+class Architecture(NamedTuple):
+    """What is trained."""
+
+    kind: str  # darts or nb201, a key of SPACES
+    arch: np.ndarray  # uint8 [*arch_shape]
+    printed: str  # a genotype as the DARTS code prints it, or NAS-Bench-201's string
+
+
+class Curves(NamedTuple):
+    """What a group of S seeds has to show; fractions, one entry per epoch."""
+
+    loss: np.ndarray  # float32 [S, epochs], mean over the epoch's batches
+    accuracy: np.ndarray  # float32 [S, epochs], of training batches
+    test: np.ndarray  # float32 [S, epochs], of all test images; NaN if not tested
+    seconds: np.ndarray  # float32 [epochs], of training
+
+
+class Trained(NamedTuple):
+    """A network as a run left it."""
+
+    config: derived.DerivedConfig
+    params: Any
+    statistics: Any
+    settings: dict[str, Any]  # of the run's config.json
+    step: int
+    epoch: float
+
+
+def no_curves(epochs: int, seeds: int) -> Curves:
+    """Curves before the first step."""
+    zeros = np.zeros((seeds, epochs), np.float32)
+    empty = np.full((seeds, epochs), np.nan, np.float32)
+    return Curves(zeros, zeros.copy(), empty, np.zeros(epochs, np.float32))
+
+
+def read(source: str | Mapping) -> Architecture:
+    """An architecture of either space.
+
+    Args:
+      source: what `genotypes.load` takes (a published name, a file, the text), a dict
+        that `genotypes.parse` takes, or NAS-Bench-201's `|nor_conv_3x3~0|+|...|`, as
+        text or in a file.
+
+    Raises:
+      ValueError: names the fault: an unknown operation, a wrong predecessor, ...
+    """
+    text = source
+    if isinstance(source, str) and not source.lstrip().startswith(("|", "{", "Geno")):
+        try:
+            found = Path(source).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            found = ""  # a name, or an error that `genotypes.load` words
+        text = found if found.startswith("|") else source
+    if isinstance(text, str) and text.lstrip().startswith("|"):
+        space = SPACES["nb201"]
+        arch = space.parse_arch_string(text)
+        return Architecture("nb201", arch, space.arch_string(arch))
+    if isinstance(source, Mapping):
+        genotype = genotypes.parse(source)
+    else:
+        genotype = genotypes.load(source)
+    arch = genotypes.to_arch(genotype, SPACES["darts"])
+    return Architecture("darts", arch, str(genotype))
+
+
+def config(settings: Mapping[str, Any], classes: int) -> derived.DerivedConfig:
+    """The network that a run's settings describe."""
+    found = read(settings["genotype"])
+    return derived.DerivedConfig(
+        SPACES[found.kind],
+        found.arch,
+        channels=settings["channels"],
+        cells=settings["cells"],
+        classes=classes,
+        stem=settings["stem"],
+        auxiliary=settings["auxiliary"] > 0,
+        dtype=settings["dtype"],
+    )
+
+
+def recipe(settings: Mapping[str, Any]) -> training.Recipe:
+    """The optimizer's part of a run's settings."""
+    fields = training.Recipe.__dataclass_fields__
+    return training.Recipe(**{name: settings[name] for name in fields})
+
+
+def augmentation(settings: Mapping[str, Any], data: ImageData) -> augment.AugmentConfig:
+    """What is done to training images."""
+    return augment.AugmentConfig(
+        padding=settings["padding"],
+        cutout=settings["cutout"],
+        mean=data.mean,
+        std=data.std,
+    )
+
+
+def data(
+    settings: Mapping[str, Any],
+    data_dir: str | None = None,
+    log: Callable[[str], None] = print,
+) -> ImageData:
+    """The data set of a run: all training images, or the first so many; shrunk.
+
+    Raises:
+      ValueError: the data set cannot be used, or has fewer images than asked for.
+    """
+    name = settings["dataset"]
+    if name == "imagenet":
+        raise ValueError(
+            "the imagenet data set is not wired yet: --describe works, and cifar10, "
+            "cifar100 and synthetic train"
+        )
+    found = image_data.load(name, data_dir, log=log)
+    most = settings["train_images"] or len(found.train_labels)
+    if not 1 <= most <= len(found.train_labels):
+        raise ValueError(
+            f"train_images is {most}; {name} has {len(found.train_labels)}"
+        )
+    shrink = functools.partial(pretraining.shrink, factor=settings["shrink"])
+    return found._replace(
+        train_images=shrink(found.train_images[:most]),
+        train_labels=found.train_labels[:most],
+        test_images=shrink(found.test_images),
+    )
+
+
+def describe(
+    found: Architecture,
+    *,
+    cells: int,
+    channels: int,
+    classes: int,
+    stem: str = "cifar",
+    image_size: int = 32,
+) -> dict[str, Any]:
+    """Exact costs of a network, for one image; width and depth of its cells.
+
+    Returns:
+      `params`, `params_with_auxiliary`, `macs` (without the bias), and for DARTS cells
+      `flops` (see `costs.flops`), `width` and `depth` of the normal and the reduction
+      cell, None in NAS-Bench-201.
+
+    Raises:
+      ValueError: sizes that do not fit the network.
+    """
+    sizes = {"channels": channels, "classes": classes, "image_size": image_size}
+    space, arch = SPACES[found.kind], found.arch
+    if found.kind == "nb201":
+        table = costs.nb201_network(cells_per_stage=cells, **sizes)
+        shape = {"flops": None, "width": None, "depth": None}
+    else:
+        table = costs.darts_network(space, cells=cells, stem=stem, **sizes)
+        shape = {
+            "flops": int(costs.flops(table, arch)),
+            "width": np.asarray(graphs.width(space, arch)).tolist(),
+            "depth": np.asarray(graphs.depth(space, arch)).tolist(),
+        }
+    params = int(costs.params(table, arch))
+    return {
+        "params": params,
+        "params_with_auxiliary": params + int(table.auxiliary),
+        "macs": int(costs.macs(table, arch)),
+        **shape,
+    }
+
+
+def summary(test: np.ndarray) -> dict[str, Any]:
+    """Accuracies of the last and of the best epoch over seeds, for results.json.
+
+    Args:
+      test: float [S, epochs], fractions, NaN where not tested; the last epoch is.
+    """
+
+    def entry(values):
+        spread = float(values.std(ddof=1)) if len(values) > 1 else None
+        return {
+            "mean": float(values.mean()),
+            "deviation": spread,  # n - 1 in the denominator
+            "values": values.tolist(),
+        }
+
+    # Shares of up to 50,000 images, kept in float32: exact again in six digits.
+    test = np.asarray(test, np.float64).round(6)
+    note = "the epoch is chosen on test images, which leaks: compare `last`"
+    best = entry(np.nanmax(test, axis=1))
+    best |= {"epochs": (np.nanargmax(test, axis=1) + 1).tolist(), "note": note}
+    return {"last": entry(test[:, -1]), "best": best}
+
+
+def groups(seeds: Sequence[int], lanes: int) -> list[list[int]]:
+    """The seeds that are trained together, at most `lanes` at a time."""
+    return [list(seeds[i : i + lanes]) for i in range(0, len(seeds), lanes)]
+
+
+def checkpoints(folder: str | Path, group: Sequence[int]) -> Path:
+    """Where a group's checkpoints lie."""
+    return Path(folder) / "checkpoints" / f"seeds-{'-'.join(map(str, group))}"
+
+
+def load(folder: str | Path, seed: int | None = None) -> Trained:
+    """The network of a seed, out of its newest checkpoint.
+
+    Args:
+      folder: of the run.
+      seed: the first one of the run if None.
+
+    Raises:
+      FileNotFoundError: the folder holds no run, or no checkpoint of the seed.
+      ValueError: the run has no such seed.
+    """
+    folder = Path(folder)
+    path = folder / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folder} holds no network: {path} is missing (train one with "
+            f"experiments/evaluate.py --out {folder})"
+        )
+    settings = json.loads(path.read_text())
+    seed = settings["seeds"][0] if seed is None else seed
+    found = [g for g in groups(settings["seeds"], settings["lanes"]) if seed in g]
+    if not found:
+        raise ValueError(f"seed {seed} is not in {folder}: it has {settings['seeds']}")
+    (group,) = found
+    network = config(settings, settings["classes"])
+    one = jax.eval_shape(
+        functools.partial(
+            training.init,
+            config=network,
+            recipe=recipe(settings),
+            image_size=settings["image_size"],
+        ),
+        jax.random.key(0),
+    )
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((len(group), *x.shape), x.dtype), one
+    )
+    where = checkpoints(folder, group)
+    saved = None
+    if where.exists():
+        manager = Checkpoints(where)
+        saved = manager.restore((shapes, no_curves(settings["epochs"], len(group))))
+        manager.close()
+    if saved is None:
+        raise FileNotFoundError(f"{where} holds no checkpoint")
+    step, (state, _) = saved
+    mine = jax.tree.map(lambda x: x[group.index(seed)], state)
+    epoch = int(step) / settings["steps_per_epoch"]
+    return Trained(network, mine.params, mine.statistics, settings, int(step), epoch)

@@ -1,0 +1,292 @@
+"""The loop that trains networks from scratch: epochs, test accuracy, checkpoints."""
+
+import copy
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from nasjax import evaluation
+from nasjax import training as schedules
+from nasjax.checkpoint import Checkpoints
+from nasjax.data.images import ImageData
+from nasjax.derived import training
+from nasjax.derived.training import TrainState
+
+SEEDS = "seed"
+
+
+def mesh_of(devices: Sequence, group: Sequence[int]) -> Mesh | None:
+    """How a group of seeds uses devices: one each, or one seed's batches over all."""
+    if len(group) > 1:
+        return Mesh(np.array(devices[: len(group)]), (SEEDS,))
+    return Mesh(np.array(devices), (training.AXIS,)) if len(devices) > 1 else None
+
+
+class Evaluator:
+    """Trains a group of seeds in steps; the data set lies on the devices.
+
+    A state has a leading axis for the S seeds. On a GPU, many steps are one scan; on
+    CPU each is a call, since gradients of convolutions are slow inside a loop there.
+
+    Args:
+      settings: of the run; see `experiments/evaluate.py`.
+      data: all of it.
+      group: the seeds.
+      mesh: from `mesh_of`; None for one seed on one device.
+
+    Raises:
+      ValueError: a batch that cannot be divided over the devices, or that is larger
+        than the training set; a mesh that does not fit the seeds; images that do not
+        fit the network.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        data: ImageData,
+        group: Sequence[int],
+        mesh: Mesh | None = None,
+    ):
+        self.config = evaluation.config(settings, data.classes)
+        self.recipe = evaluation.recipe(settings)
+        self.seeds, self.tested = tuple(group), len(data.test_labels)
+        count, size = len(data.train_labels), self.recipe.batch_size
+        self.steps_per_epoch = count // size
+        if count < size:
+            raise ValueError(f"{count} images are too few for a batch of {size}")
+        spread = mesh is not None and mesh.axis_names == (SEEDS,)
+        if len(group) != (mesh.devices.size if spread else 1):
+            raise ValueError(f"seeds {list(group)} need a device each")
+        self._everywhere = self._by_seed = None
+        if mesh is not None:
+            self._everywhere = NamedSharding(mesh, PartitionSpec())
+            axes = PartitionSpec(SEEDS) if spread else PartitionSpec()
+            self._by_seed = NamedSharding(mesh, axes)
+        shared, divided = self.config, None
+        test_batch = min(settings["test_batch"], self.tested)
+        if mesh is not None and not spread:
+            devices, divided = mesh.devices.size, mesh
+            test_batch += -test_batch % devices
+            if size % devices:
+                raise ValueError(
+                    f"a batch of {size} cannot be divided over {devices} devices"
+                )
+            shared = dataclasses.replace(shared, axis_name=training.AXIS)
+        self._data = jax.device_put(
+            (data.train_images, data.train_labels), self._everywhere
+        )
+        self._test = jax.device_put(_padded(data, test_batch), self._everywhere)
+        augment = evaluation.augmentation(settings, data)
+        step = functools.partial(
+            training.step,
+            config=shared,
+            recipe=self.recipe,
+            augment=augment,
+            steps_per_epoch=self.steps_per_epoch,
+            mesh=divided,
+        )
+        score = functools.partial(
+            training.correct, config=self.config, augment=augment, mesh=divided
+        )
+        self._init = functools.partial(
+            training.init,
+            config=self.config,
+            recipe=self.recipe,
+            image_size=data.train_images.shape[1],
+        )
+        jax.eval_shape(self._init, jax.random.key(0))  # or raise
+        self.scans = jax.default_backend() != "cpu"
+
+        def train(seed, state, index, images, labels):
+            key = jax.random.fold_in(jax.random.key(seed), 2)
+            if not self.scans:
+                return step(key, state, images, labels, index)
+            return jax.lax.scan(
+                lambda state, row: step(key, state, images, labels, row), state, index
+            )
+
+        def lanes(function, mine):
+            """Over the leading axis, which a device of the mesh has one entry of."""
+
+            def one(*args):
+                own = jax.tree.map(lambda x: x[0], args[:mine])
+                out = function(*own, *args[mine:])
+                return jax.tree.map(lambda x: x[None], out)
+
+            if not spread:
+                return one
+            split, whole = PartitionSpec(SEEDS), PartitionSpec()
+            return lambda *args: jax.shard_map(
+                one,
+                mesh=mesh,
+                in_specs=(*[split] * mine, *[whole] * (len(args) - mine)),
+                out_specs=split,
+                check_vma=False,
+            )(*args)
+
+        self._train = jax.jit(lanes(train, 3), donate_argnums=1)
+        self._score = jax.jit(lanes(score, 1))
+        self._order = jax.jit(
+            jax.vmap(
+                lambda seed, epoch: schedules.batches(
+                    jax.random.fold_in(jax.random.key(seed), 1), epoch, count, size
+                ),
+                (0, None),
+            )
+        )
+
+    def with_seeds(self, group: Sequence[int]) -> "Evaluator":
+        """The same compiled programs for another group of as many seeds."""
+        if len(group) != len(self.seeds):
+            raise ValueError(f"{list(group)} are not {len(self.seeds)} seeds")
+        other = copy.copy(self)
+        other.seeds = tuple(group)
+        return other
+
+    def _seeds(self):
+        return np.array(self.seeds, np.uint32)
+
+    def init(self) -> TrainState:
+        """The state before the first step; arrays [S, ...]."""
+        start = jax.jit(self._init)
+        keys = [jax.random.fold_in(jax.random.key(seed), 0) for seed in self.seeds]
+        states = [jax.device_get(start(key)) for key in keys]
+        return self.place(jax.tree.map(lambda *x: np.stack(x), *states))
+
+    def place(self, state: TrainState) -> TrainState:
+        """Puts a state on the devices."""
+        return jax.device_put(jax.tree.map(jnp.asarray, state), self._by_seed)
+
+    def batches(self, epoch: int) -> np.ndarray:
+        """int32 [S, steps_per_epoch, B]: each seed's images of the epoch."""
+        return np.asarray(self._order(self._seeds(), epoch))
+
+    def advance(self, state: TrainState, index) -> tuple[TrainState, training.Metrics]:
+        """Steps over `index` [S, T, B]; metrics are arrays [S, T]."""
+        seeds, index = self._seeds(), np.asarray(index)
+        if self.scans:
+            return self._train(seeds, state, index, *self._data)
+        rows = []
+        for t in range(index.shape[1]):
+            state, metrics = self._train(seeds, state, index[:, t], *self._data)
+            rows.append(metrics)
+        return state, jax.tree.map(lambda *x: jnp.stack(x, axis=1), *rows)
+
+    def test(self, state: TrainState) -> np.ndarray:
+        """float64 [S]: the share of all test images that is classified right."""
+        found = [self._score(state, *batch) for batch in self._test]
+        return np.sum([np.asarray(x) for x in found], axis=0) / self.tested
+
+
+def _padded(data: ImageData, size: int) -> list[tuple[np.ndarray, ...]]:
+    """Batches of test images, the last filled up, and which rows count."""
+    batches = []
+    for start in range(0, len(data.test_labels), size):
+        images = data.test_images[start : start + size]
+        labels = data.test_labels[start : start + size]
+        missing = size - len(labels)
+        images = np.concatenate([images, np.zeros_like(data.test_images[:missing])])
+        labels = np.concatenate([labels, np.zeros_like(data.test_labels[:missing])])
+        batches.append((images, labels, np.arange(size) < size - missing))
+    return batches
+
+
+def run(
+    evaluator: Evaluator,
+    out: Path,
+    *,
+    test_every: int = 1,
+    resume: bool = False,
+    checkpoint_seconds: float = 60.0,
+    chunk: int | None = None,
+) -> tuple[TrainState, evaluation.Curves]:
+    """Trains a group of seeds to the last epoch.
+
+    Args:
+      evaluator: see `Evaluator`.
+      out: the run's folder.
+      test_every: epochs between looks at the test images; after the last always.
+      resume: go on from the newest checkpoint, to the same bits on CPU.
+      checkpoint_seconds: least time between checkpoints; one is made at the end.
+      chunk: most steps between looks at the clock; by default 10, or 50 in a scan.
+
+    Returns:
+      The last state and the curves.
+    """
+    epochs, S = evaluator.recipe.epochs, evaluator.steps_per_epoch
+    chunk = chunk or (50 if evaluator.scans else 10)
+    if evaluator.scans:  # chunks of one length: the program is compiled once
+        chunk = max(n for n in range(1, chunk + 1) if S % n == 0)
+    curves = evaluation.no_curves(epochs, len(evaluator.seeds))
+    state, first = evaluator.init(), 0
+    checkpoints = Checkpoints(evaluation.checkpoints(out, evaluator.seeds))
+    if resume and (found := checkpoints.restore((state, curves))):
+        first, (state, curves) = found
+        curves = jax.tree.map(np.array, curves)
+        state = evaluator.place(state)
+    saved = time.monotonic()
+    seeds = ", ".join(map(str, evaluator.seeds))
+    bar = tqdm(total=epochs * S, initial=first, unit="step", desc=f"seed {seeds}")
+    t = first
+    while t < epochs * S:
+        epoch, at = divmod(t, S)
+        if at == 0 or t == first:
+            order = evaluator.batches(epoch)
+        clock = time.perf_counter()
+        length = min(chunk - at % chunk, S - at)
+        state, metrics = evaluator.advance(state, order[:, at : at + length])
+        curves.loss[:, epoch] += np.asarray(metrics.loss).sum(1) / S
+        curves.accuracy[:, epoch] += np.asarray(metrics.accuracy).sum(1) / S
+        seconds = time.perf_counter() - clock
+        curves.seconds[epoch] += seconds
+        t += length
+        bar.update(length)
+        images = length * evaluator.recipe.batch_size * len(evaluator.seeds)
+        done = t // S
+        ended = t % S == 0
+        if ended and (done % test_every == 0 or done == epochs):
+            curves.test[:, epoch] = evaluator.test(state)
+        bar.set_postfix_str(
+            f"epoch {epoch + 1}/{epochs} loss {np.mean(metrics.loss):.3f}"
+            f"{_latest(curves)} {images / seconds:.0f} images/s"
+        )
+        if ended:
+            _log(out, evaluator, done, curves)
+        if t == epochs * S or time.monotonic() - saved > checkpoint_seconds:
+            checkpoints.save(t, (state, curves))
+            saved = time.monotonic()
+    bar.close()
+    checkpoints.close()
+    return state, curves
+
+
+def _latest(curves: evaluation.Curves) -> str:
+    """The newest test accuracy, in words."""
+    known = np.flatnonzero(np.isfinite(curves.test[0]))
+    return f" test {100 * curves.test[:, known[-1]].mean():.2f} %" if len(known) else ""
+
+
+def _log(out: Path, evaluator: Evaluator, done: int, curves: evaluation.Curves) -> None:
+    test = curves.test[:, done - 1].tolist()
+    line = {
+        "seeds": evaluator.seeds,
+        "epoch": done,
+        "epochs": evaluator.recipe.epochs,
+        "learning_rate": float(training.learning_rate(evaluator.recipe, done - 1)),
+        "loss": curves.loss[:, done - 1].tolist(),
+        "accuracy": curves.accuracy[:, done - 1].tolist(),
+        "test_accuracy": test if np.isfinite(test).all() else None,
+        "seconds": float(curves.seconds[done - 1]),
+    }
+    with (out / "log.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")

@@ -1,0 +1,250 @@
+"""Networks from scratch: learns, resumes to the same bits, refuses bad genotypes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from nasjax import evaluation
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "experiments" / "evaluate.py"
+CELL = (
+    "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+"
+    "|skip_connect~0|nor_conv_3x3~1|none~2|"
+)
+OTHER = CELL.replace("skip_connect", "nor_conv_1x1")
+SMALL = [
+    "--dataset=synthetic", "--preset=cpu", "--channels=4", "--shrink=4",
+    "--padding=1", "--epochs=3", "--train-images=320", "--batch-size=32",
+]  # fmt: skip
+GOOD = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
+    "('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), "
+    "('skip_connect', 0), ('dil_conv_3x3', 2)], normal_concat=range(2, 6), "
+    "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), "
+    "('max_pool_3x3', 1), ('max_pool_3x3', 0), ('skip_connect', 2), "
+    "('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=range(2, 6))"
+)
+
+
+def start(*flags):
+    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # to compile; bits are bits
+    environment = {**os.environ, "XLA_FLAGS": "", "NASJAX_OFFLINE": "1", **quick}
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *SMALL, *map(str, flags)],
+        env=environment,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def finish(*flags):
+    process = start(*flags)
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    return text
+
+
+def run(*flags):
+    """In this process: for what ends before any training."""
+    sys.path.insert(0, str(SCRIPT.parent))
+    import evaluate
+
+    return evaluate.main(list(map(str, flags)))
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    out = tmp_path_factory.mktemp("straight")
+    return out, finish("--genotype", CELL, "--seeds=0,3", "--out", out)
+
+
+def arrays(out):
+    with np.load(out / "results.npz") as file:
+        return {name: file[name] for name in file.files if name != "seconds"}
+
+
+def test_a_run_leaves_its_results(straight):
+    out, text = straight
+    found = json.loads((out / "results.json").read_text())
+    curves = arrays(out)
+    assert curves["test"].shape == curves["loss"].shape == (2, 3)
+    assert (curves["loss"][:, -1] < curves["loss"][:, 0]).all()
+    last, best = found["test_accuracy"]["last"], found["test_accuracy"]["best"]
+    np.testing.assert_allclose(last["values"], curves["test"][:, -1])
+    np.testing.assert_allclose(best["values"], curves["test"].max(axis=1))
+    assert "test images" in best["note"]
+    assert found["genotype"] == found["printed"] == CELL
+    assert found["dataset"] == "synthetic"
+    assert 0 < found["linear_baseline"] < 1
+    assert "last epoch" in text and "logistic regression" in text
+    for seed in (0, 3):
+        loaded = evaluation.load(out, seed)
+        assert (loaded.step, loaded.epoch) == (30, 3.0)
+        counted = sum(x.size for x in jax.tree.leaves(loaded.params))
+        assert counted == found["params"] == found["params_with_auxiliary"]
+    lines = [json.loads(line) for line in (out / "log.jsonl").open()]
+    assert [(line["seeds"], line["epoch"]) for line in lines] == [
+        ([seed], epoch) for seed in (0, 3) for epoch in (1, 2, 3)
+    ]
+    assert (out / "curves.png").stat().st_size > 1000
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(straight, tmp_path):
+    flags = ("--genotype", CELL, "--seeds=0,3", "--out", tmp_path)
+    process = start(*flags, "--checkpoint-seconds", 0)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(p.name.isdigit() for p in tmp_path.glob("checkpoints/*/*")):
+            break
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert "no run to resume" not in finish(*flags, "--resume")
+    after = arrays(tmp_path)
+    for name, value in arrays(straight[0]).items():
+        np.testing.assert_array_equal(after[name], value, err_msg=name)
+    for seed in (0, 3):
+        one, two = (evaluation.load(out, seed) for out in (straight[0], tmp_path))
+        for a, b in zip(*map(jax.tree.leaves, (one[1:3], two[1:3])), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_another_genotype_is_refused(straight, capsys):
+    flags = [*SMALL, "--seeds=0,3", "--out", straight[0], "--resume", "--devices=1"]
+    assert run(*flags, "--genotype", OTHER) == 2
+    text = capsys.readouterr().err
+    assert f"genotype: {CELL!r} then, {OTHER!r} now" in text
+    assert run(*flags[:-2], "--genotype", CELL) == 2
+    assert "--resume continues it" in capsys.readouterr().err
+
+
+def test_a_frontier_is_trained_and_resumed(tmp_path, capsys, quick_compile):
+    entries = [{"genotype": CELL, "step": 7}, {"genotype": OTHER, "step": 9}]
+    file = tmp_path / "frontier.json"
+    file.write_text(json.dumps(entries))
+    out = tmp_path / "runs"
+    flags = (*SMALL, "--genotypes", file, "--out", out, "--epochs=1", "--devices=1")
+    assert run(*flags) == 0
+    for i, entry in enumerate(entries):
+        found = json.loads((out / f"{i:03d}" / "results.json").read_text())
+        assert found["entry"] == entry
+        assert found["printed"] == entry["genotype"]
+    summary = json.loads((out / "frontier.json").read_text())
+    assert [one["step"] for one in summary] == [7, 9]
+    before = (out / "000" / "results.json").stat().st_mtime_ns
+    (out / "001" / "results.json").unlink()
+    capsys.readouterr()
+    assert run(*flags, "--resume") == 0
+    assert capsys.readouterr().out.count("is finished: skipped") == 1
+    assert (out / "000" / "results.json").stat().st_mtime_ns == before
+    assert json.loads((out / "001" / "results.json").read_text())["entry"] == entries[1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (
+            ["--genotype=DARTS_V2", "--cells=20"],
+            {"params": 3_349_342, "params_with_auxiliary": 3_825_768},
+        ),
+        (
+            ["--genotype=DARTS_V2", "--preset=imagenet"],
+            {"params": 4_718_752, "params_with_auxiliary": 5_979_528},
+        ),
+        (
+            ["--genotype=DDAS-4S", "--preset=ddas", "--dataset=cifar100"],
+            {"flops": 813_851_136, "width": [3.0, 2.0], "depth": [3, 5]},
+        ),
+        (["--genotype", CELL, "--classes=100"], {"flops": None, "width": None}),
+    ],
+)
+def test_describe_needs_no_data(flags, wanted, capsys, monkeypatch):
+    monkeypatch.setattr(evaluation, "data", None)
+    assert run(*flags, "--describe") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {name: found[name] for name in wanted} == wanted
+    assert list(found) == [
+        "params", "params_with_auxiliary", "macs", "flops", "width", "depth",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("genotype", "text"),
+    [
+        (GOOD.replace("dil_conv_3x3", "conv_7x7"), "node 3: operation 'conv_7x7'"),
+        (GOOD.replace("_3x3', 2)", "_3x3', 5)"), "predecessor 5, allowed are 0..4"),
+        (GOOD.replace("_3x3', 1), ('sep", "_3x3', 0), ('sep", 1), "0 twice, needs two"),
+        (GOOD.replace("[('sep_conv_3x3', 0), ", "[", 1), "normal has 7 pairs: 8"),
+        (CELL.replace("~2", "~1"), "does not list the edges"),
+        ("DARTS_V7", "names are DARTS_V1"),
+    ],
+)
+def test_wrong_genotypes_are_refused(genotype, text, tmp_path, capsys):
+    assert run("--genotype", genotype, *SMALL, "--out", tmp_path / "run") == 2
+    assert text in capsys.readouterr().err
+    file = tmp_path / "frontier.json"
+    file.write_text(json.dumps([{"genotype": GOOD}, {"genotype": genotype}]))
+    assert run("--genotypes", file, *SMALL, "--out", tmp_path / "run") == 2
+    found = capsys.readouterr().err
+    assert "entry 1" in found and text in found
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--preset=nb201"], "--preset nb201 is for nb201, not darts"),
+        (["--dtype=float16"], "dtype is 'float16'; allowed: float32, bfloat16"),
+        (["--drop-path=1"], "drop_path must lie in [0, 1), got 1.0"),
+        (["--schedule=step"], "schedule is 'step'; allowed: cosine, linear"),
+        (["--devices=99"], "--devices 99, but JAX sees"),
+        (["--lanes=3", "--devices=2"], "--lanes 3, but there are 2 devices"),
+        (["--auxiliary=0.4"], "the auxiliary head needs 8 to 10 pixels"),
+        (["--dataset=imagenet"], "the imagenet data set is not wired yet"),
+        (["--classes=7"], "--classes 7: the data has 10"),
+        (["--shrink=32"], "sides must be multiples of 4"),
+    ],
+)
+def test_bad_input_names_the_value(flags, text, tmp_path, capsys):
+    args = ["--genotype=DARTS_V2", *SMALL, *flags, "--out", tmp_path / "run"]
+    assert run(*args) == 2
+    assert text in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "[3]", '[{"genotype": 3}]', "["])
+def test_files_that_are_no_frontier_are_refused(content, tmp_path, capsys):
+    file = tmp_path / "frontier.json"
+    file.write_text(content)
+    assert run("--genotypes", file, *SMALL, "--out", tmp_path / "run") == 2
+    assert str(file) in capsys.readouterr().err
+
+
+def test_presets_follow_the_thesis():
+    sys.path.insert(0, str(SCRIPT.parent))
+    import evaluate
+
+    def settings(*flags):
+        args = evaluate._parser().parse_args(["--genotype=DARTS_V2", *flags])
+        found = evaluate.settings_of(args, "darts")
+        names = ("cells", "epochs", "batch_size", "drop_path", "cutout")
+        return tuple(found[name] for name in names)
+
+    assert settings() == settings("--preset=cadam") == (20, 1000, 80, 0.1, 16)
+    assert settings("--preset=pc-cadam") == (20, 1000, 96, 0.2, 16)
+    assert settings("--preset=ddas") == (10, 600, 96, 0.2, 16)
+    assert settings("--preset=ddas", "--dataset=cifar100") == (20, 600, 96, 0.2, 8)
+    assert settings("--preset=ddas", "--cells=20", "--cutout=0")[::4] == (20, 0)
+    assert settings("--preset=imagenet") == (14, 250, 1024, 0.0, 0)

@@ -1,0 +1,215 @@
+"""Evaluations: reading architectures, sizes, tests that count every image."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from nasjax import evaluation, evaluator, genotypes
+from nasjax.data import images
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+CELL = (
+    "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+"
+    "|skip_connect~0|nor_conv_3x3~1|none~2|"
+)
+SETTINGS = {
+    "genotype": CELL,
+    "dataset": "synthetic",
+    "cells": 1,
+    "channels": 4,
+    "stem": "cifar",
+    "dtype": "float32",
+    "learning_rate": 0.05,
+    "final_learning_rate": 0.0,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 3e-4,
+    "clip": 5.0,
+    "batch_size": 32,
+    "epochs": 2,
+    "schedule": "cosine",
+    "warmup": 0,
+    "label_smoothing": 0.0,
+    "auxiliary": 0.0,
+    "drop_path": 0.0,
+    "padding": 1,
+    "cutout": 0,
+    "train_images": 128,
+    "shrink": 4,
+    "test_batch": 300,
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return evaluation.data(SETTINGS, log=lambda _: None)
+
+
+def test_read_takes_names_texts_files_and_cells(tmp_path):
+    found = evaluation.read("DARTS_V2")
+    assert found.kind == "darts"
+    assert found.printed == str(genotypes.PUBLISHED["DARTS_V2"])
+    as_json = genotypes.to_json(genotypes.PUBLISHED["DARTS_V2"])
+    text, cell = tmp_path / "one.txt", tmp_path / "cell.txt"
+    text.write_text(json.dumps(as_json))
+    cell.write_text(CELL + "\n")
+    for source in (found.printed, as_json, json.dumps(as_json), str(text)):
+        np.testing.assert_array_equal(evaluation.read(source).arch, found.arch)
+    for source in (CELL, str(cell)):
+        one = evaluation.read(source)
+        assert (one.kind, one.printed) == ("nb201", CELL)
+        assert one.arch.tolist() == [3, 2, 4, 1, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("NASNet", "is no genotype, no file of one"),
+        (CELL.replace("avg_pool", "med_pool"), "unknown operation 'med_pool_3x3'"),
+        (CELL.replace("~2", "~1"), "does not list the edges"),
+    ],
+)
+def test_read_names_the_fault(source, text):
+    with pytest.raises(ValueError, match=text):
+        evaluation.read(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "wanted"),
+    [
+        (
+            "DARTS_V2",
+            {"cells": 20, "channels": 36, "classes": 10},
+            {
+                "params": 3_349_342,
+                "params_with_auxiliary": 3_825_768,
+                "macs": 528_359_040,
+                "flops": 1_078_172_928,
+                "width": [3.5, 2.5],
+                "depth": [3, 3],
+            },
+        ),
+        (
+            "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+"
+            "|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+            {"cells": 5, "channels": 16, "classes": 10},
+            {
+                "params": 1_288_506,
+                "params_with_auxiliary": 1_288_506,
+                "macs": 184_730_240,
+                "flops": None,
+                "width": None,
+                "depth": None,
+            },
+        ),
+    ],
+)
+def test_describe(name, sizes, wanted):
+    assert evaluation.describe(evaluation.read(name), **sizes) == wanted
+
+
+def test_summary_by_hand():
+    nan = float("nan")
+    found = evaluation.summary(np.array([[nan, 0.5, 0.4], [0.3, 0.2, 0.2]]))
+    assert found["last"]["values"] == [0.4, 0.2]
+    np.testing.assert_allclose(found["last"]["mean"], 0.3)
+    np.testing.assert_allclose(found["last"]["deviation"], 0.2 / 2**0.5)
+    assert found["best"]["values"] == [0.5, 0.3]
+    assert found["best"]["epochs"] == [2, 1]
+    assert "test images" in found["best"]["note"]
+    assert evaluation.summary(np.array([[0.5]]))["last"]["deviation"] is None
+
+
+def test_groups():
+    assert evaluation.groups([0, 1, 2, 3, 4], 2) == [[0, 1], [2, 3], [4]]
+    assert evaluation.groups([3], 1) == [[3]]
+
+
+def test_data_is_the_whole_training_set_shrunk(data):
+    whole = images.synthetic()
+    assert data.train_images.shape == (128, 8, 8, 3)
+    assert data.test_images.shape == (1000, 8, 8, 3)
+    block = whole.train_images[5, 4:8, 8:12].mean((0, 1))
+    np.testing.assert_array_equal(data.train_images[5, 1, 2], np.round(block))
+    every = evaluation.data(SETTINGS | {"train_images": 0}, log=lambda _: None)
+    assert len(every.train_labels) == len(whole.train_labels)
+    with pytest.raises(ValueError, match="train_images is 9000; synthetic has 2000"):
+        evaluation.data(SETTINGS | {"train_images": 9000}, log=lambda _: None)
+    with pytest.raises(ValueError, match="imagenet data set is not wired yet"):
+        evaluation.data(SETTINGS | {"dataset": "imagenet"})
+
+
+MADE = {}  # compiled once for each number of seeds and devices
+
+
+def some(data, count, group, devices):
+    mesh = evaluator.mesh_of(jax.devices()[:devices], group)
+    key = len(group), devices
+    if key not in MADE:
+        MADE[key] = evaluator.Evaluator(SETTINGS, data, group, mesh)
+    one = MADE[key].with_seeds(group)
+    state, metrics = one.advance(one.init(), one.batches(0)[:, :count])
+    return one, state, metrics
+
+
+def test_every_test_image_counts_once(data):
+    """Batches of 300 of 1,000 images, over one device and over two."""
+    found = []
+    for devices in (1, 2):
+        one, state, _ = some(data, 1, [0], devices)
+        # All logits equal but one: the share of that class's images.
+        last = state.params["classifier"]
+        last["kernel"], last["bias"] = last["kernel"] * 0, last["bias"] * 0
+        last["bias"] = last["bias"].at[:, 3].set(1.0)
+        found.append(one.test(state))
+    share = np.mean(data.test_labels == 3)
+    np.testing.assert_allclose(found, [[share], [share]], rtol=1e-12)
+
+
+def test_seeds_over_devices_are_seeds_alone(data):
+    """3 steps; and a batch divided over two devices gives the same."""
+    _, both, metrics = some(data, 3, [0, 5], 2)
+    assert metrics.loss.shape == (2, 3)
+    assert np.abs(metrics.loss[0] - metrics.loss[1]).min() > 1e-3
+    _, divided, _ = some(data, 3, [5], 2)
+    for lane, seed in enumerate([0, 5]):
+        _, alone, own = some(data, 3, [seed], 1)
+        np.testing.assert_allclose(metrics.loss[lane], own.loss[0], rtol=1e-4)
+        others = [jax.tree.map(lambda x, i=lane: x[i], both)]
+        if seed == 5:
+            others.append(jax.tree.map(lambda x: x[0], divided))
+        for other in others:
+            for a, b in zip(
+                jax.tree.leaves(other), jax.tree.leaves(alone), strict=True
+            ):
+                np.testing.assert_allclose(a, b[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changed", "devices", "text"),
+    [
+        ({"batch_size": 500}, 1, "128 images are too few for a batch of 500"),
+        ({"batch_size": 31}, 2, "batch of 31 cannot be divided over 2 devices"),
+        ({"auxiliary": 0.4}, 1, "no auxiliary head"),
+        ({"genotype": "DARTS_V2", "auxiliary": 0.4}, 1, "auxiliary head needs 8"),
+        ({"genotype": "DARTS_V2", "channels": 5}, 1, "channels must be even, got 5"),
+    ],
+)
+def test_evaluators_refuse(data, changed, devices, text):
+    mesh = evaluator.mesh_of(jax.devices()[:devices], [0])
+    with pytest.raises(ValueError, match=text):
+        evaluator.Evaluator(SETTINGS | changed, data, [0], mesh)
+
+
+def test_load_needs_a_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no network"):
+        evaluation.load(tmp_path)
+    settings = SETTINGS | {"seeds": [1, 2], "lanes": 1, "classes": 10, "image_size": 8}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=r"seed 4 is not in .*: it has \[1, 2\]"):
+        evaluation.load(tmp_path, 4)
+    with pytest.raises(FileNotFoundError, match="seeds-2 holds no checkpoint"):
+        evaluation.load(tmp_path, 2)
