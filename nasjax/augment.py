@@ -37,10 +37,11 @@ class AugmentConfig:
             raise ValueError(
                 f"padding {self.padding} and cutout {self.cutout} must not be negative"
             )
-        _check_statistics(self.mean, self.std)
+        check_statistics(self.mean, self.std)
 
 
-def _check_statistics(mean: Sequence[float] | None, std: Sequence[float] | None):
+def check_statistics(mean: Sequence[float] | None, std: Sequence[float] | None):
+    """Raises a ValueError if only one is given, or a std is not positive."""
     if (mean is None) != (std is None):
         raise ValueError(f"mean {mean} and std {std}: give both or neither")
     if std is not None and not all(value > 0 for value in std):
@@ -66,12 +67,18 @@ def normalize(
     """
     chex.assert_rank(images, 4)
     chex.assert_type(images, jnp.uint8)
-    _check_statistics(mean, std)
-    pixels = images.astype(jnp.float32) / 255
-    if mean is not None:
-        chex.assert_shape([jnp.asarray(mean), jnp.asarray(std)], images.shape[3:])
-        pixels = (pixels - jnp.asarray(mean)) / jnp.asarray(std)
-    return pixels.astype(dtype)
+    return standardize(images.astype(jnp.float32) / 255, mean, std).astype(dtype)
+
+
+def standardize(
+    pixels: chex.Array, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> chex.Array:
+    """(x - mean) / std of float images [B, H, W, C]; otherwise as `normalize`."""
+    check_statistics(mean, std)
+    if mean is None:
+        return pixels
+    chex.assert_shape([jnp.asarray(mean), jnp.asarray(std)], pixels.shape[3:])
+    return (pixels - jnp.asarray(mean)) / jnp.asarray(std)
 
 
 def crop(

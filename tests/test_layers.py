@@ -35,6 +35,8 @@ OUTSIDE = {
     "comparison",
     "frontier_plots",
     "frontier_report",
+    "published",
+    "evaluated",
 }
 
 
@@ -95,6 +97,7 @@ ALLOWED = {
     "pareto": set(),
     "frontier": {"spaces", "costs", "genotypes", "pareto"},
     "augment": set(),
+    "color": {"augment"},
     "training": set(),
     "primitives": set(),
     "supernet": {"supernet", "primitives", "spaces", "augment", "training"},
