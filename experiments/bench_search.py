@@ -28,7 +28,7 @@ import numpy as np
 
 from nasjax import cadam, cli, devices, lanes, report, spaces
 from nasjax.environments.tabular import from_arrays
-from nasjax.searchers.cadam import CadamConfig
+from nasjax.searchers.cadam_config import CadamConfig
 
 SPACE = spaces.nas_bench_201()
 

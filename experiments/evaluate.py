@@ -29,7 +29,10 @@ Published test accuracies in percent, and parameters:
                 DDAS-4S           82.00   3.14M   (Table 3.1, with the auxiliary head)
     ImageNet    DARTS_V2          73.3    4.7M    (Liu et al. 2019)
 
-Measured: MEASURED
+Measured: `--genotype DARTS_V2 --preset cpu --dataset cifar10` (3 cells, C = 8, images
+of 16 x 16, 8,234 parameters, 12 epochs) 63.22 after the last epoch, logistic regression
+on the same pixels 41.68; 13 min 11 s (442 s of processor time) on two AMD EPYC cores
+that also did other work, 1.3 GB.
 Full size: not measured yet.
 """
 

@@ -63,7 +63,8 @@ from nasjax.agent.history import HistoryState
 from nasjax.checkpoint import open_run
 from nasjax.environments import cached
 from nasjax.environments import supernet as on_supernet
-from nasjax.searchers.cadam import CadamConfig, cadam, observe, thesis_supernet
+from nasjax.searchers.cadam import cadam, observe
+from nasjax.searchers.cadam_config import CadamConfig, thesis_supernet
 
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]

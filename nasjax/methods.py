@@ -7,7 +7,7 @@ from typing import Any
 
 from nasjax import cli, search, searchers
 from nasjax.searchers import ddas_config
-from nasjax.searchers.cadam import td3, thesis
+from nasjax.searchers.cadam_config import td3, thesis
 from nasjax.spaces import CellSpace
 
 USUAL = (

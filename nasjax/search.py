@@ -61,6 +61,24 @@ class Searcher(NamedTuple):
     tell: Callable[..., tuple[PyTree, Mapping[str, chex.Array]]]
 
 
+def projected(
+    searcher: Searcher, project: Callable[[chex.Array], chex.Array]
+) -> Searcher:
+    """The searcher where not every architecture can be asked.
+
+    Args:
+      searcher: proposes any architecture.
+      project: from an architecture to the one that is asked in its place; the
+        searcher is told of the latter.
+    """
+
+    def ask(key, state, step):
+        state, arch = searcher.ask(key, state, step)
+        return state, project(arch)
+
+    return searcher._replace(ask=ask)
+
+
 class SearchState(NamedTuple):
     """What is carried from step to step; holds no key, so resuming is exact."""
 

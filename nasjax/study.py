@@ -5,6 +5,7 @@ jitted computation, run in chunks of steps; after each chunk the state and the t
 are checkpointed, so that a killed study goes on to the same bits.
 """
 
+import functools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,10 +19,10 @@ from tqdm import tqdm
 
 from nasjax import lanes, search
 from nasjax.checkpoint import Checkpoints
-from nasjax.environments.tabular import TabularState
+from nasjax.environments.tabular import TabularState, nearest
 from nasjax.spaces import CellSpace
 
-Factory = Callable[[CellSpace], search.Searcher]
+Factory = Callable[..., search.Searcher]
 
 
 class Result(NamedTuple):
@@ -46,6 +47,8 @@ class Study(NamedTuple):
       seeds: the S seeds; a seed's key does not depend on the column.
       steps: queries per search.
       milestones: steps after which states are kept, besides the last.
+      incomplete: architectures are missing; factories are then called with a second
+        argument, the projection onto those that are there.
     """
 
     space: CellSpace
@@ -55,6 +58,7 @@ class Study(NamedTuple):
     seeds: Sequence[int]
     steps: int
     milestones: Sequence[int] = ()
+    incomplete: bool = False
 
 
 def run(
@@ -75,7 +79,7 @@ def run(
     Args:
       study: see `Study`.
       method: its name, for files and the progress bar.
-      factory: builds the searcher from the space.
+      factory: builds the searcher from the space (and a projection, see `Study`).
       out: folder for checkpoints and the log; nothing is written if None.
       resume: start from the newest checkpoint in `out`, if there is one.
       chunk, inner, mesh: see `nasjax.lanes`.
@@ -92,6 +96,8 @@ def run(
 
     def make(params, lane):
         env = study.env.replace(params=params, state=TabularState(lane))
+        if study.incomplete:
+            return factory(study.space, functools.partial(nearest, params)), env
         return factory(study.space), env
 
     runner = lanes.Runner(

@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from nasjax import cli
-from nasjax.searchers.cadam import CadamConfig
+from nasjax.searchers.cadam_config import CadamConfig
 
 
 def test_seeds():

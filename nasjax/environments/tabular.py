@@ -55,6 +55,26 @@ def lookup(params: TabularParams, arch: chex.Array) -> chex.Array:
     return jnp.where(jnp.all(params.ops[at] == key), params.row[at], -1)
 
 
+def nearest(params: TabularParams, arch: chex.Array) -> chex.Array:
+    """The architecture of the table that differs from `arch` on the fewest edges.
+
+    Of several the one of the lowest row number in the file.
+
+    Args:
+      params: of A architectures.
+      arch: uint8 [..., *arch_shape].
+    """
+    E = params.ops.shape[1]
+    flat = arch.reshape(-1, E)
+
+    def one(row):
+        distance = jnp.sum(params.ops != row, axis=-1)
+        closest = distance == jnp.min(distance)
+        return params.ops[jnp.argmin(jnp.where(closest, params.row, 2**31 - 1))]
+
+    return jax.lax.map(one, flat, batch_size=64).reshape(arch.shape)
+
+
 def _evaluate_mean(key, params, state, arch):
     del key
     row = lookup(params, arch)

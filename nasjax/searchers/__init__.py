@@ -1,6 +1,7 @@
 """Searchers: one file each, a config and a factory."""
 
-from nasjax.searchers.cadam import CadamConfig, cadam
+from nasjax.searchers.cadam import cadam
+from nasjax.searchers.cadam_config import CadamConfig
 from nasjax.searchers.ddas import ddas
 from nasjax.searchers.ddas_config import DdasConfig
 from nasjax.searchers.evolution import EvolutionConfig, evolution

@@ -1,0 +1,149 @@
+"""Benchmark tables of any space: a row of operations and some values per architecture.
+
+An npz file with `ops` uint8 [n, E] (one row per architecture, entry e the operation on
+edge e), optionally `op_names` [O], and value columns [n] of any unit. The table need
+not be complete.
+"""
+
+import dataclasses
+import hashlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nasjax import spaces
+from nasjax.spaces import CellSpace
+
+RESERVED = ("ops", "op_names", "edge_order", "arch_str", "isomorphism_class")
+
+
+class TableFileError(ValueError):
+    """A table that cannot be used; says what is wrong with it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A checked table.
+
+    Attributes:
+      space: E independent edges, or NAS-Bench-201's cells if that is what they are.
+      ops: uint8 [n, E], rows as in the file.
+      values: by column, float64 [n], finite.
+      complete: every architecture of the space is there.
+      sha256: of the file.
+    """
+
+    space: CellSpace
+    ops: np.ndarray
+    values: Mapping[str, np.ndarray]
+    complete: bool
+    sha256: str
+
+
+def load(path: str | Path, columns: Sequence[str] | None = None) -> Table:
+    """Reads a table.
+
+    Args:
+      path: the npz file.
+      columns: names of value columns; None takes every column of n finite numbers.
+
+    Raises:
+      TableFileError: no such file, no npz, rows that are ragged, not integers or there
+        twice, a column that is missing, of another length, or not finite.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+        with np.load(path, allow_pickle=False) as file:
+            if not hasattr(file, "files"):
+                raise ValueError("a single array")
+            arrays = {name: _read(file, name) for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise TableFileError(f"{path} is no npz table: {error}") from error
+    ops = _operations(path, arrays)
+    names = _names(path, arrays, ops)
+    values = _values(path, arrays, len(ops), columns)
+    space = spaces.table_space(ops.shape[1], names, path.stem)
+    known = spaces.nas_bench_201()
+    if ops.shape[1] == known.num_edges and names == known.operations:
+        space = known
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Table(space, ops, values, len(ops) == space.size, sha256)
+
+
+def _read(file, name: str):
+    try:
+        return file[name]
+    except ValueError:  # Python objects, such as ragged rows
+        return None
+
+
+def _operations(path: Path, arrays: Mapping) -> np.ndarray:
+    if "ops" not in arrays:
+        raise TableFileError(
+            f"{path} has no `ops` [n, E]; it has {', '.join(arrays) or 'nothing'}"
+        )
+    ops = arrays["ops"]
+    if ops is None or ops.ndim != 2 or not ops.size:
+        shape = "ragged" if ops is None else f"of shape {list(ops.shape)}"
+        raise TableFileError(f"{path}: `ops` is {shape}; needs [n, E]")
+    if not np.issubdtype(ops.dtype, np.integer):
+        raise TableFileError(f"{path}: `ops` is {ops.dtype}; needs integers (uint8)")
+    if ops.min() < 0 or ops.max() > 254:
+        raise TableFileError(
+            f"{path}: `ops` holds {ops.min()} to {ops.max()}; allowed: 0 to 254"
+        )
+    ops = ops.astype(np.uint8)
+    _, first, counts = np.unique(ops, axis=0, return_index=True, return_counts=True)
+    if counts.max() > 1:
+        row = ops[first[counts.argmax()]]
+        twice = np.flatnonzero((ops == row).all(1))
+        raise TableFileError(
+            f"{path}: rows {twice[0]} and {twice[1]} of `ops` are both {row.tolist()}"
+        )
+    return ops
+
+
+def _names(path: Path, arrays: Mapping, ops: np.ndarray) -> tuple[str, ...]:
+    count = max(int(ops.max()) + 1, 2)
+    if "op_names" not in arrays:
+        return tuple(f"op{i}" for i in range(count))
+    names = arrays["op_names"]
+    if names is None or names.ndim != 1 or len(names) < ops.max() + 1:
+        raise TableFileError(
+            f"{path}: `op_names` must name operations 0 to {ops.max()}, got "
+            f"{'Python objects' if names is None else names.tolist()}"
+        )
+    names = tuple(map(str, names))
+    return names if len(names) > 1 else (*names, "op1")
+
+
+def _values(
+    path: Path, arrays: Mapping, n: int, columns: Sequence[str] | None
+) -> dict[str, np.ndarray]:
+    def fault(name: str) -> str | None:
+        column = arrays[name]
+        if column is None or column.dtype.kind not in "fiu":
+            return "holds no numbers"
+        if column.shape != (n,):
+            return f"has shape {list(column.shape)}, `ops` has {n} rows"
+        wrong = np.flatnonzero(~np.isfinite(column.astype(np.float64)))
+        if len(wrong):
+            return f"is {column[wrong[0]]} in row {wrong[0]}"
+        return None
+
+    offered = [name for name in arrays if name not in RESERVED]
+    if columns is None:
+        columns = [name for name in offered if fault(name) is None]
+        if not columns:
+            raise TableFileError(f"{path} has no column of {n} finite numbers")
+    for name in columns:
+        if name not in offered:
+            raise TableFileError(
+                f"{path} has no column {name!r}; it has {', '.join(offered) or 'none'}"
+            )
+        if (reason := fault(name)) is not None:
+            raise TableFileError(f"{path}: column {name!r} {reason}")
+    return {name: arrays[name].astype(np.float64) for name in columns}
