@@ -14,11 +14,13 @@ from nasjax import (
 from nasjax.environments import tabular
 from nasjax.search import Environment, Outcome, Searcher, Trace
 from nasjax.searchers import (
+    BayesianActorCriticConfig,
     CadamConfig,
     DdasConfig,
     EvolutionConfig,
     LocalSearchConfig,
     ReinforceConfig,
+    bayesian_actor_critic,
     cadam,
     ddas,
     evolution,
@@ -31,6 +33,7 @@ from nasjax.spaces import CellSpace, darts, nas_bench_201, table_space
 __version__ = "0.1.0"
 
 __all__ = [
+    "BayesianActorCriticConfig",
     "CadamConfig",
     "CellSpace",
     "DdasConfig",
@@ -42,6 +45,7 @@ __all__ = [
     "Searcher",
     "Trace",
     "agent",
+    "bayesian_actor_critic",
     "cadam",
     "costs",
     "darts",

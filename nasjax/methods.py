@@ -19,7 +19,20 @@ USUAL = (
     "local-search",
 )
 DDAS = {f"ddas-{name}": make for name, make in ddas_config.VARIANTS.items()}
-METHODS = (*USUAL, *DDAS)
+BEST = "bayesian-actor-critic"
+METHODS = (*USUAL, *DDAS, "cadam-td3", BEST)
+# The best searcher without one of its parts; as many proposals each time.
+_BEST = searchers.BayesianActorCriticConfig()
+_PROPOSALS = _BEST.actor_proposals + _BEST.perturbations
+ABLATIONS = {
+    "no-actor": _BEST.replace(actor_proposals=0, perturbations=_PROPOSALS),
+    "no-perturbations": _BEST.replace(actor_proposals=_PROPOSALS, perturbations=0),
+    "fixed-actor": _BEST.replace(actor_lr=0.0),
+    "fixed-kernel": _BEST.replace(critic_lr=0.0),
+    "no-uncertainty": _BEST.replace(beta=0.0),
+}
+ALL = (*METHODS, *ABLATIONS)
+COMPARED = (BEST, *USUAL)
 PRESETS = {"thesis": thesis, "td3": td3}
 
 # The prefix of each method's flags, and the defaults they show.
@@ -28,6 +41,7 @@ _CONFIGS = {
     "evolution": ("evolution-", searchers.EvolutionConfig()),
     "reinforce": ("reinforce-", searchers.ReinforceConfig()),
     "local-search": ("local-search-", searchers.LocalSearchConfig()),
+    BEST: ("best-", _BEST),
 }
 
 
@@ -81,6 +95,8 @@ def configs(
         if method in methods
     }
     found["evolution-64"] = searchers.EvolutionConfig(population=64, sample=16)
+    found["cadam-td3"] = td3()
+    found |= ABLATIONS
     if set(DDAS) & set(methods):
         found |= {
             name: cli.config_from_flags(args, make(), "ddas-")
@@ -104,10 +120,30 @@ def factory(
         "evolution-64": searchers.evolution,
         "reinforce": searchers.reinforce,
         "local-search": searchers.local_search,
+        "cadam-td3": searchers.cadam,
         **dict.fromkeys(DDAS, searchers.ddas),
+        **dict.fromkeys((BEST, *ABLATIONS), searchers.bayesian_actor_critic),
     }
     if method not in factories:
-        raise ValueError(f"{method!r} is unknown; allowed: {', '.join(METHODS)}")
+        raise ValueError(f"{method!r} is unknown; allowed: {', '.join(ALL)}")
     if method not in configs:
         return factories[method]
     return functools.partial(factories[method], config=configs[method])
+
+
+def on_table(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Searcher]:
+    """The method as a function of the space and, on an incomplete table, a projection.
+
+    Raises:
+      ValueError: as `factory`.
+    """
+    make = factory(method, configs)
+
+    def build(space, project=None):
+        if project is None:
+            return make(space)
+        if method in (BEST, *ABLATIONS):
+            return make(space, project=project)
+        return search.projected(make(space), project)
+
+    return build

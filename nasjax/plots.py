@@ -265,3 +265,32 @@ def _matrix(axis, space: CellSpace, matrix: np.ndarray, title: str) -> None:
                 color="white" if value > 0.5 else "black",
             )
     axis.set_title(title, fontsize=8)
+
+
+def regret(path: Path, found: Mapping[str, np.ndarray], titles: Sequence[str]) -> None:
+    """Regret against queries, logarithmic: the mean over seeds with its 95% band.
+
+    Args:
+      path: file to write.
+      found: per method, [V, S, T].
+      titles: of the V panels.
+    """
+    figure, axes = panels(len(titles), (5.0, 3.6))
+    for v, axis in enumerate(axes):
+        lowest = [x[v][x[v] > 0].min() for x in found.values() if (x[v] > 0).any()]
+        floor = min(lowest, default=1.0) / 10  # a mean of zero is drawn there
+        for color, (name, values) in enumerate(found.items()):
+            y = values[v]
+            x, mean = np.arange(1, y.shape[1] + 1), y.mean(axis=0)
+            axis.plot(x, np.maximum(mean, floor), color=f"C{color % 10}", label=name)
+            if len(y) > 1:
+                half = 1.96 * y.std(axis=0, ddof=1) / np.sqrt(len(y))
+                low, high = (np.maximum(mean + s * half, floor) for s in (-1, 1))
+                axis.fill_between(x, low, high, color=f"C{color % 10}", alpha=0.2, lw=0)
+        axis.set_yscale("log")
+        axis.set_xlabel("queries")
+        axis.set_ylabel("regret")
+        axis.set_title(titles[v], fontsize=10)
+    axes[0].legend(fontsize=7)
+    figure.savefig(path, dpi=100)
+    pyplot().close(figure)

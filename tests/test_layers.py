@@ -33,6 +33,7 @@ OUTSIDE = {
     "transfer",
     "finalists",
     "comparison",
+    "regret",
     "frontier_plots",
     "frontier_report",
     "published",

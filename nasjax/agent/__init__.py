@@ -1,6 +1,6 @@
 """What a continuous agent is made of; plain vectors, nothing of architectures."""
 
-from nasjax.agent import exploration, history, replay
+from nasjax.agent import exploration, gaussian_process, history, replay
 from nasjax.agent.actor_critic import (
     ActorCritic,
     ActorCriticState,
@@ -10,7 +10,7 @@ from nasjax.agent.actor_critic import (
     squared_loss,
 )
 from nasjax.agent.ddpg import Ddpg, DdpgState, Transition, ddpg
-from nasjax.agent.networks import Actor, Critic, StateCritic, orthogonal
+from nasjax.agent.networks import Actor, Critic, Policy, StateCritic, orthogonal
 from nasjax.agent.optimizers import adam
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Critic",
     "Ddpg",
     "DdpgState",
+    "Policy",
     "StateCritic",
     "Transition",
     "actor_critic",
@@ -28,6 +29,7 @@ __all__ = [
     "check_loss",
     "ddpg",
     "exploration",
+    "gaussian_process",
     "history",
     "orthogonal",
     "replay",

@@ -105,3 +105,28 @@ class StateCritic(nn.Module):
             x = nn.relu(nn.Dense(width, kernel_init=orthogonal())(x))
         x = jnp.concatenate([x, action], axis=-1)
         return jnp.squeeze(_mlp(x, self.hidden[self.action_layer :], 1), axis=-1)
+
+
+class Policy(nn.Module):
+    """mu(s) = pull s + f(s): a deterministic policy that emits logits, [E, O].
+
+    It starts at the observation itself, so that noise on its output explores around
+    what it looks at, and learns how to depart from it.
+
+    Attributes:
+      hidden: widths of the hidden layers, with ReLU.
+      shape: (E, O), the rows and entries of both the observation and the logits.
+      pull: how far a one-hot row of the observation stands out at first.
+    """
+
+    hidden: Sequence[int]
+    shape: tuple[int, int]
+    pull: chex.Numeric = 4.0
+
+    @nn.compact
+    def __call__(self, observation: chex.Array) -> chex.Array:
+        """[..., E, O] -> [..., E, O]."""
+        rows, entries = self.shape
+        flat = observation.reshape(*observation.shape[:-2], -1)
+        logits = _mlp(flat, self.hidden, rows * entries)
+        return self.pull * observation + logits.reshape(observation.shape)

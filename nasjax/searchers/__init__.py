@@ -1,5 +1,9 @@
 """Searchers: one file each, a config and a factory."""
 
+from nasjax.searchers.bayesian_actor_critic import (
+    BayesianActorCriticConfig,
+    bayesian_actor_critic,
+)
 from nasjax.searchers.cadam import cadam
 from nasjax.searchers.cadam_config import CadamConfig
 from nasjax.searchers.ddas import ddas
@@ -10,11 +14,13 @@ from nasjax.searchers.random_search import random_search
 from nasjax.searchers.reinforce import ReinforceConfig, reinforce
 
 __all__ = [
+    "BayesianActorCriticConfig",
     "CadamConfig",
     "DdasConfig",
     "EvolutionConfig",
     "LocalSearchConfig",
     "ReinforceConfig",
+    "bayesian_actor_critic",
     "cadam",
     "ddas",
     "evolution",

@@ -1,0 +1,198 @@
+"""Searchers at equal queries on any benchmark table.
+
+    python experiments/compare.py --table nb201.npz --columns cifar100_valid \\
+        --goal max --queries 200 --seeds 1-50
+
+searches each column for itself with every method, 200 queries per search; every query
+counts, also one that was asked before. `--table` is an npz file with `ops` uint8 [n, E]
+(a row per architecture; any number of edges and operations, complete or not), optional
+`op_names` and value columns of any unit. `--goal min` looks for the lowest value. What
+a table does not hold cannot be asked: a proposal is replaced by the row that differs
+on the fewest edges (of several, the lowest row), and the searcher is told so.
+
+Scores that are no fractions are scaled, for CADAM's reward 100^x, by the lowest and
+highest seen so far. `--ablation` adds the parts of the best searcher left out one by
+one. The folder `--out` receives results.json, results.npz (rows of the file and values
+of every query), log.jsonl and regret.png (mean and 95% band over seeds). A run that was
+killed goes on with `--resume`, to the same bits.
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from nasjax import cli, devices, lanes, methods, plots, regret, report, results, study
+from nasjax.checkpoint import open_run
+from nasjax.data import tables
+from nasjax.environments.tabular import from_arrays
+
+MARKS = (50, 100, 200)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """Reads the command line; a bad value ends the program before any work."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--table", type=Path, required=True, metavar="FILE.npz")
+    add("--columns", default=None, help="comma-separated (default: all numbers)")
+    add("--goal", choices=("max", "min"), default="max")
+    add("--queries", type=cli.at_least(1), default=200, help="per search (200)")
+    add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
+    add("--ablation", action="store_true", help="add the best searcher's ablations")
+    add("--out", type=Path, default=Path("runs/compare"), help="default runs/compare")
+    add("--resume", action="store_true", help="continue the run in --out")
+    add("--overwrite", action="store_true", help="replace the run in --out")
+    add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
+    add("--checkpoint-seconds", type=cli.at_least(0), default=20)
+    add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
+    methods.add_flags(parser, methods.ALL, usual=methods.COMPARED)
+    args = parser.parse_args(argv)
+    args.methods = args.methods or list(methods.COMPARED)
+    if args.ablation:
+        args.methods += [m for m in methods.ABLATIONS if m not in args.methods]
+    if args.columns is not None:
+        args.columns = [name.strip() for name in args.columns.split(",")]
+    try:
+        args.configs = methods.configs(args, methods.ALL)
+    except ValueError as error:
+        parser.error(str(error))
+    return args
+
+
+def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
+    """The table, and what fixes the run's results."""
+    table = tables.load(args.table, args.columns)
+    values = np.stack(list(table.values.values()))
+    if args.goal == "min" or values.min() < 0 or values.max() > 1:
+        for name, config in args.configs.items():
+            if name.startswith("cadam") and config.reward == "power":
+                args.configs[name] = config.replace(reward="scaled")
+    fixed = {
+        "table": {"sha256": table.sha256, "rows": len(table.ops)},
+        "columns": list(table.values),
+        **{name: getattr(args, name) for name in ("goal", "queries", "seeds", "chunk")},
+        **{name: getattr(args, name) for name in ("methods", "inner", "preset")},
+        "configs": {
+            name: dataclasses.asdict(config)
+            for name, config in args.configs.items()
+            if name in args.methods
+        },
+    }
+    for method in args.methods:
+        methods.on_table(method, args.configs)(table.space)  # or raise
+    return table, fixed
+
+
+def run(args: argparse.Namespace, table: tables.Table, values: np.ndarray) -> dict:
+    """All methods, one after another; `values` [V, n] are to be maximised."""
+    shared = study.Study(
+        space=table.space,
+        env=from_arrays(table.space, table.ops, list(values)),
+        rows=study.rows_of(table.space, table.ops),
+        columns=list(table.values),
+        seeds=args.seeds,
+        steps=args.queries,
+        incomplete=not table.complete,
+    )
+    found = {}
+    for method in args.methods:
+        found[method] = one = study.run(
+            shared,
+            method,
+            methods.on_table(method, args.configs),
+            out=args.out,
+            resume=args.resume,
+            chunk=args.chunk,
+            inner=args.inner,
+            checkpoint_seconds=args.checkpoint_seconds,
+        )
+        print(
+            f"{method}: compile {one.compile_seconds:.1f} s, run "
+            f"{one.run_seconds:.1f} s, {len(values) * len(args.seeds)} searches",
+            flush=True,
+        )
+    return found
+
+
+def write(args, table: tables.Table, config: dict, found: dict) -> None:
+    """Files, picture and tables."""
+    sign = 1.0 if args.goal == "max" else -1.0
+    columns = list(table.values)
+    values = sign * np.stack(list(table.values.values()))
+    optimum = values.max(axis=1)
+    marks = sorted({*(m for m in MARKS if m < args.queries), args.queries})
+    # The table's own numbers: what was searched is rounded to float32.
+    exact = {
+        name: one._replace(
+            accuracy=np.stack(
+                [v[i] for v, i in zip(values, one.arch_index, strict=True)]
+            )
+        )
+        for name, one in found.items()
+    }
+    regrets = {n: regret.regret(one.accuracy, optimum) for n, one in exact.items()}
+    classes = np.arange(len(table.ops))
+    described = {
+        name: results.describe(one, values, classes, columns, args.seeds, marks)
+        for name, one in exact.items()
+    }
+    for name, one in described.items():
+        first = regret.first_optimum(found[name].arch_index, values)
+        for v, column in enumerate(one["columns"].values()):
+            for s, entry in enumerate(column["seeds"].values()):
+                reached = first[v, s]
+                entry["optimum_after"] = int(reached) if np.isfinite(reached) else None
+                for part in (entry, *entry["queries"].values()):
+                    part |= {k: sign * part[k] for k in ("best", "table_value")}
+    content = {"config": config, **report.provenance(), "table": str(args.table)}
+    content["optimum"] = dict(zip(columns, (sign * optimum).tolist(), strict=True))
+    report.write_json(args.out / "results.json", content | {"methods": described})
+    signed = {n: one._replace(accuracy=sign * one.accuracy) for n, one in exact.items()}
+    report.write_npz(
+        args.out / "results.npz", **results.arrays(signed, columns, args.seeds)
+    )
+    titles = [f"{name} ({args.goal}), {args.table.name}" for name in columns]
+    plots.regret(args.out / "regret.png", regrets, titles)
+    print("\n" + regret.best_text(exact, columns, optimum, marks, sign))
+    print("\n" + regret.optimum_text(exact, values, columns))
+    if len(args.seeds) > 1 and len(found) > 1:
+        print("\n" + regret.paired_text(exact, columns, marks, args.methods[0]))
+    names = ", ".join(sorted(path.name for path in args.out.iterdir()))
+    print(f"\nwritten: {args.out}/ {names}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the experiment; returns the exit status."""
+    devices.use_cpu_cores(threads_inside_operations=False)
+    args = parse(argv)
+    try:
+        table, config = prepare(args)
+        open_run(args.out, config, args.resume, args.overwrite)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    missing = "complete" if table.complete else f"of {table.space.size:,} possible"
+    print(
+        f"{args.table}: {len(table.ops):,} architectures ({missing}), "
+        f"{table.space.num_edges} edges, {table.space.num_operations} operations; "
+        f"columns {', '.join(table.values)}, goal {args.goal}",
+        flush=True,
+    )
+    sign = 1.0 if args.goal == "max" else -1.0
+    values = sign * np.stack(list(table.values.values()))
+    try:
+        found = run(args, table, values)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
+        return 130
+    write(args, table, config, found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""A Gaussian process on continuous parameters: a critic that knows what it does not.
+
+Every row of a continuous architecture `a` [E, O] is embedded linearly, and two
+architectures are alike as far as their embeddings are near:
+
+    k(a, b) = exp(-sum_e |(a_e - b_e) Phi_e|^2),   Phi_e = Phi_0 + S + R_e.
+
+It is defined between the one-hot rows as well as on them, so that an actor can climb
+it. S is shared by all rows (an operation means much the same on every edge of a cell),
+R_e is the row's own; both have Gaussian priors, so that few observations suffice.
+"""
+
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import ndtri
+
+LEAF = 32  # below this size a loop over columns is faster than halving again
+
+
+class Kernel(NamedTuple):
+    """What is learned: the embedding and the noise."""
+
+    shared: chex.Array  # float32 [O, O], S
+    own: chex.Array  # float32 [E, O, O], R
+    log_noise: chex.Array  # float32 [], logarithm of the noise variance
+
+
+class Prior(NamedTuple):
+    """What is believed before any observation; numbers may be traced."""
+
+    correlation: chex.Numeric  # between architectures that differ in one row, (0, 1)
+    shared: chex.Numeric  # standard deviation of the entries of S
+    own: chex.Numeric  # standard deviation of the entries of R
+    noise: chex.Numeric  # variance of the noise; its logarithm deviates by 1
+
+
+class Posterior(NamedTuple):
+    """A process conditioned on n observations; empty slots do not matter."""
+
+    points: chex.Array  # float32 [n, F], embedded, zeros where empty
+    weight: chex.Array  # float32 [n], L^-1 y
+    root: chex.Array  # float32 [n, n], L^-1 of the covariance L L^T
+    held: chex.Array  # float32 [n], 1 where there is an observation
+
+
+def init(rows: int, operations: int, prior: Prior) -> Kernel:
+    """The kernel at the mean of its prior, for `rows` rows of `operations` entries."""
+    return Kernel(
+        jnp.zeros((operations, operations)),
+        jnp.zeros((rows, operations, operations)),
+        jnp.log(jnp.asarray(prior.noise, jnp.float32)),
+    )
+
+
+def embed(kernel: Kernel, prior: Prior, alpha: chex.Array) -> chex.Array:
+    """The embedding of continuous parameters, [..., E, O] -> [..., F], F = E x O.
+
+    Phi_0 is a multiple of the identity: any two operations are equally far.
+    """
+    scale = jnp.sqrt(-0.5 * jnp.log(jnp.asarray(prior.correlation, jnp.float32)))
+    phi = scale * jnp.eye(alpha.shape[-1]) + kernel.shared + kernel.own
+    return jnp.einsum("...eo,eod->...ed", alpha, phi).reshape(*alpha.shape[:-2], -1)
+
+
+def covariance(a: chex.Array, b: chex.Array) -> chex.Array:
+    """exp(-|a_i - b_j|^2) of embedded points, [..., F], [n, F] -> [..., n]."""
+    square = jnp.sum(a * a, -1)[..., None] + jnp.sum(b * b, -1) - 2 * a @ b.T
+    return jnp.exp(-jnp.maximum(square, 0.0))
+
+
+def inverse_root(matrix: chex.Array) -> chex.Array:
+    """L^-1 of a positive definite matrix L L^T, [n, n].
+
+    Recursive halves: nearly all is matrix products, and no LAPACK is called, so that
+    it can be vmapped and sharded as any other operation (and solving with many
+    right-hand sides by LAPACK's triangular routine is 30 times slower here).
+    """
+    n = matrix.shape[-1]
+    if n > LEAF:
+        h = n // 2
+        first = inverse_root(matrix[:h, :h])
+        below = matrix[h:, :h] @ first.T
+        last = inverse_root(matrix[h:, h:] - below @ below.T)
+        corner = -last @ (below @ first)
+        return jnp.block([[first, jnp.zeros((h, n - h))], [corner, last]])
+
+    def eliminate(j, both):  # [A, I] -> [D L^T, L^-1] with a unit diagonal in L
+        row = both[j]
+        factor = jnp.where(jnp.arange(n) > j, both[:, j] / row[j], 0.0)
+        return both - factor[:, None] * row
+
+    both = jnp.concatenate([matrix, jnp.eye(n)], axis=1)
+    both = jax.lax.fori_loop(0, n, eliminate, both)
+    return both[:, n:] / jnp.sqrt(jnp.diagonal(both))[:, None]
+
+
+def _covariance_of(kernel, points, held):
+    inside = covariance(points, points) * held[:, None] * held
+    noise = jnp.where(held > 0, jnp.exp(kernel.log_noise), 1.0)
+    return inside + jnp.diag(noise)
+
+
+def condition(
+    kernel: Kernel,
+    prior: Prior,
+    alpha: chex.Array,
+    score: chex.Array,
+    held: chex.Array,
+) -> Posterior:
+    """The process given observations.
+
+    Args:
+      alpha: [n, E, O], what was observed.
+      score: float32 [n], of mean 0 and deviation 1, such as `normal_scores`.
+      held: bool [n], slots that hold an observation.
+
+    Source: Rasmussen and Williams 2006, Algorithm 2.1.
+    """
+    held = held.astype(jnp.float32)
+    points = embed(kernel, prior, alpha) * held[:, None]
+    root = inverse_root(_covariance_of(kernel, points, held))
+    return Posterior(points, root @ (score * held), root, held)
+
+
+def predict(
+    posterior: Posterior, kernel: Kernel, prior: Prior, alpha: chex.Array
+) -> tuple[chex.Array, chex.Array]:
+    """Mean and standard deviation (without noise), [..., E, O] -> two of [...]."""
+    near = covariance(embed(kernel, prior, alpha), posterior.points) * posterior.held
+    solved = near @ posterior.root.T
+    variance = 1.0 - jnp.sum(solved * solved, -1)
+    return solved @ posterior.weight, jnp.sqrt(jnp.maximum(variance, 1e-6))
+
+
+def loss(
+    kernel: Kernel,
+    prior: Prior,
+    alpha: chex.Array,
+    score: chex.Array,
+    held: chex.Array,
+) -> chex.Array:
+    """Negative log posterior of the kernel, up to what does not depend on it.
+
+    (y^T C^-1 y + log det C) / 2 minus the log prior; arguments as for `condition`.
+    Only its gradient, tr((C^-1 - C^-1 y y^T C^-1) dC) / 2, is meant to be used.
+
+    Source: Rasmussen and Williams 2006, Eq. 5.9.
+    """
+    held = held.astype(jnp.float32)
+    points = embed(kernel, prior, alpha) * held[:, None]
+    C = _covariance_of(kernel, points, held)
+    root = inverse_root(jax.lax.stop_gradient(C))
+    solved = root.T @ (root @ (score * held))
+    slope = 0.5 * (root.T @ root - solved[:, None] * solved)
+    off = kernel.log_noise - jnp.log(jnp.asarray(prior.noise, jnp.float32))
+    return (
+        jnp.sum(slope * C)
+        + 0.5 * jnp.sum(jnp.square(kernel.shared / prior.shared))
+        + 0.5 * jnp.sum(jnp.square(kernel.own / prior.own))
+        + 0.5 * jnp.square(off)
+    )
+
+
+def normal_scores(value: chex.Array, held: chex.Array) -> chex.Array:
+    """The normal quantile of each value's rank, [n] -> [n]; zeros where not held.
+
+    Phi^-1((rank - 1/2) / n), ties share the middle of their ranks: no unit or offset
+    of the values matters, and a heavy tail of failures does not either.
+    """
+    value = jnp.where(held, value, jnp.inf)
+    less = jnp.sum((value < value[:, None]) & held, axis=1)
+    same = jnp.sum((value == value[:, None]) & held, axis=1)
+    share = (less + 0.5 * same) / jnp.maximum(jnp.sum(held), 1)
+    return jnp.where(held, ndtri(jnp.clip(share, 1e-4, 1 - 1e-4)), 0.0)
+
+
+def update(
+    optimizer: Any,
+    kernel: Kernel,
+    state: Any,
+    prior: Prior,
+    alpha: chex.Array,
+    score: chex.Array,
+    held: chex.Array,
+) -> tuple[Kernel, Any]:
+    """One gradient step of `loss` by an optax optimizer: new kernel and state."""
+    grads = jax.grad(loss)(kernel, prior, alpha, score, held)
+    updates, state = optimizer.update(grads, state, kernel)
+    return jax.tree.map(jnp.add, kernel, updates), state

@@ -1,0 +1,102 @@
+"""Regret of searches on tables: numbers and tables of text."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nasjax import metrics, report
+from nasjax.study import Result
+
+
+def regret(accuracy: np.ndarray, optimum: np.ndarray) -> np.ndarray:
+    """r_t = optimum - best of the first t queries, float64 [V, S, T].
+
+    Args:
+      accuracy: [V, S, T], larger is better; NaN finds nothing.
+      optimum: [V], the largest value of each column.
+    """
+    best = metrics.best_so_far(np.asarray(accuracy, np.float64))
+    return np.asarray(optimum, np.float64)[:, None, None] - best
+
+
+def first_optimum(index: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Queries until a row of the highest value is asked; float [V, S], inf if never.
+
+    Args:
+      index: int [V, S, T], rows of the table; -1 for none.
+      values: [V, A], larger is better.
+    """
+    best = values == values.max(axis=1, keepdims=True)
+    hit = np.stack([row[i] & (i >= 0) for row, i in zip(best, index, strict=True)])
+    return np.where(hit.any(-1), 1.0 + hit.argmax(-1), np.inf)
+
+
+def _queries(value: float) -> str:
+    return f"{value:.0f}" if np.isfinite(value) else "never"
+
+
+def optimum_text(
+    found: Mapping[str, Result], values: np.ndarray, columns: Sequence[str]
+) -> str:
+    """Queries to the optimum, median and 90th percentile, and how often it is hit."""
+    rows = []
+    for name, result in found.items():
+        first = first_optimum(result.arch_index, values)
+        for v, column in enumerate(columns):
+            median, late = np.quantile(first[v], (0.5, 0.9), method="higher")
+            hits = f"{np.isfinite(first[v]).sum()}/{first.shape[1]}"
+            rows.append([name, column, _queries(median), _queries(late), hits])
+    header = [
+        "queries to the optimum",
+        "column",
+        "median",
+        "90 %",
+        "seeds that reach it",
+    ]
+    return report.text_table(header, rows)
+
+
+def best_text(
+    found: Mapping[str, Result],
+    columns: Sequence[str],
+    optimum: np.ndarray,
+    marks: Sequence[int],
+    sign: float,
+) -> str:
+    """Mean ± deviation of the best value over seeds, in the columns' own units."""
+    rows = []
+    for name, result in found.items():
+        best = metrics.best_so_far(result.accuracy)
+        for mark in marks:
+            cells = [
+                _mean_std(sign * best[v, :, mark - 1]) for v in range(len(columns))
+            ]
+            rows.append([f"{name}, {mark}", *cells])
+    rows.append(["optimum", *(f"{sign * x:.6g}" for x in optimum)])
+    return report.text_table(["best value, queries", *columns], rows)
+
+
+def _mean_std(values: np.ndarray) -> str:
+    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+    return f"{np.mean(values):.6g} ± {deviation:.2g}"
+
+
+def paired_text(
+    found: Mapping[str, Result],
+    columns: Sequence[str],
+    marks: Sequence[int],
+    first: str,
+) -> str:
+    """`first` against every other method, seed by seed: its gain in value."""
+    mine = metrics.best_so_far(found[first].accuracy)
+    rows = []
+    for name, result in found.items():
+        theirs = metrics.best_so_far(result.accuracy)
+        for v, column in enumerate(columns if name != first else ()):
+            for mark in marks:
+                p = metrics.paired(mine[v, :, mark - 1], theirs[v, :, mark - 1])
+                interval = f"[{p.low:+.3g}, {p.high:+.3g}]"
+                row = [f"{first} - {name}", column, str(mark), f"{p.difference:+.3g}"]
+                rows.append([*row, interval, f"{p.p_value:.3f}"])
+    header = ["paired over seeds", "column", "queries", "gain", "95% interval"]
+    return report.text_table([*header, "Wilcoxon p"], rows)

@@ -1,0 +1,294 @@
+"""A Bayesian actor-critic: as few queries as possible.
+
+The critic is a Gaussian process on continuous architecture parameters, the actor a
+network that maps good architectures to the parameters of better ones by climbing the
+critic's upper confidence bound. Of many discretised proposals (the actor's, and
+perturbed good architectures) the one with the highest bound that was not asked before
+is queried.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from nasjax.agent import Policy, adam
+from nasjax.agent import gaussian_process as gp
+from nasjax.search import Searcher, check_range
+from nasjax.spaces import CellSpace
+
+
+def _static(default, text):
+    return flax.struct.field(
+        default=default, pytree_node=False, metadata={"help": text}
+    )
+
+
+def _traced(default, text):
+    return flax.struct.field(default=default, metadata={"help": text})
+
+
+@flax.struct.dataclass
+class BayesianActorCriticConfig:
+    """Hyper-parameters, chosen on the validation columns of NAS-Bench-201.
+
+    Fields that only enter the arithmetic are traced and can be vmapped; those that fix
+    a shape or a branch are static.
+    """
+
+    beta: chex.Numeric = _traced(1.0, "deviations above the mean that count as good")
+    critic_lr: chex.Numeric = _traced(0.1, "learning rate of the kernel")
+    actor_lr: chex.Numeric = _traced(0.01, "learning rate of the actor")
+    correlation: chex.Numeric = _traced(0.5, "prior correlation of neighbours, (0, 1)")
+    shared: chex.Numeric = _traced(0.3, "prior spread of what edges share")
+    own: chex.Numeric = _traced(0.1, "prior spread of what is an edge's own")
+    noise: chex.Numeric = _traced(0.03, "prior noise variance of normal scores")
+    rate: chex.Numeric = _traced(0.3, "share of edges that a perturbation redraws")
+    warm_up: int = _static(20, "W: space-filling queries first")
+    top_k: int = _static(10, "K: best architectures that proposals start from")
+    batch_size: int = _static(64, "|B|: experiences per training cycle of the critic")
+    cycles: int = _static(2, "training cycles of critic and actor per step")
+    hidden: tuple[int, ...] = _static((64,), "widths of the actor's hidden layers")
+    actor_proposals: int = _static(64, "proposals of the actor, noise from 0 to 1")
+    perturbations: int = _static(256, "proposals that perturb one of the top K")
+    random_proposals: int = _static(64, "proposals drawn uniformly, at least 1")
+    capacity: int = _static(256, "experiences the critic remembers, the best ones")
+
+    def validate(self) -> "BayesianActorCriticConfig":
+        """Returns the config; ValueError names a value out of range."""
+        for name in ("top_k", "batch_size", "random_proposals", "capacity"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
+        for name in ("warm_up", "cycles", "actor_proposals", "perturbations"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"hidden must list widths of at least 1: {self.hidden}")
+        infinity = float("inf")
+        limits = {
+            "beta": (0, infinity),
+            "critic_lr": (0, infinity),
+            "actor_lr": (0, infinity),
+            "correlation": (1e-6, 1 - 1e-6),
+            "shared": (1e-6, infinity),
+            "own": (1e-6, infinity),
+            "noise": (1e-4, infinity),
+            "rate": (0, 1),
+        }
+        for name, (low, high) in limits.items():
+            check_range(name, getattr(self, name), low, high)
+        return self
+
+
+class BayesianActorCriticState(NamedTuple):
+    """What is carried; n = min(capacity, steps)."""
+
+    asked: chex.Array  # uint8 [steps, *arch_shape], O + 1 where not yet asked
+    arch: chex.Array  # uint8 [n, *arch_shape], what the critic remembers
+    accuracy: chex.Array  # float32 [n], -inf where empty
+    kernel: gp.Kernel
+    posterior: gp.Posterior
+    actor: Any
+    critic_opt: Any
+    actor_opt: Any
+    by_actor: chex.Array  # bool [], the actor proposed the pending architecture
+
+
+def bayesian_actor_critic(
+    space: CellSpace,
+    config: BayesianActorCriticConfig | None = None,
+    project: Callable[[chex.Array], chex.Array] | None = None,
+) -> Searcher:
+    """Actor-critic with a Gaussian-process critic; asks nothing twice.
+
+    Scores only enter by their rank, so that any unit and sign goes. An outcome that is
+    not a number is never asked again and teaches nothing else. Its trace's `info`:
+    `bound` (the critic's upper confidence bound of what was asked), `deviation` (its
+    standard deviation), `by_actor` (the actor proposed it) and `noise` (standard
+    deviation that the critic ascribes to the oracle).
+
+    Args:
+      space: any cell space.
+      config: see `BayesianActorCriticConfig`; traced fields may be tracers.
+      project: from architectures [n, *arch_shape] to the ones that can be asked in
+        their place, such as `environments.tabular.nearest`; None if all can.
+
+    Raises:
+      ValueError: a config value out of range.
+
+    Source: Silver et al. 2014 (deterministic policy gradient) for the actor; Srinivas
+    et al. 2010 (upper confidence bound), Rasmussen and Williams 2006 for the critic.
+    """
+    config = (BayesianActorCriticConfig() if config is None else config).validate()
+    E, O = space.action_size // space.num_operations, space.num_operations
+    prior = gp.Prior(config.correlation, config.shared, config.own, config.noise)
+    policy = Policy(config.hidden, (E, O))
+    critic_adam = adam(config.critic_lr, 0.9, 0.99)
+    actor_adam = adam(config.actor_lr, 0.9, 0.99)
+
+    def rows(arch):  # [n, *arch_shape] -> one-hot [n, E, O], cells one after another
+        return space.one_hot(arch).reshape(-1, E, O)
+
+    def discretize(alpha):
+        return space.discretize(alpha.reshape(-1, *space.alpha_shape))
+
+    def bound(state, alpha):
+        mean, deviation = gp.predict(state.posterior, state.kernel, prior, alpha)
+        return mean + config.beta * deviation, deviation
+
+    def elite(state):
+        """The best min(K, n) architectures and how many of them there are."""
+        score, index = jax.lax.top_k(
+            state.accuracy, min(config.top_k, state.accuracy.shape[0])
+        )
+        return rows(state.arch[index]), jnp.sum(score > -jnp.inf)
+
+    def init(key, steps):
+        n = min(config.capacity, steps)
+        kernel = gp.init(E, O, prior)
+        actor = policy.init(key, jnp.zeros((E, O)))
+        arch = jnp.zeros((n, *space.arch_shape), jnp.uint8)
+        none = jnp.zeros(n)
+        return BayesianActorCriticState(
+            asked=jnp.full((steps, *space.arch_shape), O + 1, jnp.uint8),
+            arch=arch,
+            accuracy=jnp.full(n, -jnp.inf),
+            kernel=kernel,
+            posterior=gp.condition(kernel, prior, rows(arch), none, none),
+            actor=actor,
+            critic_opt=critic_adam.init(kernel),
+            actor_opt=actor_adam.init(actor),
+            by_actor=jnp.bool_(False),
+        )
+
+    def known(state, arch):  # bool [n]
+        asked = state.asked.reshape(1, -1, E)
+        return jnp.any(jnp.all(arch.reshape(-1, 1, E) == asked, -1), 1)
+
+    def propose(key, state):
+        """Architectures [n, *arch_shape]: the actor's, perturbations, random ones."""
+        keys = jax.random.split(key, 6)
+        best, held = elite(state)
+        alphas = []
+        if config.actor_proposals:
+            count = config.actor_proposals
+            action = jax.nn.softmax(policy.apply(state.actor, best))
+            action = action[jnp.arange(count) % best.shape[0]]
+            noise = jax.random.gumbel(keys[0], action.shape)
+            amount = jnp.linspace(0.0, 1.0, count)[:, None, None]
+            alphas.append(action + amount * noise)
+        if config.perturbations:
+            count = config.perturbations
+            parent = best[jax.random.randint(keys[1], (count,), 0, held)]
+            redrawn = jax.random.uniform(keys[2], (count, E)) < config.rate
+            edge = jax.random.randint(keys[3], (count, 1), 0, E)
+            redrawn = redrawn | (jnp.arange(E) == edge)
+            # Up to 2, so that an absent edge may come before one that is there.
+            noise = jax.random.uniform(keys[4], parent.shape, maxval=2.0)
+            alphas.append(jnp.where(redrawn[:, :, None], noise, parent))
+        shape = (config.random_proposals, E, O)
+        alphas.append(jax.random.uniform(keys[5], shape))
+        proposed = discretize(jnp.concatenate(alphas))
+        return proposed if project is None else project(proposed)
+
+    def unasked(key, state):
+        """Some architecture that was not asked, if there is one.
+
+        Where every edge holds an operation it is the first in lexicographic order
+        after a random one: among steps + 1 in a row one is new.
+        """
+        carry = jnp.arange(state.asked.shape[0] + 1)
+        if space.inputs_per_node is not None:
+            arch = discretize(jax.random.uniform(key, (carry.shape[0], E, O)))
+        else:
+            first, digits = space.random(key).reshape(E), []
+            for e in reversed(range(E)):
+                carry = carry + first[e]
+                digits.append(carry % O)
+                carry = carry // O
+            arch = jnp.stack(digits[::-1], 1).astype(jnp.uint8)
+            arch = arch.reshape(-1, *space.arch_shape)
+        if project is not None:
+            arch = project(arch)
+        return arch[jnp.argmin(known(state, arch))]
+
+    def ask(key, state, step):
+        key_propose, key_unasked = jax.random.split(key)
+        arch = propose(key_propose, state)
+        score, deviation = bound(state, rows(arch))
+        # At first the least known of the random ones: they fill the space.
+        drawn = jnp.arange(len(arch)) >= len(arch) - config.random_proposals
+        first = jnp.where(drawn, deviation, -jnp.inf)
+        score = jnp.where(step < config.warm_up, first, score)
+        score = jnp.where(known(state, arch), -jnp.inf, score)
+        at = jnp.argmax(score)
+        new = score[at] > -jnp.inf
+        chosen = jax.lax.cond(
+            new, lambda: arch[at], lambda: unasked(key_unasked, state)
+        )
+        asked = state.asked.at[step].set(chosen)
+        by_actor = new & (at < config.actor_proposals)
+        return state._replace(asked=asked, by_actor=by_actor), chosen
+
+    def tell(key, state, step, arch, outcome):
+        value, deviation = bound(state, rows(arch[None]))
+        n = state.accuracy.shape[0]
+        # The slot that is lost: an empty one, or the worst.
+        slot = jnp.argmin(state.accuracy)
+        keep = outcome.accuracy > state.accuracy[slot]
+        accuracy = state.accuracy.at[slot].set(
+            jnp.where(keep, outcome.accuracy, state.accuracy[slot])
+        )
+        archs = state.arch.at[slot].set(jnp.where(keep, arch, state.arch[slot]))
+        held = accuracy > -jnp.inf
+        score = gp.normal_scores(accuracy, held)
+        alpha = rows(archs)
+
+        def learn_kernel(i, carry):
+            order = jax.random.uniform(jax.random.fold_in(key, i), (n,)) + held
+            index = jax.lax.top_k(order, min(config.batch_size, n))[1]
+            batch = alpha[index], score[index], held[index]
+            return gp.update(critic_adam, *carry, prior, *batch)
+
+        cycles = jnp.where(step + 1 >= config.warm_up, config.cycles, 0)
+        kernel, critic_opt = jax.lax.fori_loop(
+            0, cycles, learn_kernel, (state.kernel, state.critic_opt)
+        )
+        state = state._replace(
+            arch=archs,
+            accuracy=accuracy,
+            kernel=kernel,
+            posterior=gp.condition(kernel, prior, alpha, score, held),
+            critic_opt=critic_opt,
+        )
+        if config.actor_proposals:
+            best, _ = elite(state)
+
+            def of_actor(params):
+                action = jax.nn.softmax(policy.apply(params, best))
+                return -jnp.mean(bound(state, action)[0])
+
+            def learn_actor(_, carry):
+                params, opt = carry
+                updates, opt = actor_adam.update(jax.grad(of_actor)(params), opt)
+                return optax.apply_updates(params, updates), opt
+
+            actor, actor_opt = jax.lax.fori_loop(
+                0, cycles, learn_actor, (state.actor, state.actor_opt)
+            )
+            state = state._replace(actor=actor, actor_opt=actor_opt)
+        info = {
+            "bound": value[0],
+            "deviation": deviation[0],
+            "by_actor": state.by_actor,
+            "noise": jnp.exp(0.5 * kernel.log_noise),
+        }
+        return state, info
+
+    return Searcher(init, ask, tell)
