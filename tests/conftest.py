@@ -1,6 +1,7 @@
 """What every test shares: four host devices, checked keys, no network, one table."""
 
 import os
+import tempfile
 
 import hypothesis
 import jax
@@ -14,6 +15,12 @@ _DEVICES = "--xla_force_host_platform_device_count"
 if _DEVICES not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}=4".strip()
 os.environ["NASJAX_OFFLINE"] = "1"
+# What several tests, or the processes they start, compile is compiled once.
+_PROGRAMS = tempfile.TemporaryDirectory()
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _PROGRAMS.name)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 # Any key used twice is an error, also under vmap, scan and shard_map.
 jax.config.update("jax_debug_key_reuse", True)
 

@@ -56,9 +56,10 @@ def load(path: str | Path, columns: Sequence[str] | None = None) -> Table:
     path = Path(path)
     try:
         content = path.read_bytes()
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
-                raise ValueError("a single array")
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("a single array")
+        with file:
             arrays = {name: _read(file, name) for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise TableFileError(f"{path} is no npz table: {error}") from error

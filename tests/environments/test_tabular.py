@@ -13,7 +13,7 @@ from scipy import stats
 import nasjax
 from nasjax import search
 from nasjax.environments import tabular as environments_tabular
-from nasjax.environments.tabular import from_arrays, lookup
+from nasjax.environments.tabular import from_arrays, lookup, nearest
 
 SMALL = nasjax.table_space(3, ("a", "b", "c"))
 look_up = jax.jit(jax.vmap(lookup, in_axes=(None, 0)))
@@ -208,3 +208,14 @@ def test_shapes_that_do_not_fit():
 
 def test_the_package_names_the_factory():
     assert environments_tabular is nasjax.tabular
+
+
+def test_nearest_is_by_hamming_distance_and_lowest_row():
+    """(1, 1, 1) differs from rows 1 and 2 on two edges, from the others on three."""
+    space = nasjax.table_space(3, ("a", "b", "c"))
+    ops = np.array([[2, 2, 2], [1, 0, 2], [0, 1, 0], [0, 0, 0]], np.uint8)
+    env = from_arrays(space, ops, [np.arange(4)])
+    asked = jnp.array([[1, 1, 1], [2, 2, 2], [0, 0, 1]], jnp.uint8)
+    found = jax.jit(nearest)(env.params, asked)
+    np.testing.assert_array_equal(found, ops[[1, 0, 3]])
+    np.testing.assert_array_equal(nearest(env.params, asked[0]), ops[1])

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -25,7 +24,6 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 HERE = Path(__file__)
 EXPERIMENTS = HERE.parents[2] / "experiments"
-CACHE = tempfile.TemporaryDirectory()
 CONFIG = supernet.darts(none=True, cells=1, channels=2)
 RECIPE = training.Recipe(batch_size=8, epochs=2)
 ONE_SHOT = np.array([[0.3, 2.0], [0.2, 2.2]], np.float32)
@@ -93,14 +91,7 @@ def start(*arguments):
     """A run in a process of its own: other device counts change the last bits."""
     return subprocess.Popen(
         [sys.executable, str(HERE), *map(str, arguments)],
-        env={
-            **os.environ,
-            "XLA_FLAGS": "",
-            "NASJAX_OFFLINE": "1",
-            # Killed, resumed, whole: one program, compiled once.
-            "JAX_COMPILATION_CACHE_DIR": CACHE.name,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        },
+        env={**os.environ, "XLA_FLAGS": "", "NASJAX_OFFLINE": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,0 +1,90 @@
+"""Tables of any space: what is read, and what is refused."""
+
+import numpy as np
+import pytest
+
+from nasjax.data import tables
+from nasjax.spaces import nas_bench_201
+
+OPS = np.array([[0, 1, 2], [2, 1, 0], [1, 1, 1], [0, 0, 0]], np.uint8)
+
+
+def save(path, **arrays):
+    np.savez(path, **{"ops": OPS, "speed": np.array([1.5, -2, 30, 4])} | arrays)
+    return path
+
+
+def test_a_table(tmp_path):
+    names = np.array(["a", "b", "c"])
+    found = tables.load(save(tmp_path / "t.npz", op_names=names, text=names))
+    np.testing.assert_array_equal(found.ops, OPS)
+    assert found.space.operations == ("a", "b", "c") and found.space.num_edges == 3
+    assert list(found.values) == ["speed"] and found.values["speed"][1] == -2
+    assert not found.complete and len(found.sha256) == 64
+
+
+def test_a_complete_table(tmp_path):
+    ops = np.array(list(np.ndindex(2, 2, 2)), np.int64)
+    found = tables.load(save(tmp_path / "t.npz", ops=ops, speed=np.arange(8)))
+    assert found.complete and found.ops.dtype == np.uint8
+    assert found.space.operations == ("op0", "op1")
+
+
+def test_cells_of_nas_bench_201_are_known(tmp_path):
+    names = np.array(nas_bench_201().operations)
+    ops = np.array([[0] * 6, [4] * 6])
+    path = save(tmp_path / "t.npz", ops=ops, op_names=names, speed=np.arange(2))
+    assert tables.load(path).space == nas_bench_201()
+
+
+def test_columns_by_name_and_by_default(tmp_path):
+    more = {"other": np.arange(4), "gaps": np.array([1, np.nan, 2, 3]), "few": [1.0]}
+    path = save(tmp_path / "t.npz", **more)
+    assert list(tables.load(path).values) == ["speed", "other"]
+    assert list(tables.load(path, ["other"]).values) == ["other"]
+
+
+@pytest.mark.parametrize(
+    "arrays, columns, text",
+    [
+        (
+            {"ops": OPS[[0, 1, 2, 0]]},
+            None,
+            r"rows 0 and 3 of `ops` are both \[0, 1, 2\]",
+        ),
+        ({"ops": OPS.astype(float)}, None, "float64; needs integers"),
+        ({"ops": OPS[0]}, None, r"of shape \[3\]; needs \[n, E\]"),
+        ({"ops": OPS[:0]}, None, "needs"),
+        ({"ops": OPS.astype(int) - 1}, None, "holds -1 to 1"),
+        (
+            {"ops": np.array([[1], [1, 2]], object)},
+            None,
+            "`ops` is ragged",
+        ),
+        ({"op_names": np.array(["a", "b"])}, None, "must name operations 0 to 2"),
+        ({}, ["latency"], "no column 'latency'; it has speed"),
+        ({}, ["ops"], "no column 'ops'"),
+        ({"x": np.array([1, np.inf, 2, 3])}, ["x"], "'x' is inf in row 1"),
+        ({"x": np.arange(3)}, ["x"], r"shape \[3\], `ops` has 4 rows"),
+        ({"x": np.array(list("abcd"))}, ["x"], "holds no numbers"),
+        ({"speed": np.array(list("abcd"))}, None, "no column of 4 finite numbers"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, arrays, columns, text):
+    path = save(tmp_path / "t.npz", **arrays)
+    with pytest.raises(tables.TableFileError, match=text):
+        tables.load(path, columns)
+
+
+def test_no_table_at_all(tmp_path):
+    with pytest.raises(tables.TableFileError, match="is no npz table"):
+        tables.load(tmp_path / "nowhere.npz")
+    (tmp_path / "text.npz").write_text("ops")
+    with pytest.raises(tables.TableFileError, match="is no npz table"):
+        tables.load(tmp_path / "text.npz")
+    np.save(tmp_path / "one.npy", OPS)
+    with pytest.raises(tables.TableFileError, match="a single array"):
+        tables.load(tmp_path / "one.npy")
+    np.savez(tmp_path / "without.npz", x=OPS)
+    with pytest.raises(tables.TableFileError, match="no `ops`"):
+        tables.load(tmp_path / "without.npz")

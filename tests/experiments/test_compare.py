@@ -1,0 +1,126 @@
+"""experiments/compare.py on small tables: equal queries, goals, absent rows, resume."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "compare.py"
+OPS = np.array(list(np.ndindex(3, 3, 3, 3)), np.uint8)
+RNG = np.random.default_rng(0)
+COST = RNG.normal(200, 40, 81)
+KEPT = RNG.permutation(81)[:30]
+SMALL = ["--queries", "12", "--seeds", "1-3", "--chunk", "4"]
+QUICK = ["--hidden", "8,8", "--best-hidden", "8", "--best-warm-up", "4"]
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *map(str, arguments)],
+        env={**os.environ, "XLA_FLAGS": "", "NASJAX_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    np.savez(folder / "whole.npz", ops=OPS, cost=COST, gain=-COST)
+    np.savez(folder / "part.npz", ops=OPS[KEPT], cost=COST[KEPT])
+    return folder
+
+
+def arrays(folder):
+    with np.load(folder / "results.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+def test_any_unit_and_goal(tables, tmp_path):
+    """The lowest cost is found as the highest gain is; all numbers are the table's."""
+    methods = "bayesian-actor-critic,random,evolution,local-search,cadam"
+    more = ["--methods", methods, *SMALL, *QUICK]
+    done = run(
+        *("--table", tables / "whole.npz", "--columns", "cost", "--goal", "min"),
+        *("--out", tmp_path / "min", *more),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "queries to the optimum" in done.stdout
+    assert (tmp_path / "min" / "regret.png").read_bytes().startswith(b"\x89PNG")
+    found = arrays(tmp_path / "min")
+    described = json.loads((tmp_path / "min" / "results.json").read_text())
+    assert described["optimum"]["cost"] == COST.min()
+    for method in methods.split(","):
+        index = found[f"{method}__arch_index"]
+        assert index.shape == (1, 3, 12) and index.min() >= 0
+        seen = found[f"{method}__accuracy"]
+        np.testing.assert_allclose(seen, COST[index], rtol=1e-6)
+        entry = described["methods"][method]["columns"]["cost"]["seeds"]["2"]
+        assert entry["best"] == pytest.approx(seen[0, 1].min(), rel=1e-6)
+        assert entry["rank"] == 1 + (COST[index[0, 1]].min() > COST).sum()
+    # It asks nothing twice, and finds more than chance does.
+    index = found["bayesian-actor-critic__arch_index"][0]
+    assert all(len(np.unique(row)) == 12 for row in index)
+    done = run(
+        *("--table", tables / "whole.npz", "--columns", "gain"),
+        *("--out", tmp_path / "max", *more),
+    )
+    assert done.returncode == 0, done.stderr
+    again = arrays(tmp_path / "max")
+    for method in methods.split(","):
+        key = f"{method}__arch_index"
+        np.testing.assert_array_equal(found[key], again[key])
+
+
+def test_what_is_not_there_is_not_asked(tables, tmp_path):
+    methods = "bayesian-actor-critic,random,cadam,local-search"
+    done = run(
+        *("--table", tables / "part.npz", "--goal", "min", "--methods", methods),
+        *("--out", tmp_path / "part", *SMALL, *QUICK),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "30 architectures (of 81 possible)" in done.stdout
+    found = arrays(tmp_path / "part")
+    for method in methods.split(","):
+        index = found[f"{method}__arch_index"]
+        assert index.min() >= 0 and index.max() < 30
+        np.testing.assert_allclose(
+            found[f"{method}__accuracy"], COST[KEPT][index], rtol=1e-6
+        )
+    index = found["bayesian-actor-critic__arch_index"][0]
+    assert all(len(np.unique(row)) == 12 for row in index)
+
+
+def test_another_run_is_not_continued(tables, tmp_path):
+    whole = ["--table", tables / "whole.npz", "--columns", "gain", *SMALL]
+    whole += ["--methods", "random", "--out", tmp_path / "run"]
+    assert run(*whole).returncode == 0
+    first = arrays(tmp_path / "run")
+    assert run(*whole, "--resume").returncode == 0
+    for name, value in arrays(tmp_path / "run").items():
+        np.testing.assert_array_equal(value, first[name])
+    done = run(*whole, "--resume", "--goal", "min")
+    assert done.returncode == 2 and "goal: 'max' then, 'min' now" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "more, text",
+    [
+        (["--columns", "latency"], "no column 'latency'; it has cost, gain"),
+        (["--methods", "best"], "'best' is unknown"),
+        (["--queries", "0"], "1 or more"),
+        (["--best-beta", "-1"], "beta must lie in"),
+        (["--table", "nowhere.npz"], "nowhere.npz is no npz table"),
+    ],
+)
+def test_it_refuses(tables, tmp_path, more, text):
+    given = ["--table", tables / "whole.npz", "--out", tmp_path / "run", *more]
+    done = run(*given)
+    assert done.returncode == 2 and text in done.stderr
+    assert not (tmp_path / "run").exists()
