@@ -23,13 +23,13 @@ BEST = "bayesian-actor-critic"
 METHODS = (*USUAL, *DDAS, "cadam-td3", BEST)
 # The best searcher without one of its parts; as many proposals each time.
 _BEST = searchers.BayesianActorCriticConfig()
-_PROPOSALS = _BEST.actor_proposals + _BEST.perturbations
+_PROPOSALS = _BEST.actor_proposals + _BEST.random_proposals
 ABLATIONS = {
-    "no-actor": _BEST.replace(actor_proposals=0, perturbations=_PROPOSALS),
-    "no-perturbations": _BEST.replace(actor_proposals=_PROPOSALS, perturbations=0),
+    "no-actor": _BEST.replace(actor_proposals=0, random_proposals=_PROPOSALS),
     "fixed-actor": _BEST.replace(actor_lr=0.0),
     "fixed-kernel": _BEST.replace(critic_lr=0.0),
-    "no-uncertainty": _BEST.replace(beta=0.0),
+    "bound-only": _BEST.replace(acquisition="bound"),
+    "improvement-only": _BEST.replace(acquisition="improvement"),
 }
 ALL = (*METHODS, *ABLATIONS)
 COMPARED = (BEST, *USUAL)

@@ -16,6 +16,7 @@ import chex
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
+from jax.scipy.stats import norm
 
 LEAF = 32  # below this size a loop over columns is faster than halving again
 
@@ -133,6 +134,25 @@ def predict(
     solved = near @ posterior.root.T
     variance = 1.0 - jnp.sum(solved * solved, -1)
     return solved @ posterior.weight, jnp.sqrt(jnp.maximum(variance, 1e-6))
+
+
+def log_expected_improvement(
+    mean: chex.Array, deviation: chex.Array, best: chex.Numeric
+) -> chex.Array:
+    """log E[max(f - best, 0)] of f ~ N(mean, deviation^2), any shape.
+
+    log(deviation (u Phi(u) + phi(u))) with u = (mean - best) / deviation; far below
+    `best`, where that cancels, its asymptote log(deviation phi(u) / (u^2 + 3)).
+
+    Source: Jones et al. 1998.
+    """
+    u = (mean - best) / deviation
+    low = u < -4
+    near = jnp.where(low, 0.0, u)
+    far = jnp.where(low, u, -4.0)
+    inside = jnp.log(near * norm.cdf(near) + norm.pdf(near))
+    outside = norm.logpdf(far) - jnp.log(far * far + 3)
+    return jnp.log(deviation) + jnp.where(low, outside, inside)
 
 
 def loss(

@@ -1,9 +1,7 @@
 """Searchers: one file each, a config and a factory."""
 
-from nasjax.searchers.bayesian_actor_critic import (
-    BayesianActorCriticConfig,
-    bayesian_actor_critic,
-)
+from nasjax.searchers.bayesian_actor_critic import bayesian_actor_critic
+from nasjax.searchers.bayesian_config import BayesianActorCriticConfig
 from nasjax.searchers.cadam import cadam
 from nasjax.searchers.cadam_config import CadamConfig
 from nasjax.searchers.ddas import ddas

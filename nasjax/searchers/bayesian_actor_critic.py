@@ -2,88 +2,24 @@
 
 The critic is a Gaussian process on continuous architecture parameters, the actor a
 network that maps good architectures to the parameters of better ones by climbing the
-critic's upper confidence bound. Of many discretised proposals (the actor's, and
-perturbed good architectures) the one with the highest bound that was not asked before
-is queried.
+critic's upper confidence bound. Its actions plus noise are discretised into many
+proposals; the critic chooses among those that were not asked before, in turn by upper
+confidence bound and by expected improvement.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
 from nasjax.agent import Policy, adam
 from nasjax.agent import gaussian_process as gp
-from nasjax.search import Searcher, check_range
+from nasjax.search import Searcher
+from nasjax.searchers.bayesian_config import BayesianActorCriticConfig
 from nasjax.spaces import CellSpace
-
-
-def _static(default, text):
-    return flax.struct.field(
-        default=default, pytree_node=False, metadata={"help": text}
-    )
-
-
-def _traced(default, text):
-    return flax.struct.field(default=default, metadata={"help": text})
-
-
-@flax.struct.dataclass
-class BayesianActorCriticConfig:
-    """Hyper-parameters, chosen on the validation columns of NAS-Bench-201.
-
-    Fields that only enter the arithmetic are traced and can be vmapped; those that fix
-    a shape or a branch are static.
-    """
-
-    beta: chex.Numeric = _traced(1.0, "deviations above the mean that count as good")
-    critic_lr: chex.Numeric = _traced(0.1, "learning rate of the kernel")
-    actor_lr: chex.Numeric = _traced(0.01, "learning rate of the actor")
-    correlation: chex.Numeric = _traced(0.5, "prior correlation of neighbours, (0, 1)")
-    shared: chex.Numeric = _traced(0.3, "prior spread of what edges share")
-    own: chex.Numeric = _traced(0.1, "prior spread of what is an edge's own")
-    noise: chex.Numeric = _traced(0.03, "prior noise variance of normal scores")
-    rate: chex.Numeric = _traced(0.3, "share of edges that a perturbation redraws")
-    warm_up: int = _static(20, "W: space-filling queries first")
-    top_k: int = _static(10, "K: best architectures that proposals start from")
-    batch_size: int = _static(64, "|B|: experiences per training cycle of the critic")
-    cycles: int = _static(2, "training cycles of critic and actor per step")
-    hidden: tuple[int, ...] = _static((64,), "widths of the actor's hidden layers")
-    actor_proposals: int = _static(64, "proposals of the actor, noise from 0 to 1")
-    perturbations: int = _static(256, "proposals that perturb one of the top K")
-    random_proposals: int = _static(64, "proposals drawn uniformly, at least 1")
-    capacity: int = _static(256, "experiences the critic remembers, the best ones")
-
-    def validate(self) -> "BayesianActorCriticConfig":
-        """Returns the config; ValueError names a value out of range."""
-        for name in ("top_k", "batch_size", "random_proposals", "capacity"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
-        for name in ("warm_up", "cycles", "actor_proposals", "perturbations"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"hidden must list widths of at least 1: {self.hidden}")
-        infinity = float("inf")
-        limits = {
-            "beta": (0, infinity),
-            "critic_lr": (0, infinity),
-            "actor_lr": (0, infinity),
-            "correlation": (1e-6, 1 - 1e-6),
-            "shared": (1e-6, infinity),
-            "own": (1e-6, infinity),
-            "noise": (1e-4, infinity),
-            "rate": (0, 1),
-        }
-        for name, (low, high) in limits.items():
-            check_range(name, getattr(self, name), low, high)
-        return self
 
 
 class BayesianActorCriticState(NamedTuple):
@@ -109,9 +45,9 @@ def bayesian_actor_critic(
 
     Scores only enter by their rank, so that any unit and sign goes. An outcome that is
     not a number is never asked again and teaches nothing else. Its trace's `info`:
-    `bound` (the critic's upper confidence bound of what was asked), `deviation` (its
-    standard deviation), `by_actor` (the actor proposed it) and `noise` (standard
-    deviation that the critic ascribes to the oracle).
+    `mean` and `deviation` (what the critic expected of the query, in normal scores),
+    `by_actor` (the actor proposed it) and `noise` (standard deviation that the critic
+    ascribes to the oracle).
 
     Args:
       space: any cell space.
@@ -138,16 +74,25 @@ def bayesian_actor_critic(
     def discretize(alpha):
         return space.discretize(alpha.reshape(-1, *space.alpha_shape))
 
-    def bound(state, alpha):
-        mean, deviation = gp.predict(state.posterior, state.kernel, prior, alpha)
-        return mean + config.beta * deviation, deviation
+    def predict(state, alpha):
+        return gp.predict(state.posterior, state.kernel, prior, alpha)
+
+    def merit(state, step, alpha):
+        """What the critic thinks of asking `alpha` [n, E, O]: merit, deviation [n]."""
+        mean, deviation = predict(state, alpha)
+        bound = mean + config.beta * deviation
+        score = gp.normal_scores(state.accuracy, state.accuracy > -jnp.inf)
+        gain = gp.log_expected_improvement(mean, deviation, jnp.max(score))
+        improve = {"both": step % 2 == 0, "bound": False, "improvement": True}
+        return jnp.where(improve[config.acquisition], gain, bound), deviation
 
     def elite(state):
-        """The best min(K, n) architectures and how many of them there are."""
+        """The best min(K, n) architectures, one-hot; the best again where empty."""
         score, index = jax.lax.top_k(
             state.accuracy, min(config.top_k, state.accuracy.shape[0])
         )
-        return rows(state.arch[index]), jnp.sum(score > -jnp.inf)
+        index = jnp.where(score > -jnp.inf, index, index[0])
+        return rows(state.arch[index])
 
     def init(key, steps):
         n = min(config.capacity, steps)
@@ -172,28 +117,19 @@ def bayesian_actor_critic(
         return jnp.any(jnp.all(arch.reshape(-1, 1, E) == asked, -1), 1)
 
     def propose(key, state):
-        """Architectures [n, *arch_shape]: the actor's, perturbations, random ones."""
-        keys = jax.random.split(key, 6)
-        best, held = elite(state)
+        """Architectures [n, *arch_shape]: the actor's, then random ones."""
+        key_noise, key_random = jax.random.split(key)
+        best = elite(state)
         alphas = []
         if config.actor_proposals:
             count = config.actor_proposals
             action = jax.nn.softmax(policy.apply(state.actor, best))
             action = action[jnp.arange(count) % best.shape[0]]
-            noise = jax.random.gumbel(keys[0], action.shape)
-            amount = jnp.linspace(0.0, 1.0, count)[:, None, None]
+            noise = jax.random.gumbel(key_noise, action.shape)
+            amount = config.xi * jnp.linspace(0.0, 1.0, count)[:, None, None]
             alphas.append(action + amount * noise)
-        if config.perturbations:
-            count = config.perturbations
-            parent = best[jax.random.randint(keys[1], (count,), 0, held)]
-            redrawn = jax.random.uniform(keys[2], (count, E)) < config.rate
-            edge = jax.random.randint(keys[3], (count, 1), 0, E)
-            redrawn = redrawn | (jnp.arange(E) == edge)
-            # Up to 2, so that an absent edge may come before one that is there.
-            noise = jax.random.uniform(keys[4], parent.shape, maxval=2.0)
-            alphas.append(jnp.where(redrawn[:, :, None], noise, parent))
         shape = (config.random_proposals, E, O)
-        alphas.append(jax.random.uniform(keys[5], shape))
+        alphas.append(jax.random.uniform(key_random, shape))
         proposed = discretize(jnp.concatenate(alphas))
         return proposed if project is None else project(proposed)
 
@@ -221,7 +157,7 @@ def bayesian_actor_critic(
     def ask(key, state, step):
         key_propose, key_unasked = jax.random.split(key)
         arch = propose(key_propose, state)
-        score, deviation = bound(state, rows(arch))
+        score, deviation = merit(state, step, rows(arch))
         # At first the least known of the random ones: they fill the space.
         drawn = jnp.arange(len(arch)) >= len(arch) - config.random_proposals
         first = jnp.where(drawn, deviation, -jnp.inf)
@@ -237,7 +173,7 @@ def bayesian_actor_critic(
         return state._replace(asked=asked, by_actor=by_actor), chosen
 
     def tell(key, state, step, arch, outcome):
-        value, deviation = bound(state, rows(arch[None]))
+        mean, deviation = predict(state, rows(arch[None]))
         n = state.accuracy.shape[0]
         # The slot that is lost: an empty one, or the worst.
         slot = jnp.argmin(state.accuracy)
@@ -268,11 +204,12 @@ def bayesian_actor_critic(
             critic_opt=critic_opt,
         )
         if config.actor_proposals:
-            best, _ = elite(state)
+            best = elite(state)
 
             def of_actor(params):
                 action = jax.nn.softmax(policy.apply(params, best))
-                return -jnp.mean(bound(state, action)[0])
+                mean, deviation = predict(state, action)
+                return -jnp.mean(mean + config.beta * deviation)
 
             def learn_actor(_, carry):
                 params, opt = carry
@@ -284,7 +221,7 @@ def bayesian_actor_critic(
             )
             state = state._replace(actor=actor, actor_opt=actor_opt)
         info = {
-            "bound": value[0],
+            "mean": mean[0],
             "deviation": deviation[0],
             "by_actor": state.by_actor,
             "noise": jnp.exp(0.5 * kernel.log_noise),

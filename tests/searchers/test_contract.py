@@ -37,6 +37,12 @@ SEARCHERS = {
         SPACE, tiny(noise="gaussian", scale=0.05, bursts=True, recent=15)
     ),
     "ddas-td3": nasjax.ddas(SPACE, tiny(scale=0.3, critics=2, actor_delay=2)),
+    "bayesian-actor-critic": nasjax.bayesian_actor_critic(
+        SPACE,
+        nasjax.BayesianActorCriticConfig(
+            warm_up=6, actor_proposals=16, random_proposals=8, hidden=(8,)
+        ),
+    ),
     "random": nasjax.random_search(SPACE),
     "evolution": nasjax.evolution(SPACE),
     "evolution-64": nasjax.evolution(
@@ -195,6 +201,13 @@ def test_configs_are_traced_and_vmapped():
     "factory, configs",
     [
         (nasjax.cadam, [small(), small(actor_lr=1e-3, tau=0.5, epsilon_steps=7)]),
+        (
+            nasjax.bayesian_actor_critic,
+            [
+                nasjax.BayesianActorCriticConfig(),
+                nasjax.BayesianActorCriticConfig(beta=3.0, correlation=0.8, noise=0.3),
+            ],
+        ),
         (nasjax.ddas, [tiny(), tiny(gamma=0.5, scale=0.3, os_accuracy=0.2)]),
         (
             nasjax.reinforce,

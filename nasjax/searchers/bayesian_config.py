@@ -1,0 +1,77 @@
+"""Hyper-parameters of the Bayesian actor-critic."""
+
+import chex
+import flax.struct
+
+from nasjax.search import check_range
+
+ACQUISITIONS = ("both", "bound", "improvement")
+
+
+def _static(default, text):
+    return flax.struct.field(
+        default=default, pytree_node=False, metadata={"help": text}
+    )
+
+
+def _traced(default, text):
+    return flax.struct.field(default=default, metadata={"help": text})
+
+
+@flax.struct.dataclass
+class BayesianActorCriticConfig:
+    """Hyper-parameters, chosen on the validation columns of NAS-Bench-201.
+
+    Fields that only enter the arithmetic are traced and can be vmapped; those that fix
+    a shape or a branch are static.
+    """
+
+    beta: chex.Numeric = _traced(1.0, "deviations above the mean that count as good")
+    critic_lr: chex.Numeric = _traced(0.1, "learning rate of the kernel")
+    actor_lr: chex.Numeric = _traced(0.001, "learning rate of the actor")
+    correlation: chex.Numeric = _traced(0.5, "prior correlation of neighbours, (0, 1)")
+    shared: chex.Numeric = _traced(0.3, "prior spread of what edges share")
+    own: chex.Numeric = _traced(0.1, "prior spread of what is an edge's own")
+    noise: chex.Numeric = _traced(0.03, "prior noise variance of normal scores")
+    xi: chex.Numeric = _traced(1.0, "largest scale of the Gumbel noise on actions")
+    acquisition: str = _static("both", " or ".join(ACQUISITIONS) + "; both: in turn")
+    warm_up: int = _static(10, "W: space-filling queries first")
+    top_k: int = _static(10, "K: best architectures that proposals start from")
+    batch_size: int = _static(64, "|B|: experiences per training cycle of the critic")
+    cycles: int = _static(2, "training cycles of critic and actor per step")
+    hidden: tuple[int, ...] = _static((64,), "widths of the actor's hidden layers")
+    actor_proposals: int = _static(256, "proposals of the actor, noise from 0 to xi")
+    random_proposals: int = _static(64, "proposals drawn uniformly, at least 1")
+    capacity: int = _static(256, "experiences the critic remembers, the best ones")
+
+    def validate(self) -> "BayesianActorCriticConfig":
+        """Returns the config; ValueError names a value out of range."""
+        for name in ("top_k", "batch_size", "random_proposals", "capacity"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
+        for name in ("warm_up", "cycles", "actor_proposals"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"hidden must list widths of at least 1: {self.hidden}")
+        if self.acquisition not in ACQUISITIONS:
+            raise ValueError(
+                f"acquisition is {self.acquisition!r}; "
+                f"allowed: {', '.join(ACQUISITIONS)}"
+            )
+        infinity = float("inf")
+        limits = {
+            "beta": (0, infinity),
+            "critic_lr": (0, infinity),
+            "actor_lr": (0, infinity),
+            "correlation": (1e-6, 1 - 1e-6),
+            "shared": (1e-6, infinity),
+            "own": (1e-6, infinity),
+            "noise": (1e-4, infinity),
+            "xi": (0, infinity),
+        }
+        for name, (low, high) in limits.items():
+            check_range(name, getattr(self, name), low, high)
+        return self

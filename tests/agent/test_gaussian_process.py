@@ -1,0 +1,100 @@
+"""The Gaussian process against NumPy's linear algebra and SciPy's integrals."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy import integrate, stats
+
+from nasjax.agent import gaussian_process as gp
+
+PRIOR = gp.Prior(0.5, 0.3, 0.1, 0.03)
+E, O, N = 3, 4, 7
+RNG = np.random.default_rng(0)
+
+
+def kernel():
+    """Away from the mean of its prior."""
+    draw = [RNG.normal(0, 0.2, shape) for shape in ((O, O), (E, O, O))]
+    return gp.Kernel(*(jnp.asarray(x, jnp.float32) for x in draw), jnp.float32(-2.0))
+
+
+def one_hot(count, seed=1):
+    index = np.random.default_rng(seed).integers(0, O, (count, E))
+    return jnp.asarray(np.eye(O)[index], jnp.float32)
+
+
+def test_inverse_root():
+    for n in (1, 5, 32, 33, 100):
+        x = RNG.normal(size=(n, n + 3))
+        matrix = x @ x.T / n + np.eye(n)
+        root = np.asarray(gp.inverse_root(jnp.asarray(matrix, jnp.float32)))
+        np.testing.assert_allclose(root @ matrix @ root.T, np.eye(n), atol=2e-4)
+        assert np.all(np.triu(root, 1) == 0)
+
+
+def test_neighbours_are_correlated_as_the_prior_says():
+    """At the prior's mean each row that differs takes another factor 0.5."""
+    start = gp.init(E, O, PRIOR)
+    alpha = np.eye(O)[[[0, 0, 0], [0, 0, 1], [0, 2, 1], [3, 2, 1]]]
+    points = gp.embed(start, PRIOR, jnp.asarray(alpha, jnp.float32))
+    found = gp.covariance(points, points)[0]
+    np.testing.assert_allclose(found, [1, 0.5, 0.25, 0.125], rtol=1e-5)
+
+
+def test_predictions_against_numpy():
+    """Mean k' (K + s I)^-1 y, variance 1 - k' (K + s I)^-1 k; empty slots ignored."""
+    k, alpha, new = kernel(), one_hot(N), one_hot(5, seed=2)
+    y = jnp.asarray(RNG.normal(size=N), jnp.float32)
+    held = jnp.array([True] * 5 + [False] * 2)
+    posterior = gp.condition(k, PRIOR, alpha, y, held)
+    mean, deviation = gp.predict(posterior, k, PRIOR, new)
+    a, b = (np.asarray(gp.embed(k, PRIOR, x), np.float64) for x in (alpha[:5], new))
+
+    def cov(x, y):
+        return np.exp(-((x[:, None] - y[None]) ** 2).sum(-1))
+
+    inverse = np.linalg.inv(cov(a, a) + np.exp(-2.0) * np.eye(5))
+    np.testing.assert_allclose(mean, cov(b, a) @ inverse @ y[:5], atol=1e-4)
+    variance = 1 - np.einsum("ij,jk,ik->i", cov(b, a), inverse, cov(b, a))
+    np.testing.assert_allclose(deviation, np.sqrt(variance), atol=1e-4)
+
+
+def test_normal_scores_by_hand():
+    """Ranks 1, 2.5, 2.5, 4 of four; the fifth slot is empty."""
+    value = jnp.array([3.0, -5.0, 100.0, 3.0, 7.0])
+    held = jnp.array([True, True, True, True, False])
+    wanted = stats.norm.ppf([0.5, 0.125, 0.875, 0.5])
+    np.testing.assert_allclose(gp.normal_scores(value, held), [*wanted, 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("mean", [-7.0, -4.2, -1.0, 0.0, 2.0])
+def test_expected_improvement_is_the_integral(mean):
+    def gain(f):
+        return (f - 0.3) * stats.norm.pdf(f, mean, 0.8)
+
+    wanted, _ = integrate.quad(gain, 0.3, 0.3 + 12, points=[0.5, 1, 2])
+    found = float(gp.log_expected_improvement(mean, 0.8, 0.3))
+    assert found == pytest.approx(np.log(wanted), rel=2e-2, abs=1e-3)
+
+
+def test_the_kernel_learns_which_rows_matter():
+    """Values depend on the first row only: a change there decorrelates more."""
+    alpha = one_hot(60)
+    y = jnp.asarray([0.0, 1.0, -1.0, 2.0])[jnp.argmax(alpha[:, 0], -1)]
+    y = (y - y.mean()) / y.std()
+    held = jnp.ones(60, bool)
+    optimizer = optax.adam(0.05)
+
+    def step(carry, _):
+        return gp.update(optimizer, *carry, PRIOR, alpha, y, held), None
+
+    start = gp.init(E, O, PRIOR)
+    (learnt, _), _ = jax.jit(
+        lambda k: jax.lax.scan(step, (k, optimizer.init(k)), None, 100)
+    )(start)
+    archs = jnp.asarray(np.eye(O)[[[0, 0, 0], [3, 0, 0], [0, 3, 0]]], jnp.float32)
+    points = gp.embed(learnt, PRIOR, archs)
+    same, first, second = np.asarray(gp.covariance(points, points)[0])
+    assert same == pytest.approx(1) and 1 - first > 10 * (1 - second)

@@ -1,0 +1,126 @@
+"""The Bayesian actor-critic: asks nothing twice, needs few queries, any unit."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nasjax
+from nasjax import search
+from nasjax.environments.tabular import from_arrays, nearest
+from nasjax.search import Environment, Outcome
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+SPACE = nasjax.table_space(4, ("a", "b", "c"))
+OPS = np.asarray(SPACE.from_index(jnp.arange(81)))
+# What each operation adds on each edge; one best architecture.
+PART = np.random.default_rng(3).normal(size=(4, 3))
+VALUES = PART[np.arange(4), OPS].sum(1)
+TABLE = from_arrays(SPACE, OPS, [VALUES])
+small = functools.partial(
+    nasjax.BayesianActorCriticConfig,
+    warm_up=6,
+    actor_proposals=24,
+    random_proposals=8,
+    hidden=(8,),
+    top_k=4,
+)
+
+
+def run(env=TABLE, steps=40, seed=0, space=SPACE, project=None, **settings):
+    searcher = nasjax.bayesian_actor_critic(space, small(**settings), project)
+    go = jax.jit(lambda key, env: search.run(key, searcher, env, steps))
+    return go(jax.random.key(seed), env)[1]
+
+
+def test_nothing_is_asked_twice_until_all_is_known():
+    index = np.asarray(SPACE.index(run(steps=90).arch))
+    assert len(np.unique(index[:81])) == 81
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_separable_table_is_solved_in_a_few_queries(seed):
+    """Chance needs 41 queries on average, and 40 to have an even chance."""
+    accuracy = np.asarray(run(steps=25, seed=seed).accuracy)
+    assert accuracy.max() == np.float32(VALUES.max())
+
+
+def test_units_and_offsets_do_not_matter():
+    """Only ranks enter: the same architectures for 64 x - 512."""
+    other = from_arrays(SPACE, OPS, [64 * VALUES - 512])
+    np.testing.assert_array_equal(run().arch, run(other).arch)
+
+
+def test_what_is_not_a_number_does_no_harm():
+    """Where the best third is missing, the best of the rest is found."""
+    limit = np.quantile(VALUES, 0.67)
+    known = np.where(limit < VALUES, np.nan, VALUES)
+    trace = run(from_arrays(SPACE, OPS, [known]), steps=60)
+    assert np.isfinite(np.asarray(trace.info["mean"])).all()
+    found = np.asarray(trace.accuracy)
+    assert np.nanmax(found) == np.float32(np.nanmax(known))
+    assert len(np.unique(SPACE.index(trace.arch))) == 60
+
+
+def test_on_an_incomplete_table_only_its_rows_are_asked():
+    kept = np.random.default_rng(0).permutation(81)[:30]
+    env = from_arrays(SPACE, OPS[kept], [VALUES[kept]])
+    trace = run(env, steps=30, project=functools.partial(nearest, env.params))
+    assert np.isfinite(np.asarray(trace.accuracy)).all()
+    assert set(np.asarray(SPACE.index(trace.arch)).tolist()) <= set(kept.tolist())
+    assert len(np.unique(SPACE.index(trace.arch))) >= 25
+    assert trace.accuracy.max() == np.float32(VALUES[kept].max())
+
+
+def test_a_noisy_oracle():
+    """One architecture more than its noise better than all others is still found."""
+
+    def evaluate(key, params, state, arch):
+        score = jnp.sum(params[jnp.arange(4), arch]) + 0.2 * jax.random.normal(key)
+        return state, Outcome(score, -score)
+
+    env = Environment(jnp.asarray(PART, jnp.float32), (), evaluate)
+    trace = run(env, steps=40)
+    best = int(VALUES.argmax())
+    assert best in np.asarray(SPACE.index(trace.arch)).tolist()
+
+
+def test_the_actor_proposes_what_is_asked():
+    """After the warm-up, whose queries fill the space, most queries are the actor's."""
+    by_actor = np.asarray(run(steps=30).info["by_actor"])
+    assert not by_actor[:6].any() and by_actor[6:].mean() > 0.3
+
+
+def test_a_space_that_selects_edges():
+    def evaluate(key, params, state, arch):
+        accuracy = jnp.mean(arch == params)
+        return state, Outcome(accuracy, 1 - accuracy)
+
+    space = nasjax.darts()
+    trace = run(Environment(jnp.uint8(3), (), evaluate), steps=25, space=space)
+    kept = np.asarray(trace.arch) < 7
+    assert (kept.sum(-1) == 8).all()
+    assert len(np.unique(np.asarray(trace.arch).reshape(25, -1), axis=0)) == 25
+    assert trace.accuracy[-10:].mean() > trace.accuracy[:6].mean()
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("top_k", 0),
+        ("random_proposals", 0),
+        ("capacity", 0),
+        ("cycles", -1),
+        ("hidden", (0,)),
+        ("acquisition", "greedy"),
+        ("beta", -1.0),
+        ("noise", 0.0),
+        ("correlation", 1.0),
+    ],
+)
+def test_it_refuses_by_name(name, value):
+    with pytest.raises(ValueError, match=name):
+        nasjax.bayesian_actor_critic(SPACE, small(**{name: value}))
