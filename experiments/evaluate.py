@@ -4,6 +4,7 @@
     python experiments/evaluate.py --genotypes FRONTIER.json --preset ddas
     python experiments/evaluate.py --genotype DARTS_V2 --preset cpu --dataset cifar10
     python experiments/evaluate.py --genotype PC_DARTS_cifar --describe --cells 20
+    python experiments/evaluate.py --genotype DARTS_V2 --preset imagenet --data-dir DIR
 
 trains on all official training images and tests on all test images after each epoch.
 `--genotype` takes a published name, a file, a genotype as the DARTS code prints it, or
@@ -13,10 +14,16 @@ field "genotype", each trained in a folder of its own (finished ones are skipped
 results.npz and curves.png into `--out`; killed, it goes on with `--resume`, on CPU to
 the same bits. `--describe` prints exact sizes and needs no data.
 
+ImageNet is what tensorflow_datasets has prepared in DIR as ArrayRecord files, tested
+on all its validation images, top-1 and top-5. It is read while the devices work: the
+progress line tells images/s of the training and, in brackets, of the pipeline alone,
+which ought to be more (`--workers`). With `--distributed` on several hosts, each reads
+its share of a batch.
+
 Presets: `cadam` and `pc-cadam` (4.4.4: 20 cells, 1,000 epochs), `ddas` (3.4.3: 10
-cells on CIFAR-10, 20 on CIFAR-100, 600 epochs), `imagenet` (the recipe of PC-DARTS;
-its data set is not wired yet), `nb201` (the benchmark's 200 epochs), and `cpu`: a small
-network on images of 16 x 16 for two cores. Every field has a flag of its own.
+cells on CIFAR-10, 20 on CIFAR-100, 600 epochs), `imagenet` (the recipe of PC-DARTS:
+14 cells, 250 epochs, batches of 1,024), `nb201` (the benchmark's 200 epochs), and
+`cpu`: a small network on images of 16 x 16 for two cores. Every field has a flag.
 
 Published test accuracies in percent, and parameters:
 
@@ -47,9 +54,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from nasjax import cli, devices, evaluation, evaluator, genotypes, plots, report
+from nasjax import (
+    cli,
+    devices,
+    evaluation,
+    evaluator,
+    genotypes,
+    plots,
+    report,
+    streaming,
+)
 from nasjax.checkpoint import open_run
-from nasjax.data.images import ImageData
+from nasjax.data.images import ImageData, ImageDataError
 from nasjax.derived import linear
 
 SETTINGS = {
@@ -127,6 +143,9 @@ KINDS_OF = dict.fromkeys(PRESETS, ("darts",)) | {
     "cpu": ("darts", "nb201"),
 }
 USUAL = {"darts": "cadam", "nb201": "nb201"}
+# Of a data set that is streamed; and what is not for one.
+STREAMED = {"image_size": 224, "resize": 256}
+IN_MEMORY = {"padding": 0, "cutout": 0, "train_images": 0, "shrink": 1}
 # What depends on the data set, where the preset has it at all.
 CUTOUT = {"cifar100": 8}
 DDAS_CELLS = {"cifar100": 20}
@@ -175,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--resume", action="store_true", help="continue the run in --out")
     add("--overwrite", action="store_true", help="replace the run in --out")
     add("--checkpoint-seconds", type=cli.at_least(0), default=60)
+    add("--distributed", action="store_true", help="call jax.distributed.initialize()")
     add("--devices", type=cli.at_least(1), default=None, help="how many to use")
     add(
         "--lanes",
@@ -188,6 +208,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="fit logistic regression on the pixels, too (the cpu preset always does)",
     )
+    add("--image-size", type=cli.at_least(1), help="imagenet: side (default 224)")
+    add("--resize", type=cli.at_least(1), help="imagenet: shorter side (default 256)")
+    add("--workers", type=cli.at_least(0), default=0, help="imagenet: threads; 0: all")
     group = parser.add_argument_group("settings (defaults depend on the preset)")
     for name, value in SETTINGS.items():
         group.add_argument(
@@ -258,6 +281,19 @@ def settings_of(args: argparse.Namespace, kind: str) -> dict[str, Any]:
         base["cells"] = DDAS_CELLS.get(base["dataset"], base["cells"])
     given = {name: getattr(args, f"set_{name}") for name in SETTINGS}
     base |= {name: value for name, value in given.items() if value is not None}
+    sizes = {name: getattr(args, name) for name in STREAMED}
+    sizes = {name: value for name, value in sizes.items() if value is not None}
+    if base["dataset"] in evaluation.STREAMED:
+        base |= IN_MEMORY | STREAMED | sizes
+        wrong = [k for k, v in IN_MEMORY.items() if given[k] not in (None, v)]
+        wrong += ["linear_baseline"] * args.linear_baseline
+    else:
+        wrong = list(sizes)
+    if wrong:
+        flags = ", ".join("--" + name.replace("_", "-") for name in wrong)
+        raise ValueError(f"{flags}: not with --dataset {base['dataset']}")
+    if base["dataset"] in evaluation.STREAMED and preset == "cpu":
+        raise ValueError("--preset cpu is for data sets in memory, not imagenet")
     for name in ("shrink", "test_batch", "test_every"):
         if base[name] < 1:
             raise ValueError(f"{name} must be at least 1, got {base[name]}")
@@ -286,26 +322,40 @@ def layout(args, settings: Mapping[str, Any]) -> tuple[int, int]:
     count = args.devices or present
     if count > present:
         raise ValueError(f"--devices {count}, but JAX sees {present}")
-    lanes = args.lanes or (1 if on_cpu else min(count, len(args.seeds)))
+    streamed = settings["dataset"] in evaluation.STREAMED
+    lanes = args.lanes or (1 if on_cpu or streamed else min(count, len(args.seeds)))
     if lanes > count:
         raise ValueError(f"--lanes {lanes}, but there are {count} devices")
-    if args.devices is None and lanes == 1:
+    if streamed and lanes > 1:
+        raise ValueError(f"--lanes {lanes}: imagenet trains one seed after another")
+    if jax.process_count() > 1 and count != present:
+        raise ValueError(f"--devices {count}: several hosts use all {present}")
+    if args.devices is None and lanes == jax.process_count() == 1:
         least = 32 if on_cpu else 1
         fitting = [n for n in range(1, count + 1) if batch % n == 0]
         count = max(n for n in fitting if n == 1 or batch // n >= least)
     return count, lanes
 
 
-def train(args, settings: Mapping[str, Any], data: ImageData, out: Path, entry) -> dict:
+def make(
+    args, settings: Mapping[str, Any], data: ImageData | streaming.Source, group
+) -> evaluator.Evaluator | streaming.Streamer:
+    """What trains a group of seeds."""
+    mesh = evaluator.mesh_of(jax.devices()[: settings["devices"]], group)
+    if isinstance(data, streaming.Source):
+        return streaming.Streamer(settings, data, group, mesh, args.workers)
+    return evaluator.Evaluator(settings, data, group, mesh)
+
+
+def train(args, settings: Mapping[str, Any], data, out: Path, entry) -> dict:
     """All seeds of one architecture; writes its folder's files, returns results."""
-    used = jax.devices()[: settings["devices"]]
     parts, made = [], {}
     for group in evaluation.groups(args.seeds, settings["lanes"]):
         if len(group) not in made:
-            mesh = evaluator.mesh_of(used, group)
-            made[len(group)] = evaluator.Evaluator(settings, data, group, mesh)
+            made[len(group)] = make(args, settings, data, group)
+        trainer = made[len(group)].with_seeds(group)
         _, curves = evaluator.run(
-            made[len(group)].with_seeds(group),
+            trainer,
             out,
             test_every=settings["test_every"],
             resume=args.resume,
@@ -322,7 +372,7 @@ def train(args, settings: Mapping[str, Any], data: ImageData, out: Path, entry) 
     shown = found.printed
     if found.kind == "darts":
         shown = genotypes.to_json(genotypes.parse(found.printed))
-    size = data.train_images.shape[1]
+    size = settings["image_size"]
     content = {
         "config": dict(settings),
         **report.provenance(),
@@ -335,6 +385,12 @@ def train(args, settings: Mapping[str, Any], data: ImageData, out: Path, entry) 
         "images_per_second": float(images / np.median(seconds[0])),
         "train_seconds": float(seconds.sum()),
     }
+    arrays = {"loss": loss, "accuracy": accuracy, "test": test, "seconds": seconds}
+    if trainer.top5:
+        arrays["top5"] = np.concatenate([part.top5 for part in parts])
+        last = evaluation.summary(arrays["top5"])["last"]
+        content["top5_accuracy"] = {"last": last}
+        content["pipeline_images_per_second"] = trainer.rate
     if args.genotypes is not None:
         content["entry"] = entry
     if args.linear_baseline or settings["preset"] == "cpu":
@@ -345,15 +401,10 @@ def train(args, settings: Mapping[str, Any], data: ImageData, out: Path, entry) 
             mean=data.mean,
             std=data.std,
         )
+    if jax.process_index() != 0:
+        return content
     report.write_json(out / "results.json", content)
-    report.write_npz(
-        out / "results.npz",
-        seeds=np.array(args.seeds),
-        loss=loss,
-        accuracy=accuracy,
-        test=test,
-        seconds=seconds,
-    )
+    report.write_npz(out / "results.npz", seeds=np.array(args.seeds), **arrays)
     baseline = content.get("linear_baseline")
     plots.evaluation(out / "curves.png", loss, accuracy, test, baseline)
     return content
@@ -367,6 +418,14 @@ def show(content: Mapping[str, Any], out: Path) -> None:
         f"test accuracy, best epoch: {report.mean_std(best['values'])} % "
         "(chosen on test images: a leak)"
     )
+    if "top5_accuracy" in content:
+        top5 = content["top5_accuracy"]["last"]["values"]
+        print(f"top-5 accuracy, last epoch: {report.mean_std(top5)} %")
+    if rate := content.get("pipeline_images_per_second"):
+        print(
+            f"images/s: {content['images_per_second']:.0f} in training, "
+            f"{rate:.0f} from the pipeline alone"
+        )
     if "linear_baseline" in content:
         print(
             f"logistic regression on the same pixels: "
@@ -378,43 +437,51 @@ def show(content: Mapping[str, Any], out: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Runs the experiment; returns the exit status."""
     args = _parser().parse_args(argv)
+    if args.distributed:  # before anything starts a JAX backend
+        jax.distributed.initialize()
     devices.use_cpu_cores()
     try:
         entries = entries_of(args)
         found = architectures(args, entries)
         settings = settings_of(args, found[0].kind)
         if args.describe:
-            side = 224 if settings["stem"] == "imagenet" else 32
+            usual = 224 if settings["stem"] == "imagenet" else 32
+            side = settings.get("image_size", usual)
             classes = args.classes or evaluation.DATASETS[settings["dataset"]]
             chosen = sizes(settings, classes, side // settings["shrink"])
             described = [evaluation.describe(one, **chosen) for one in found]
             shown = described if args.genotypes else described[0]
             print(json.dumps(shown, indent=2))
             return 0
+        writes = jax.process_index() == 0
         count, lanes = layout(args, settings)
-        data = evaluation.data(settings, args.data_dir)
+        if settings["dataset"] in evaluation.STREAMED:
+            data = streaming.open_source(data_dir=args.data_dir)
+        else:
+            data = evaluation.data(settings, args.data_dir)
         if args.classes not in (None, data.classes):
             raise ValueError(f"--classes {args.classes}: the data has {data.classes}")
-        size = data.train_images.shape[1]
         settings |= {
             "seeds": args.seeds,
             "devices": count,
             "lanes": lanes,
             "classes": data.classes,
-            "image_size": size,
-            "steps_per_epoch": len(data.train_labels) // settings["batch_size"],
             "data_sha256": data.sha256,
+        }
+        # Every refusal comes before any training.
+        groups = evaluation.groups(args.seeds, lanes)
+        for group in {len(group): group for group in groups}.values():
+            one = settings | {"genotype": found[0].printed}
+            trainer = make(args, one, data, group)
+        settings |= {
+            "image_size": trainer.image_size,
+            "steps_per_epoch": trainer.steps_per_epoch,
         }
         runs = []
         for i, one in enumerate(found):
             folder = args.out if args.genotypes is None else args.out / f"{i:03d}"
             runs.append((folder, settings | {"genotype": one.printed}, entries[i]))
-        # Every refusal comes before any training.
-        groups = evaluation.groups(args.seeds, lanes)
-        for group in {len(group): group for group in groups}.values():
-            mesh = evaluator.mesh_of(jax.devices()[:count], group)
-            evaluator.Evaluator(runs[0][1], data, group, mesh)
-        for folder, chosen, _ in runs:
+        for folder, chosen, _ in runs if writes else ():
             open_run(folder, chosen, args.resume, args.overwrite)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -427,19 +494,24 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"{folder} is finished: skipped")
                 contents.append(json.loads(finished.read_text()))
                 continue
-            print(
-                f"{chosen['genotype']}\n{data.source}: {len(data.train_labels):,} "
-                f"images to train, {len(data.test_labels):,} to test, "
-                f"{settings['steps_per_epoch']} steps an epoch on {count} "
-                f"{jax.default_backend()} device(s), {lanes} seed(s) at a time",
-                flush=True,
-            )
+            if writes:
+                print(
+                    f"{chosen['genotype']}\n{data.source}: {trainer.trained:,} "
+                    f"images to train, {trainer.tested:,} to test, "
+                    f"{settings['steps_per_epoch']} steps an epoch on {count} "
+                    f"{jax.default_backend()} device(s), {lanes} seed(s) at a time",
+                    flush=True,
+                )
             contents.append(train(args, chosen, data, folder, entry))
-            show(contents[-1], folder)
+            if writes:
+                show(contents[-1], folder)
+    except ImageDataError as error:
+        print(f"error: {error}; --out {args.out} --resume goes on", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
         return 130
-    if args.genotypes is not None:
+    if args.genotypes is not None and writes:
         report.write_json(
             args.out / "frontier.json",
             [

@@ -19,6 +19,7 @@ from nasjax.data import images as image_data
 from nasjax.data.images import ImageData
 from nasjax.derived import training
 
+STREAMED = ("imagenet",)  # read while training: `nasjax.streaming`
 DATASETS = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "synthetic": 10}
 SPACES = {"darts": spaces.darts(none=True), "nb201": spaces.nas_bench_201()}
 
@@ -38,6 +39,7 @@ class Curves(NamedTuple):
     accuracy: np.ndarray  # float32 [S, epochs], of training batches
     test: np.ndarray  # float32 [S, epochs], of all test images; NaN if not tested
     seconds: np.ndarray  # float32 [epochs], of training
+    top5: np.ndarray | None = None  # as `test`, of the five likeliest classes
 
 
 class Trained(NamedTuple):
@@ -51,11 +53,13 @@ class Trained(NamedTuple):
     epoch: float
 
 
-def no_curves(epochs: int, seeds: int) -> Curves:
-    """Curves before the first step."""
+def no_curves(epochs: int, seeds: int, top5: bool = False) -> Curves:
+    """Curves before the first step; with `top5` where a data set is streamed."""
     zeros = np.zeros((seeds, epochs), np.float32)
     empty = np.full((seeds, epochs), np.nan, np.float32)
-    return Curves(zeros, zeros.copy(), empty, np.zeros(epochs, np.float32))
+    seconds = np.zeros(epochs, np.float32)
+    fifth = empty.copy() if top5 else None
+    return Curves(zeros, zeros.copy(), empty, seconds, fifth)
 
 
 def read(source: str | Mapping) -> Architecture:
@@ -124,17 +128,12 @@ def data(
     data_dir: str | None = None,
     log: Callable[[str], None] = print,
 ) -> ImageData:
-    """The data set of a run: all training images, or the first so many; shrunk.
+    """A data set in memory: all training images, or the first so many; shrunk.
 
     Raises:
       ValueError: the data set cannot be used, or has fewer images than asked for.
     """
     name = settings["dataset"]
-    if name == "imagenet":
-        raise ValueError(
-            "the imagenet data set is not wired yet: --describe works, and cifar10, "
-            "cifar100 and synthetic train"
-        )
     found = image_data.load(name, data_dir, log=log)
     most = settings["train_images"] or len(found.train_labels)
     if not 1 <= most <= len(found.train_labels):
@@ -263,7 +262,9 @@ def load(folder: str | Path, seed: int | None = None) -> Trained:
     saved = None
     if where.exists():
         manager = Checkpoints(where)
-        saved = manager.restore((shapes, no_curves(settings["epochs"], len(group))))
+        top5 = settings["dataset"] in STREAMED
+        curves = no_curves(settings["epochs"], len(group), top5)
+        saved = manager.restore((shapes, curves))
         manager.close()
     if saved is None:
         raise FileNotFoundError(f"{where} holds no checkpoint")

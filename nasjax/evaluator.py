@@ -1,4 +1,7 @@
-"""The loop that trains networks from scratch: epochs, test accuracy, checkpoints."""
+"""The loop that trains networks from scratch: epochs, test accuracy, checkpoints.
+
+`Evaluator` holds a data set on the devices; `nasjax.streaming` reads one meanwhile.
+"""
 
 import copy
 import dataclasses
@@ -12,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
@@ -50,6 +54,8 @@ class Evaluator:
         fit the network.
     """
 
+    top5, note = False, ""
+
     def __init__(
         self,
         settings: Mapping[str, Any],
@@ -61,7 +67,9 @@ class Evaluator:
         self.recipe = evaluation.recipe(settings)
         self.seeds, self.tested = tuple(group), len(data.test_labels)
         count, size = len(data.train_labels), self.recipe.batch_size
-        self.steps_per_epoch = count // size
+        self.trained, self.steps_per_epoch = count, count // size
+        self.image_size = data.train_images.shape[1]
+        self._rows = -1, None  # an epoch and int32 [S, steps_per_epoch, B]
         if count < size:
             raise ValueError(f"{count} images are too few for a batch of {size}")
         spread = mesh is not None and mesh.axis_names == (SEEDS,)
@@ -102,7 +110,7 @@ class Evaluator:
             training.init,
             config=self.config,
             recipe=self.recipe,
-            image_size=data.train_images.shape[1],
+            image_size=self.image_size,
         )
         jax.eval_shape(self._init, jax.random.key(0))  # or raise
         self.scans = jax.default_backend() != "cpu"
@@ -150,11 +158,8 @@ class Evaluator:
         if len(group) != len(self.seeds):
             raise ValueError(f"{list(group)} are not {len(self.seeds)} seeds")
         other = copy.copy(self)
-        other.seeds = tuple(group)
+        other.seeds, other._rows = tuple(group), (-1, None)
         return other
-
-    def _seeds(self):
-        return np.array(self.seeds, np.uint32)
 
     def init(self) -> TrainState:
         """The state before the first step; arrays [S, ...]."""
@@ -167,13 +172,15 @@ class Evaluator:
         """Puts a state on the devices."""
         return jax.device_put(jax.tree.map(jnp.asarray, state), self._by_seed)
 
-    def batches(self, epoch: int) -> np.ndarray:
-        """int32 [S, steps_per_epoch, B]: each seed's images of the epoch."""
-        return np.asarray(self._order(self._seeds(), epoch))
-
-    def advance(self, state: TrainState, index) -> tuple[TrainState, training.Metrics]:
-        """Steps over `index` [S, T, B]; metrics are arrays [S, T]."""
-        seeds, index = self._seeds(), np.asarray(index)
+    def advance(
+        self, state: TrainState, steps: range
+    ) -> tuple[TrainState, training.Metrics]:
+        """Steps of these numbers, all of one epoch; metrics are arrays [S, T]."""
+        epoch, at = divmod(steps.start, self.steps_per_epoch)
+        seeds = np.array(self.seeds, np.uint32)
+        if self._rows[0] != epoch:
+            self._rows = epoch, np.asarray(self._order(seeds, epoch))
+        index = self._rows[1][:, at : at + len(steps)]
         if self.scans:
             return self._train(seeds, state, index, *self._data)
         rows = []
@@ -182,10 +189,10 @@ class Evaluator:
             rows.append(metrics)
         return state, jax.tree.map(lambda *x: jnp.stack(x, axis=1), *rows)
 
-    def test(self, state: TrainState) -> np.ndarray:
-        """float64 [S]: the share of all test images that is classified right."""
+    def test(self, state: TrainState) -> dict[str, np.ndarray]:
+        """`test`: float64 [S], the share of test images that is classified right."""
         found = [self._score(state, *batch) for batch in self._test]
-        return np.sum([np.asarray(x) for x in found], axis=0) / self.tested
+        return {"test": np.sum([np.asarray(x) for x in found], axis=0) / self.tested}
 
 
 def _padded(data: ImageData, size: int) -> list[tuple[np.ndarray, ...]]:
@@ -213,7 +220,7 @@ def run(
     """Trains a group of seeds to the last epoch.
 
     Args:
-      evaluator: see `Evaluator`.
+      evaluator: an `Evaluator` or a `streaming.Streamer`.
       out: the run's folder.
       test_every: epochs between looks at the test images; after the last always.
       resume: go on from the newest checkpoint, to the same bits on CPU.
@@ -227,24 +234,22 @@ def run(
     chunk = chunk or (50 if evaluator.scans else 10)
     if evaluator.scans:  # chunks of one length: the program is compiled once
         chunk = max(n for n in range(1, chunk + 1) if S % n == 0)
-    curves = evaluation.no_curves(epochs, len(evaluator.seeds))
+    curves = evaluation.no_curves(epochs, len(evaluator.seeds), evaluator.top5)
     state, first = evaluator.init(), 0
     checkpoints = Checkpoints(evaluation.checkpoints(out, evaluator.seeds))
     if resume and (found := checkpoints.restore((state, curves))):
         first, (state, curves) = found
         curves = jax.tree.map(np.array, curves)
         state = evaluator.place(state)
-    saved = time.monotonic()
-    seeds = ", ".join(map(str, evaluator.seeds))
-    bar = tqdm(total=epochs * S, initial=first, unit="step", desc=f"seed {seeds}")
-    t = first
+    saved, seeds = time.monotonic(), ", ".join(map(str, evaluator.seeds))
+    main, t = jax.process_index() == 0, first
+    bar = tqdm(total=epochs * S, initial=first, unit="step", disable=not main)
+    bar.set_description(f"seed {seeds}", refresh=False)
     while t < epochs * S:
         epoch, at = divmod(t, S)
-        if at == 0 or t == first:
-            order = evaluator.batches(epoch)
         clock = time.perf_counter()
         length = min(chunk - at % chunk, S - at)
-        state, metrics = evaluator.advance(state, order[:, at : at + length])
+        state, metrics = evaluator.advance(state, range(t, t + length))
         curves.loss[:, epoch] += np.asarray(metrics.loss).sum(1) / S
         curves.accuracy[:, epoch] += np.asarray(metrics.accuracy).sum(1) / S
         seconds = time.perf_counter() - clock
@@ -252,17 +257,20 @@ def run(
         t += length
         bar.update(length)
         images = length * evaluator.recipe.batch_size * len(evaluator.seeds)
-        done = t // S
-        ended = t % S == 0
+        done, ended = t // S, t % S == 0
         if ended and (done % test_every == 0 or done == epochs):
-            curves.test[:, epoch] = evaluator.test(state)
+            for name, share in evaluator.test(state).items():
+                getattr(curves, name)[:, epoch] = share
         bar.set_postfix_str(
             f"epoch {epoch + 1}/{epochs} loss {np.mean(metrics.loss):.3f}"
-            f"{_latest(curves)} {images / seconds:.0f} images/s"
+            f"{_latest(curves)} {images / seconds:.0f} images/s{evaluator.note}"
         )
-        if ended:
+        if ended and main:
             _log(out, evaluator, done, curves)
-        if t == epochs * S or time.monotonic() - saved > checkpoint_seconds:
+        due = t == epochs * S or time.monotonic() - saved > checkpoint_seconds
+        if jax.process_count() > 1:  # clocks differ, and saving is everyone's work
+            due = multihost_utils.broadcast_one_to_all(np.int32(due))
+        if due:
             checkpoints.save(t, (state, curves))
             saved = time.monotonic()
     bar.close()

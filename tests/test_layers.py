@@ -29,6 +29,7 @@ OUTSIDE = {
     "trainer",
     "evaluation",
     "evaluator",
+    "streaming",
     "driven",
     "transfer",
     "finalists",

@@ -183,9 +183,44 @@ def step(
     if mesh is None and config.axis_name is not None:
         place = jax.lax.axis_index(config.axis_name)
         key_augment = jax.random.fold_in(key_augment, place)
-    epoch = state.step // steps_per_epoch
     batch = _share(images[index], mesh)
     batch = augmentation.augment(key_augment, batch, augment, config.dtype)
+    return learn(
+        key_drop,
+        state,
+        batch,
+        labels[index],
+        config=config,
+        recipe=recipe,
+        steps_per_epoch=steps_per_epoch,
+        mesh=mesh,
+    )
+
+
+def learn(
+    key: chex.PRNGKey,
+    state: TrainState,
+    images: chex.Array,
+    labels: chex.Array,
+    *,
+    config: DerivedConfig,
+    recipe: Recipe,
+    steps_per_epoch: int,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, Metrics]:
+    """`step` without its data set: one update on a batch that is ready.
+
+    Args:
+      key: of the batch.
+      state: from `init` or the step before.
+      images: [B, H, W, 3], augmented and normalised.
+      labels: int32 [B].
+      config, recipe, steps_per_epoch, mesh: as in `step`.
+
+    Returns:
+      The next state and the batch's metrics.
+    """
+    epoch = state.step // steps_per_epoch
     compute = functools.partial(gradient, config=config, recipe=recipe)
     if mesh is not None:
         shared, split = PartitionSpec(), PartitionSpec(AXIS)
@@ -198,12 +233,12 @@ def step(
             check_vma=False,
         )
     grads, metrics, statistics = compute(
-        key_drop,
+        key,
         state.params,
         state.statistics,
         recipe.drop_path * epoch / recipe.epochs,
-        batch,
-        labels[index],
+        images,
+        labels,
     )
     params, optimizer = training.update(
         training.sgd(recipe),
@@ -238,11 +273,24 @@ def correct(
     Returns:
       int32 [].
     """
+    logits = predict(state, images, config=config, augment=augment, mesh=mesh)
+    return jnp.sum((jnp.argmax(logits, -1) == labels) & counted)
+
+
+def predict(
+    state: TrainState,
+    images: chex.Array,
+    *,
+    config: DerivedConfig,
+    augment: augmentation.AugmentConfig,
+    mesh: Mesh | None = None,
+) -> chex.Array:
+    """Logits float32 [B, K] by the running statistics; arguments as in `correct`."""
     batch = _share(images, mesh)
     batch = augmentation.normalize(batch, augment.mean, augment.std, config.dtype)
     variables = {"params": state.params, "statistics": state.statistics}
     logits, _ = network.Network(config).apply(variables, batch, False)
-    return jnp.sum((jnp.argmax(logits, -1) == labels) & counted)
+    return logits
 
 
 def _share(batch: chex.Array, mesh: Mesh | None) -> chex.Array:
