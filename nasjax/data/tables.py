@@ -117,7 +117,7 @@ def _names(path: Path, arrays: Mapping, ops: np.ndarray) -> tuple[str, ...]:
             f"{path}: `op_names` must name operations 0 to {ops.max()}, got "
             f"{'Python objects' if names is None else names.tolist()}"
         )
-    names = tuple(map(str, names))
+    names = tuple(map(str, names.astype(str)))  # also of bytes
     return names if len(names) > 1 else (*names, "op1")
 
 

@@ -1,0 +1,90 @@
+"""Benchmark tables from a generator, for compare.py.
+
+    python experiments/made_tables.py --family nk --edges 10 --operations 3 --out nk.npz
+    python experiments/compare.py --table nk.npz --seeds 1-20
+
+Families: `pairwise` (every operation has a value of its own and one beside every
+operation on every other edge, all normal) and `nk` (Kauffman and Weinberger 1989: each
+edge adds a uniform number that depends on its operation and those of K others). Spaces
+of more than `--rows` architectures are sampled without repetition: their tables are
+not complete. Columns `table0`, `table1`, ... are independent draws.
+"""
+
+import argparse
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from nasjax import cli
+
+FAMILIES = ("pairwise", "nk")
+
+
+def architectures(rng, edges: int, operations: int, rows: int) -> np.ndarray:
+    """uint8 [n, E]: all in lexicographic order, or so many different ones."""
+    if operations**edges <= rows:
+        return np.array(list(np.ndindex((operations,) * edges)), np.uint8)
+    found = np.zeros((0, edges), np.uint8)
+    while len(found) < rows:
+        more = rng.integers(0, operations, (rows, edges), dtype=np.uint8)
+        found = np.unique(np.concatenate([found, more]), axis=0)
+    return found[np.sort(rng.permutation(len(found))[:rows])]
+
+
+def pairwise(rng, ops: np.ndarray, operations: int) -> np.ndarray:
+    """float64 [n]: sum_e a_e + sum_{e < f} b_ef sqrt(2 / (E - 1)), a and b normal."""
+    edges = ops.shape[1]
+    value = rng.normal(size=(edges, operations))[np.arange(edges), ops].sum(1)
+    for e, f in itertools.combinations(range(edges), 2):
+        both = rng.normal(size=(operations, operations))[ops[:, e], ops[:, f]]
+        value += both * np.sqrt(2 / (edges - 1))
+    return value
+
+
+def nk(rng, ops: np.ndarray, operations: int, K: int) -> np.ndarray:
+    """float64 [n]: the mean over edges of u_e(operations on e and on K others)."""
+    edges = ops.shape[1]
+    value = np.zeros(len(ops))
+    for e in range(edges):
+        others = rng.choice(np.delete(np.arange(edges), e), K, replace=False)
+        table = rng.random((operations,) * (K + 1))
+        value += table[tuple(ops[:, k] for k in (e, *others))]
+    return value / edges
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Writes one file; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--family", choices=FAMILIES, required=True)
+    add("--edges", type=cli.at_least(2), required=True)
+    add("--operations", type=cli.at_least(2), required=True)
+    add("--tables", type=cli.at_least(1), default=4, help="columns (default 4)")
+    add("--neighbours", type=cli.at_least(0), default=2, help="K of nk (default 2)")
+    add("--rows", type=cli.at_least(1), default=20_000, help="at most so many rows")
+    add("--seed", type=cli.at_least(0), default=0)
+    add("--out", type=Path, required=True, metavar="FILE.npz")
+    args = parser.parse_args(argv)
+    if args.neighbours >= args.edges:
+        parser.error(f"--neighbours {args.neighbours}: less than {args.edges} edges")
+    rng = np.random.default_rng(args.seed)
+    ops = architectures(rng, args.edges, args.operations, args.rows)
+    columns = {}
+    for i in range(args.tables):
+        if args.family == "nk":
+            value = nk(rng, ops, args.operations, args.neighbours)
+        else:
+            value = pairwise(rng, ops, args.operations)
+        columns[f"table{i}"] = value
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(args.out, ops=ops, **columns)
+    print(f"{args.out}: {len(ops):,} architectures, {args.tables} columns")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
