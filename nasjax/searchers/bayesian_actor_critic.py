@@ -133,7 +133,13 @@ def bayesian_actor_critic(
         proposed = discretize(jnp.concatenate(alphas))
         return proposed if project is None else project(proposed)
 
-    def unasked(key, state):
+    def drawn(key, count):
+        """What `unasked` starts from; drawn outside of a condition, as keys are."""
+        if space.inputs_per_node is not None:
+            return jax.random.uniform(key, (count, E, O))
+        return space.random(key).reshape(E)
+
+    def unasked(start, state):
         """Some architecture that was not asked, if there is one.
 
         Where every edge holds an operation it is the first in lexicographic order
@@ -141,11 +147,11 @@ def bayesian_actor_critic(
         """
         carry = jnp.arange(state.asked.shape[0] + 1)
         if space.inputs_per_node is not None:
-            arch = discretize(jax.random.uniform(key, (carry.shape[0], E, O)))
+            arch = discretize(start)
         else:
-            first, digits = space.random(key).reshape(E), []
+            digits = []
             for e in reversed(range(E)):
-                carry = carry + first[e]
+                carry = carry + start[e]
                 digits.append(carry % O)
                 carry = carry // O
             arch = jnp.stack(digits[::-1], 1).astype(jnp.uint8)
@@ -159,15 +165,14 @@ def bayesian_actor_critic(
         arch = propose(key_propose, state)
         score, deviation = merit(state, step, rows(arch))
         # At first the least known of the random ones: they fill the space.
-        drawn = jnp.arange(len(arch)) >= len(arch) - config.random_proposals
-        first = jnp.where(drawn, deviation, -jnp.inf)
+        random = jnp.arange(len(arch)) >= len(arch) - config.random_proposals
+        first = jnp.where(random, deviation, -jnp.inf)
         score = jnp.where(step < config.warm_up, first, score)
         score = jnp.where(known(state, arch), -jnp.inf, score)
         at = jnp.argmax(score)
         new = score[at] > -jnp.inf
-        chosen = jax.lax.cond(
-            new, lambda: arch[at], lambda: unasked(key_unasked, state)
-        )
+        start = drawn(key_unasked, state.asked.shape[0] + 1)
+        chosen = jax.lax.cond(new, lambda: arch[at], lambda: unasked(start, state))
         asked = state.asked.at[step].set(chosen)
         by_actor = new & (at < config.actor_proposals)
         return state._replace(asked=asked, by_actor=by_actor), chosen
