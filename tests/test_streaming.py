@@ -62,9 +62,8 @@ def stripes(count, seed):
         wave = 60 * np.sign(np.sin(np.arange(40) / 1.5 + rng.uniform(0, 7)))
         image = 128 + (wave if i % 2 else wave[:, None]) + np.zeros((40, 40))
         image = image[..., None] + rng.integers(-20, 20, (40, 40, 3))
-        name = f"n{i:08}.JPEG"
         image = encode(image.astype(np.uint8))
-        yield {"image": image, "label": i % 2, "file_name": name}
+        yield {"image": image, "label": i % 2, "file_name": f"n{i:08}.JPEG"}
 
 
 @pytest.fixture(scope="module")
@@ -102,20 +101,20 @@ def test_a_source_says_what_it_is(source, folder):
     assert source.sha256 == streaming.open_source(data_dir=folder).sha256
 
 
-def test_hits_by_hand():
-    logits = jnp.array([[0.0, 3.0, 1.0, 2.0], [5.0, 5.0, 0.0, 1.0], [1.0, 0.0, 0, 9]])
-    for labels, wanted in (
-        ([1, 0, 3], (3, 3, 3, 3)),
-        ([3, 1, 1], (0, 2, 2, 2)),  # a tie: the first class is the likelier
-        ([2, 3, 0], (0, 1, 3, 3)),
-        ([-1, 2, -1], (0, 0, 0, 1)),
-    ):
-        found = [streaming.hits(logits, jnp.array(labels), n) for n in (1, 2, 3, 4)]
-        if labels == [3, 1, 1]:
-            assert [int(x) for x in found][:2] == [0, 2]
-        else:
-            assert tuple(int(x) for x in found) == wanted
-    assert int(streaming.hits(logits, jnp.array([0, 1, 2]), 5)) == 3
+@pytest.mark.parametrize(
+    ("labels", "wanted"),
+    [
+        ([1, 0, 3], [3, 3, 3, 3]),
+        ([3, 1, 1], [0, 2, 3, 3]),  # places 2, 2 and 3: of equals the first comes first
+        ([2, 3, 0], [0, 1, 3, 3]),
+        ([-1, 2, -1], [0, 0, 0, 1]),
+    ],
+)
+def test_hits_by_hand(labels, wanted):
+    logits = jnp.array([[0.0, 3, 1, 2], [5, 5, 0, 1], [1, 0, 0, 9]])
+    found = [int(streaming.hits(logits, jnp.array(labels), n)) for n in (1, 2, 3, 4)]
+    assert found == wanted
+    assert int(streaming.hits(logits, jnp.array(labels), 5)) == wanted[3]
 
 
 @pytest.mark.parametrize("devices", [1, 2])
