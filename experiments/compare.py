@@ -16,10 +16,11 @@ one. The folder `--out` receives results.json, results.npz (rows of the file and
 of every query), log.jsonl and regret.png (mean and 95% band over seeds). A run that was
 killed goes on with `--resume`, to the same bits.
 
-Measured on NAS-Bench-201 (v1_1), 50 seeds, `--methods bayesian-actor-critic`, in 57 s on
-two CPU cores (AMD EPYC): mean best after 100 queries 91.61 94.37 73.46 73.50 46.63 47.13
-on the six columns in their usual order (the nearest published, CoLLM-NAS: 91.59 94.37
-73.44 73.44 46.62 46.79); after 200 the optimum in 50, 50, 50, 50, 48, 48 seeds.
+Measured on NAS-Bench-201 (v1_1), 50 seeds, `--methods bayesian-actor-critic`, in 57 s
+on two CPU cores (AMD EPYC): mean best after 100 queries 91.61, 94.37, 73.46, 73.50,
+46.63, 47.13 on the six columns in their usual order (the nearest published, CoLLM-NAS:
+91.59, 94.37, 73.44, 73.44, 46.62, 46.79); after 200 the optimum in 50, 50, 50, 50, 48,
+48 seeds.
 """
 
 import argparse
