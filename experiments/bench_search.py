@@ -7,6 +7,7 @@ runs CADAM with the thesis's settings on a random table of NAS-Bench-201's size 
 C_max = 10 cycles. `--pytorch` runs the same cycle as a plain PyTorch loop in the same
 process, one lane after another, if PyTorch is installed (its seconds are one lane's,
 scaled). `--inner map,vmap` compares the two ways to run lanes inside a device.
+`--method bayesian-actor-critic` times whole searches of 200 queries instead.
 
 Measured on two CPU cores (AMD EPYC, jax 0.10.2), 3 minutes in all: 243 us per cycle
 with 1 lane, 138 with 2, 121 with 10, 125 with 60, 111 with 600; the PyTorch loop
@@ -26,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax import cadam, cli, devices, lanes, report, spaces
+from nasjax import cadam, cli, devices, lanes, methods, report, search, spaces
 from nasjax.environments.tabular import from_arrays
 from nasjax.searchers.cadam_config import CadamConfig
 
@@ -49,42 +50,26 @@ def flop_per_cycle(config: CadamConfig) -> float:
     return 2.0 * config.batch_size * (critic_step + actor_step)
 
 
-def matrix_rate(n: int = 1024) -> float:
-    """GFLOP/s of n-cubed float32 products, one on every device at once."""
-    mesh = lanes.lane_mesh()
-    count = mesh.devices.size
-    function = lanes.spread(lambda shared, x: x @ x, mesh, inner="vmap")
-    arguments = ((), jnp.ones(count, jnp.int32), jnp.ones((count, n, n)))
-    product = jax.jit(function).lower(*arguments).compile()
-    arguments = jax.device_put(arguments, product.input_shardings[0])
-    jax.block_until_ready(product(*arguments))
-    seconds = []
-    for _ in range(10):
-        clock = time.perf_counter()
-        jax.block_until_ready(product(*arguments))
-        seconds.append(time.perf_counter() - clock)
-    return 2 * count * n**3 / min(seconds) / 1e9
-
-
-def bench(count: int, steps: int, full: int, inner: str, config: CadamConfig) -> dict:
-    """`steps` steps of `count` lanes that start at step `full` with a full replay."""
+def runner_of(searcher: search.Searcher, count: int, steps: int, inner: str):
+    """`count` lanes on a random table of the space's size."""
     A = SPACE.size
     ops = np.asarray(SPACE.from_index(jnp.arange(A)))
     values = np.random.default_rng(0).uniform(0.1, 0.9, A).astype(np.float32)
     env = from_arrays(SPACE, ops, [values])
-
-    def make(params, lane):
-        return cadam(SPACE, config), env.replace(params=params)
-
     keys = jax.vmap(jax.random.key)(jnp.arange(count, dtype=jnp.uint32))
-    runner = lanes.Runner(
-        make,
+    return lanes.Runner(
+        lambda params, lane: (searcher, env.replace(params=params)),
         env.params,
         keys,
         np.zeros(count, np.int32),
-        steps=full + steps,
+        steps=steps,
         inner=inner,
     )
+
+
+def bench(count: int, steps: int, full: int, inner: str, config: CadamConfig) -> dict:
+    """`steps` steps of `count` lanes that start at step `full` with a full replay."""
+    runner = runner_of(cadam(SPACE, config), count, full + steps, inner)
     state = runner.init()
     replay = state.searcher.replay
     replay = replay._replace(count=jnp.full_like(replay.count, full))
@@ -102,6 +87,25 @@ def bench(count: int, steps: int, full: int, inner: str, config: CadamConfig) ->
         "lane_steps": count * steps / runner.run_seconds,
         "gflops": flop / runner.run_seconds / 1e9,
     }
+
+
+def whole_searches(method: str, args: argparse.Namespace) -> str:
+    """Whole searches of `--queries`, by number of lanes; a table of text."""
+    rows = []
+    for inner, count in itertools.product(args.inner, args.lanes):
+        runner = runner_of(
+            methods.factory(method, {})(SPACE), count, args.queries, inner
+        )
+        runner.advance(runner.init(), 0, args.queries)
+        runner.run_seconds = 0.0
+        runner.advance(runner.init(), 0, args.queries)
+        run = runner.run_seconds
+        row = [runner.compile_seconds, run, count / run, count * args.queries / run]
+        rows.append([f"{count} ({inner})", *(f"{x:.4g}" for x in row)])
+        print(f"{count} lanes ({inner}) done", flush=True)
+    title = f"{method}, {args.queries} queries; lanes"
+    header = [title, "compile s", "run s", "searches/s", "lane-steps/s"]
+    return report.text_table(header, rows)
 
 
 def pytorch_cycle(config: CadamConfig, cycles: int = 500) -> dict[int, float]:
@@ -176,18 +180,30 @@ def main(argv: list[str] | None = None) -> int:
         help="map, vmap or both, comma-separated",
     )
     parser.add_argument(
+        "--method",
+        choices=("cadam", *(m for m in methods.ALL if m != "cadam")),
+        default="cadam",
+        help="of the others, whole searches with their usual settings are timed",
+    )
+    parser.add_argument(
+        "--queries", type=cli.at_least(2), default=200, help="of a whole search (200)"
+    )
+    parser.add_argument(
         "--pytorch", action="store_true", help="also time a plain PyTorch loop"
     )
     args = parser.parse_args(argv)
     devices.use_cpu_cores(threads_inside_operations=False)
     config = CadamConfig()
     device = report.provenance()["device"]
-    rate = matrix_rate()
+    rate = devices.matrix_rate(jax.devices(), n=1024) / 1e9
     print(
         f"{device['count']} x {device['kind']} ({device['platform']}), jax "
         f"{jax.__version__}; matrix rate {rate:.0f} GFLOP/s; one cycle "
         f"{flop_per_cycle(config) / 1e6:.2f} MFLOP"
     )
+    if args.method != "cadam":
+        print(whole_searches(args.method, args))
+        return 0
     loops = pytorch_cycle(config) if args.pytorch else {}
     if args.pytorch and not loops:
         print("PyTorch is not installed: no ratio")

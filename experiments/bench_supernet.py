@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax import cli, costs, report, supernet, training
+from nasjax import cli, costs, devices, report, supernet, training
 from nasjax.augment import AugmentConfig, normalize
 from nasjax.supernet import training as supernet_training
 
@@ -42,14 +42,6 @@ def network(space: str, cells: int | None, dtype: str) -> supernet.SupernetConfi
         "nb201": supernet.nas_bench_201,
     }[space]
     return make(dtype=dtype, **({"cells": cells} if cells else {}))
-
-
-def matrix_rate(dtype: str, n: int = 2048) -> float:
-    """Operations per second of n-cubed products."""
-    x = jnp.ones((n, n), dtype)
-    product = jax.jit(lambda x: x @ x)
-    jax.block_until_ready(product(x))
-    return 2 * n**3 / min(_seconds(functools.partial(product, x), 5))
 
 
 def _seconds(function, times: int) -> list[float]:
@@ -220,7 +212,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--pytorch", action="store_true", help="compare DARTS' path with PyTorch")
     args = parser.parse_args(argv)
     device = report.provenance()["device"]
-    rate = matrix_rate(args.dtype)
+    rate = devices.matrix_rate(jax.devices()[:1], args.dtype)
     print(
         f"{device['kind']}, {device['platform']}; {args.dtype}, batch "
         f"{args.batch_size}; matrix products {rate / 1e9:,.0f} GFLOP/s\n"

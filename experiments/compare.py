@@ -6,7 +6,9 @@
 searches each column for itself with every method, 200 queries per search; every query
 counts, also one that was asked before. `--table` is an npz file with `ops` uint8 [n, E]
 (a row per architecture; any number of edges and operations, complete or not), optional
-`op_names` and value columns of any unit. `--goal min` looks for the lowest value. What
+`op_names` and value columns of any unit. `--goal min` looks for the lowest value;
+`--trial random` returns one of a row's `NAME_trials` [n, R] at each query, and reports
+the values (means) of what looked best. What
 a table does not hold cannot be asked: a proposal is replaced by the row that differs
 on the fewest edges (of several, the lowest row), and the searcher is told so.
 
@@ -47,6 +49,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--table", type=Path, required=True, metavar="FILE.npz")
     add("--columns", default=None, help="comma-separated (default: all numbers)")
     add("--goal", choices=("max", "min"), default="max")
+    text = "what a query returns: the value, or one of NAME_trials [n, R] at random"
+    add("--trial", choices=("mean", "random"), default="mean", help=text)
     add("--queries", type=cli.at_least(1), default=200, help="per search (200)")
     add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
     add("--ablation", action="store_true", help="add the best searcher's ablations")
@@ -72,7 +76,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
     """The table, and what fixes the run's results."""
-    table = tables.load(args.table, args.columns)
+    table = tables.load(args.table, args.columns, trials=args.trial == "random")
     values = np.stack(list(table.values.values()))
     if args.goal == "min" or values.min() < 0 or values.max() > 1:
         for name, config in args.configs.items():
@@ -81,8 +85,8 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
     fixed = {
         "table": {"sha256": table.sha256, "rows": len(table.ops)},
         "columns": list(table.values),
-        **{name: getattr(args, name) for name in ("goal", "queries", "seeds", "chunk")},
-        **{name: getattr(args, name) for name in ("methods", "inner", "preset")},
+        **{name: getattr(args, name) for name in ("goal", "trial", "queries", "seeds")},
+        **{n: getattr(args, n) for n in ("chunk", "methods", "inner", "preset")},
         "configs": {
             name: dataclasses.asdict(config)
             for name, config in args.configs.items()
@@ -94,11 +98,14 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
     return table, fixed
 
 
-def run(args: argparse.Namespace, table: tables.Table, values: np.ndarray) -> dict:
-    """All methods, one after another; `values` [V, n] are to be maximised."""
+def run(args: argparse.Namespace, table: tables.Table) -> dict:
+    """All methods, one after another; what is to be minimised changes its sign."""
+    sign = 1.0 if args.goal == "max" else -1.0
+    values = [sign * x for x in table.values.values()]
+    trials = [sign * x for x in table.trials.values()] or None
     shared = study.Study(
         space=table.space,
-        env=from_arrays(table.space, table.ops, list(values)),
+        env=from_arrays(table.space, table.ops, values, trials),
         rows=study.rows_of(table.space, table.ops),
         columns=list(table.values),
         seeds=args.seeds,
@@ -132,16 +139,18 @@ def write(args, table: tables.Table, config: dict, found: dict) -> None:
     values = sign * np.stack(list(table.values.values()))
     optimum = values.max(axis=1)
     marks = sorted({*(m for m in MARKS if m < args.queries), args.queries})
-    # The table's own numbers: what was searched is rounded to float32.
-    exact = {
-        name: one._replace(
-            accuracy=np.stack(
-                [v[i] for v, i in zip(values, one.arch_index, strict=True)]
+    exact = found
+    if args.trial == "mean":  # the table's own numbers: float32 was searched
+        exact = {
+            name: one._replace(
+                accuracy=np.stack(
+                    [v[i] for v, i in zip(values, one.arch_index, strict=True)]
+                )
             )
-        )
-        for name, one in found.items()
-    }
-    regrets = {n: regret.regret(one.accuracy, optimum) for n, one in exact.items()}
+            for name, one in found.items()
+        }
+    reached = {name: regret.incumbent(one, values) for name, one in exact.items()}
+    regrets = {name: regret.regret(x, optimum) for name, x in reached.items()}
     classes = np.arange(len(table.ops))
     described = {
         name: results.describe(one, values, classes, columns, args.seeds, marks)
@@ -151,8 +160,8 @@ def write(args, table: tables.Table, config: dict, found: dict) -> None:
         first = regret.first_optimum(found[name].arch_index, values)
         for v, column in enumerate(one["columns"].values()):
             for s, entry in enumerate(column["seeds"].values()):
-                reached = first[v, s]
-                entry["optimum_after"] = int(reached) if np.isfinite(reached) else None
+                hit = first[v, s]
+                entry["optimum_after"] = int(hit) if np.isfinite(hit) else None
                 for part in (entry, *entry["queries"].values()):
                     part |= {k: sign * part[k] for k in ("best", "table_value")}
     content = {"config": config, **report.provenance(), "table": str(args.table)}
@@ -162,12 +171,13 @@ def write(args, table: tables.Table, config: dict, found: dict) -> None:
     report.write_npz(
         args.out / "results.npz", **results.arrays(signed, columns, args.seeds)
     )
-    titles = [f"{name} ({args.goal}), {args.table.name}" for name in columns]
+    noisy = ", one trial" if args.trial == "random" else ""
+    titles = [f"{name} ({args.goal}{noisy}), {args.table.name}" for name in columns]
     plots.regret(args.out / "regret.png", regrets, titles)
-    print("\n" + regret.best_text(exact, columns, optimum, marks, sign))
+    print("\n" + regret.best_text(reached, columns, optimum, marks, sign))
     print("\n" + regret.optimum_text(exact, values, columns))
     if len(args.seeds) > 1 and len(found) > 1:
-        print("\n" + regret.paired_text(exact, columns, marks, args.methods[0]))
+        print("\n" + regret.paired_text(reached, columns, marks, args.methods[0]))
     names = ", ".join(sorted(path.name for path in args.out.iterdir()))
     print(f"\nwritten: {args.out}/ {names}")
 
@@ -189,10 +199,8 @@ def main(argv: list[str] | None = None) -> int:
         f"columns {', '.join(table.values)}, goal {args.goal}",
         flush=True,
     )
-    sign = 1.0 if args.goal == "max" else -1.0
-    values = sign * np.stack(list(table.values.values()))
     try:
-        found = run(args, table, values)
+        found = run(args, table)
     except KeyboardInterrupt:
         print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
         return 130

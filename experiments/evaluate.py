@@ -60,6 +60,7 @@ from nasjax import (
     evaluation,
     evaluator,
     genotypes,
+    metrics,
     plots,
     report,
     streaming,
@@ -166,14 +167,14 @@ HELP = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = made.add_mutually_exclusive_group(required=True)
     what.add_argument("--genotype", help="a name, a file or the text of one")
     what.add_argument("--genotypes", type=Path, help="JSON list of objects with one")
-    add = parser.add_argument
+    add = made.add_argument
     add(
         "--dataset",
         choices=tuple(evaluation.DATASETS),
@@ -211,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--image-size", type=cli.at_least(1), help="imagenet: side (default 224)")
     add("--resize", type=cli.at_least(1), help="imagenet: shorter side (default 256)")
     add("--workers", type=cli.at_least(0), default=0, help="imagenet: threads; 0: all")
-    group = parser.add_argument_group("settings (defaults depend on the preset)")
+    group = made.add_argument_group("settings (defaults depend on the preset)")
     for name, value in SETTINGS.items():
         group.add_argument(
             "--" + name.replace("_", "-"),
@@ -221,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar=type(value).__name__.upper(),
             help=HELP.get(name, name.replace("_", " ")),
         )
-    return parser
+    return made
 
 
 def entries_of(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -393,14 +394,18 @@ def train(args, settings: Mapping[str, Any], data, out: Path, entry) -> dict:
         content["pipeline_images_per_second"] = trainer.rate
     if args.genotypes is not None:
         content["entry"] = entry
+    if known := evaluation.benchmark(found, settings["dataset"]):
+        content["benchmark"] = known
     if args.linear_baseline or settings["preset"] == "cpu":
-        content["linear_baseline"] = linear.accuracy(
-            (data.train_images, data.train_labels),
-            (data.test_images, data.test_labels),
-            classes=data.classes,
-            mean=data.mean,
-            std=data.std,
-        )
+        if args.baseline is None:  # of all genotypes the same
+            args.baseline = linear.accuracy(
+                (data.train_images, data.train_labels),
+                (data.test_images, data.test_labels),
+                classes=data.classes,
+                mean=data.mean,
+                std=data.std,
+            )
+        content["linear_baseline"] = args.baseline
     if jax.process_index() != 0:
         return content
     report.write_json(out / "results.json", content)
@@ -426,6 +431,11 @@ def show(content: Mapping[str, Any], out: Path) -> None:
             f"images/s: {content['images_per_second']:.0f} in training, "
             f"{rate:.0f} from the pipeline alone"
         )
+    if known := content.get("benchmark"):
+        print(
+            f"NAS-Bench-201 ({known['version']}) has {100 * known['accuracy']:.2f} % "
+            "after 200 epochs"
+        )
     if "linear_baseline" in content:
         print(
             f"logistic regression on the same pixels: "
@@ -434,9 +444,24 @@ def show(content: Mapping[str, Any], out: Path) -> None:
     print(f"written: {out}{os.sep} {', '.join(sorted(os.listdir(out)))}", flush=True)
 
 
+def agreement(contents: list[Mapping[str, Any]]) -> None:
+    """Prints how retrained cells are ordered beside NAS-Bench-201's table."""
+    known = [content for content in contents if "benchmark" in content]
+    if len(known) < 3:
+        return
+    mine = [content["test_accuracy"]["last"]["mean"] for content in known]
+    table = [content["benchmark"]["accuracy"] for content in known]
+    kendall, spearman = metrics.kendall(mine, table), metrics.spearman(mine, table)
+    print(
+        f"{len(known)} cells, test accuracy against NAS-Bench-201's: "
+        f"Kendall {kendall:.3f}, Spearman {spearman:.3f}"
+    )
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs the experiment; returns the exit status."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
+    args.baseline = None  # logistic regression's accuracy, once it is known
     if args.distributed:  # before anything starts a JAX backend
         jax.distributed.initialize()
     devices.use_cpu_cores()
@@ -512,15 +537,17 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
         return 130
     if args.genotypes is not None and writes:
+        fields = ("params", "flops", "macs", "test_accuracy", "benchmark")
         report.write_json(
             args.out / "frontier.json",
             [
                 entry
                 | {"folder": folder.name}
-                | {k: content[k] for k in ("params", "flops", "macs", "test_accuracy")}
+                | {name: content[name] for name in fields if name in content}
                 for (folder, _, entry), content in zip(runs, contents, strict=True)
             ],
         )
+        agreement(contents)
     return 0
 
 

@@ -8,6 +8,12 @@ operation on every other edge, all normal) and `nk` (Kauffman and Weinberger 198
 edge adds a uniform number that depends on its operation and those of K others). Spaces
 of more than `--rows` architectures are sampled without repetition: their tables are
 not complete. Columns `table0`, `table1`, ... are independent draws.
+
+    python experiments/made_tables.py --family penalty --gain a.npz:accuracy \\
+        --cost b.npz:latency --weights 0.1,0.3 --out penalty.npz
+
+takes the columns from two tables of the same rows: `gain - weight x cost`, both scaled
+to deviation 1 over the table.
 """
 
 import argparse
@@ -18,8 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from nasjax import cli
+from nasjax.data import tables
 
-FAMILIES = ("pairwise", "nk")
+FAMILIES = ("pairwise", "nk", "penalty")
 
 
 def architectures(rng, edges: int, operations: int, rows: int) -> np.ndarray:
@@ -54,6 +61,58 @@ def nk(rng, ops: np.ndarray, operations: int, K: int) -> np.ndarray:
     return value / edges
 
 
+def drawn(args, parser: argparse.ArgumentParser) -> dict[str, np.ndarray]:
+    """The arrays of a table of random values."""
+    if args.edges is None or args.operations is None:
+        parser.error(f"--family {args.family} needs --edges and --operations")
+    if args.neighbours >= args.edges:
+        parser.error(f"--neighbours {args.neighbours}: less than {args.edges} edges")
+    rng = np.random.default_rng(args.seed)
+    arrays = {"ops": architectures(rng, args.edges, args.operations, args.rows)}
+    for i in range(args.tables):
+        if args.family == "nk":
+            value = nk(rng, arrays["ops"], args.operations, args.neighbours)
+        else:
+            value = pairwise(rng, arrays["ops"], args.operations)
+        arrays[f"table{i}"] = value
+    return arrays
+
+
+def weights(text: str) -> list[float]:
+    """Comma-separated numbers of at least 0."""
+    found = [float(part) for part in text.split(",")]
+    if not all(0 <= w < np.inf for w in found) or len(set(found)) < len(found):
+        raise ValueError(text)
+    return found
+
+
+def column_of(text: str, parser: argparse.ArgumentParser) -> tables.Table:
+    """FILE.npz:COLUMN."""
+    path, _, name = text.rpartition(":")
+    try:
+        if not path:
+            raise ValueError(f"{text!r}: needs FILE.npz:COLUMN")
+        return tables.load(path, [name])
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def penalty(args, parser: argparse.ArgumentParser) -> dict[str, np.ndarray]:
+    """The arrays of a table of gains minus weighted costs."""
+    for name in ("gain", "cost"):
+        if getattr(args, name) is None:
+            parser.error(f"--family penalty needs --{name} FILE.npz:COLUMN")
+    gain, cost = column_of(args.gain, parser), column_of(args.cost, parser)
+    if not np.array_equal(gain.ops, cost.ops):
+        parser.error(f"{args.gain} and {args.cost} have different rows")
+    y, c = (next(iter(t.values.values())) for t in (gain, cost))
+    for name, values in (("gain", y), ("cost", c)):
+        if not values.std():
+            parser.error(f"--{name} {getattr(args, name)} is constant")
+    named = {f"penalty{w:g}": y / y.std() - w * c / c.std() for w in args.weights}
+    return {"ops": gain.ops, "op_names": np.array(gain.space.operations), **named}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Writes one file; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -61,28 +120,22 @@ def main(argv: list[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--family", choices=FAMILIES, required=True)
-    add("--edges", type=cli.at_least(2), required=True)
-    add("--operations", type=cli.at_least(2), required=True)
+    add("--edges", type=cli.at_least(2))
+    add("--operations", type=cli.at_least(2))
     add("--tables", type=cli.at_least(1), default=4, help="columns (default 4)")
     add("--neighbours", type=cli.at_least(0), default=2, help="K of nk (default 2)")
     add("--rows", type=cli.at_least(1), default=20_000, help="at most so many rows")
+    add("--gain", metavar="FILE.npz:COLUMN", help="of penalty: larger is better")
+    add("--cost", metavar="FILE.npz:COLUMN", help="of penalty: smaller is better")
+    add("--weights", type=weights, default=[0.1, 0.3, 1.0], help="(0.1,0.3,1)")
     add("--seed", type=cli.at_least(0), default=0)
     add("--out", type=Path, required=True, metavar="FILE.npz")
     args = parser.parse_args(argv)
-    if args.neighbours >= args.edges:
-        parser.error(f"--neighbours {args.neighbours}: less than {args.edges} edges")
-    rng = np.random.default_rng(args.seed)
-    ops = architectures(rng, args.edges, args.operations, args.rows)
-    columns = {}
-    for i in range(args.tables):
-        if args.family == "nk":
-            value = nk(rng, ops, args.operations, args.neighbours)
-        else:
-            value = pairwise(rng, ops, args.operations)
-        columns[f"table{i}"] = value
+    arrays = penalty(args, parser) if args.family == "penalty" else drawn(args, parser)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(args.out, ops=ops, **columns)
-    print(f"{args.out}: {len(ops):,} architectures, {args.tables} columns")
+    np.savez_compressed(args.out, **arrays)
+    columns = [name for name in arrays if name not in tables.RESERVED]
+    print(f"{args.out}: {len(arrays['ops']):,} architectures, {len(columns)} columns")
     return 0
 
 

@@ -1,8 +1,13 @@
 """Devices of an experiment: every CPU core is one, unless the user says otherwise."""
 
 import os
+import time
+from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 def use_cpu_cores(threads_inside_operations: bool = True) -> None:
@@ -22,3 +27,26 @@ def use_cpu_cores(threads_inside_operations: bool = True) -> None:
     given = jax.config.jax_num_cpu_devices > 0
     if not given and "xla_force_host_platform_device_count" not in flags:
         jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+
+
+def matrix_rate(
+    devices: Sequence[jax.Device], dtype: str = "float32", n: int = 2048
+) -> float:
+    """Operations per second of n-cubed matrix products, one on every device at once.
+
+    2 n^3 operations each; the fastest of ten. What else a benchmark computes can be
+    held against it.
+    """
+    mesh = Mesh(np.array(devices), ("device",))
+    one_each = PartitionSpec("device")
+    spec = {"mesh": mesh, "in_specs": one_each, "out_specs": one_each}
+    product = jax.jit(jax.shard_map(lambda x: (x[0] @ x[0])[None], **spec))
+    x = jnp.ones((len(devices), n, n), dtype)
+    x = jax.device_put(x, NamedSharding(mesh, one_each))
+    jax.block_until_ready(product(x))
+    seconds = []
+    for _ in range(10):
+        clock = time.perf_counter()
+        jax.block_until_ready(product(x))
+        seconds.append(time.perf_counter() - clock)
+    return 2 * len(devices) * n**3 / min(seconds)

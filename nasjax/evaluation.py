@@ -16,6 +16,7 @@ import numpy as np
 from nasjax import augment, costs, derived, genotypes, graphs, pretraining, spaces
 from nasjax.checkpoint import Checkpoints
 from nasjax.data import images as image_data
+from nasjax.data import nb201
 from nasjax.data.images import ImageData
 from nasjax.derived import training
 
@@ -186,6 +187,24 @@ def describe(
         "macs": int(costs.macs(table, arch)),
         **shape,
     }
+
+
+def benchmark(found: Architecture, dataset: str) -> dict[str, Any] | None:
+    """The table's test accuracy of a NAS-Bench-201 cell after 200 epochs, a fraction.
+
+    None for other spaces and data sets, and where no table is at hand.
+    """
+    name = f"{dataset}_test"
+    if found.kind != "nb201" or name not in nb201.COLUMNS:
+        return None
+    try:
+        table = nb201.load(columns=[name], predictor=False, log=lambda line: None)
+    except nb201.TableError:
+        return None
+    (row,) = np.flatnonzero((table.ops == found.arch).all(axis=1))
+    column = table.columns[name]
+    accuracy = float(column.values[row])
+    return {"column": name, "accuracy": accuracy, "version": column.version}
 
 
 def summary(test: np.ndarray) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nasjax import cli, search, searchers
+from nasjax.environments.tabular import nearest
 from nasjax.searchers import ddas_config
 from nasjax.searchers.cadam_config import td3, thesis
 from nasjax.spaces import CellSpace
@@ -28,6 +29,8 @@ ABLATIONS = {
     "no-actor": _BEST.replace(actor_proposals=0, random_proposals=_PROPOSALS),
     "fixed-actor": _BEST.replace(actor_lr=0.0),
     "fixed-kernel": _BEST.replace(critic_lr=0.0),
+    "product-only": _BEST.replace(additive=1e-6),
+    "one-bound": _BEST.replace(far_beta=_BEST.beta),
     "bound-only": _BEST.replace(acquisition="bound"),
     "improvement-only": _BEST.replace(acquisition="improvement"),
 }
@@ -132,18 +135,19 @@ def factory(
 
 
 def on_table(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Searcher]:
-    """The method as a function of the space and, on an incomplete table, a projection.
+    """The method as a function of the space and of a table that is not complete.
 
     Raises:
       ValueError: as `factory`.
     """
     make = factory(method, configs)
 
-    def build(space, project=None):
-        if project is None:
+    def build(space, table=None):
+        if table is None:
             return make(space)
+        project = functools.partial(nearest, table)
         if method in (BEST, *ABLATIONS):
-            return make(space, project=project)
+            return make(space, project=project, listed=table.ops)
         return search.projected(make(space), project)
 
     return build

@@ -282,11 +282,13 @@ def regret(path: Path, found: Mapping[str, np.ndarray], titles: Sequence[str]) -
         for color, (name, values) in enumerate(found.items()):
             y = values[v]
             x, mean = np.arange(1, y.shape[1] + 1), y.mean(axis=0)
-            axis.plot(x, np.maximum(mean, floor), color=f"C{color % 10}", label=name)
+            style = "-" if color < 10 else "--"
+            hue = f"C{color % 10}"
+            axis.plot(x, np.maximum(mean, floor), style, color=hue, label=name)
             if len(y) > 1:
                 half = 1.96 * y.std(axis=0, ddof=1) / np.sqrt(len(y))
                 low, high = (np.maximum(mean + s * half, floor) for s in (-1, 1))
-                axis.fill_between(x, low, high, color=f"C{color % 10}", alpha=0.2, lw=0)
+                axis.fill_between(x, low, high, color=hue, alpha=0.2, lw=0)
         axis.set_yscale("log")
         axis.set_xlabel("queries")
         axis.set_ylabel("regret")

@@ -8,15 +8,34 @@ from nasjax import metrics, report
 from nasjax.study import Result
 
 
-def regret(accuracy: np.ndarray, optimum: np.ndarray) -> np.ndarray:
-    """r_t = optimum - best of the first t queries, float64 [V, S, T].
+def incumbent(result: Result, values: np.ndarray) -> np.ndarray:
+    """The table's value of the best query so far, float64 [V, S, T].
+
+    Best is what was observed so: with noise the value may fall.
 
     Args:
-      accuracy: [V, S, T], larger is better; NaN finds nothing.
+      result: of a search on the table; larger is better, NaN finds nothing.
+      values: [V, A].
+    """
+    seen = np.nan_to_num(np.asarray(result.accuracy, np.float64), nan=-np.inf)
+    best = metrics.best_so_far(seen)
+    better = seen[..., 1:] > best[..., :-1]
+    first = np.zeros_like(result.arch_index[..., :1])
+    later = np.where(better, np.arange(1, seen.shape[-1]), 0)
+    at = np.maximum.accumulate(np.concatenate([first, later], -1), axis=-1)
+    index = np.take_along_axis(result.arch_index, at, -1)
+    found = np.stack([row[i] for row, i in zip(values, index, strict=True)])
+    return np.where(best > -np.inf, found, -np.inf)
+
+
+def regret(reached: np.ndarray, optimum: np.ndarray) -> np.ndarray:
+    """r_t = optimum - value reached after t queries, float64 [V, S, T].
+
+    Args:
+      reached: [V, S, T], from `incumbent`.
       optimum: [V], the largest value of each column.
     """
-    best = metrics.best_so_far(np.asarray(accuracy, np.float64))
-    return np.asarray(optimum, np.float64)[:, None, None] - best
+    return np.asarray(optimum, np.float64)[:, None, None] - reached
 
 
 def first_optimum(index: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -57,16 +76,15 @@ def optimum_text(
 
 
 def best_text(
-    found: Mapping[str, Result],
+    reached: Mapping[str, np.ndarray],
     columns: Sequence[str],
     optimum: np.ndarray,
     marks: Sequence[int],
     sign: float,
 ) -> str:
-    """Mean ± deviation of the best value over seeds, in the columns' own units."""
+    """Mean ± deviation over seeds of the value reached, in the columns' own units."""
     rows = []
-    for name, result in found.items():
-        best = metrics.best_so_far(result.accuracy)
+    for name, best in reached.items():
         for mark in marks:
             cells = [
                 _mean_std(sign * best[v, :, mark - 1]) for v in range(len(columns))
@@ -82,16 +100,15 @@ def _mean_std(values: np.ndarray) -> str:
 
 
 def paired_text(
-    found: Mapping[str, Result],
+    reached: Mapping[str, np.ndarray],
     columns: Sequence[str],
     marks: Sequence[int],
     first: str,
 ) -> str:
     """`first` against every other method, seed by seed: its gain in value."""
-    mine = metrics.best_so_far(found[first].accuracy)
+    mine = reached[first]
     rows = []
-    for name, result in found.items():
-        theirs = metrics.best_so_far(result.accuracy)
+    for name, theirs in reached.items():
         for v, column in enumerate(columns if name != first else ()):
             for mark in marks:
                 p = metrics.paired(mine[v, :, mark - 1], theirs[v, :, mark - 1])

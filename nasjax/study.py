@@ -5,7 +5,6 @@ jitted computation, run in chunks of steps; after each chunk the state and the t
 are checkpointed, so that a killed study goes on to the same bits.
 """
 
-import functools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from tqdm import tqdm
 
 from nasjax import lanes, search
 from nasjax.checkpoint import Checkpoints
-from nasjax.environments.tabular import TabularState, nearest
+from nasjax.environments.tabular import TabularState
 from nasjax.spaces import CellSpace
 
 Factory = Callable[..., search.Searcher]
@@ -48,7 +47,7 @@ class Study(NamedTuple):
       steps: queries per search.
       milestones: steps after which states are kept, besides the last.
       incomplete: architectures are missing; factories are then called with a second
-        argument, the projection onto those that are there.
+        argument, the table's params.
     """
 
     space: CellSpace
@@ -79,7 +78,7 @@ def run(
     Args:
       study: see `Study`.
       method: its name, for files and the progress bar.
-      factory: builds the searcher from the space (and a projection, see `Study`).
+      factory: builds the searcher from the space (and a table, see `Study`).
       out: folder for checkpoints and the log; nothing is written if None.
       resume: start from the newest checkpoint in `out`, if there is one.
       chunk, inner, mesh: see `nasjax.lanes`.
@@ -97,7 +96,7 @@ def run(
     def make(params, lane):
         env = study.env.replace(params=params, state=TabularState(lane))
         if study.incomplete:
-            return factory(study.space, functools.partial(nearest, params)), env
+            return factory(study.space, params), env
         return factory(study.space), env
 
     runner = lanes.Runner(

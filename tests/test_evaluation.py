@@ -111,6 +111,23 @@ def test_describe(name, sizes, wanted):
     assert evaluation.describe(evaluation.read(name), **sizes) == wanted
 
 
+def test_what_the_table_says_of_a_cell(table, monkeypatch):
+    """Row 1462 has the most parameters; never a prediction."""
+    cell = evaluation.SPACES["nb201"].arch_string(table.ops[1462])
+    found = evaluation.benchmark(evaluation.read(cell), "cifar100")
+    if "cifar100_test" in table.columns:
+        column = table.columns["cifar100_test"]
+        wanted = ("cifar100_test", column.values[1462], column.version)
+        assert tuple(found.values()) == wanted
+    else:
+        assert found is None
+    assert evaluation.benchmark(evaluation.read(cell), "synthetic") is None
+    assert evaluation.benchmark(evaluation.read("DARTS_V2"), "cifar10") is None
+    monkeypatch.setenv("NASJAX_DATA", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/nowhere")
+    assert evaluation.benchmark(evaluation.read(cell), "cifar10") is None
+
+
 def test_summary_by_hand():
     nan = float("nan")
     found = evaluation.summary(np.array([[nan, 0.5, 0.4], [0.3, 0.2, 0.2]]))

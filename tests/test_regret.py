@@ -15,8 +15,16 @@ def result(index=INDEX):
 
 
 def test_regret_by_hand():
-    found = regret.regret(result().accuracy, VALUES.max(1))
+    reached = regret.incumbent(result(), VALUES)
+    found = regret.regret(reached, VALUES.max(1))
     np.testing.assert_array_equal(found, [[[1, 1, 0], [4, 4, 1]]])
+
+
+def test_noise_keeps_a_lucky_query():
+    """What was observed decides, what the table says counts; ties keep the first."""
+    seen = np.array([[[3.0, 9.0, 8.0], [np.nan, 2.0, 2.5]]])
+    found = regret.incumbent(result()._replace(accuracy=seen), VALUES)
+    np.testing.assert_array_equal(found, [[[4, 1, 1], [-np.inf, 1, 4]]])
 
 
 def test_first_optimum_counts_every_best_row():
@@ -30,6 +38,7 @@ def test_first_optimum_counts_every_best_row():
 def test_texts():
     found = {"a": result(), "b": result(INDEX[:, ::-1])}
     assert "1/2" in regret.optimum_text(found, VALUES, ["x"])
-    text = regret.best_text(found, ["x"], -VALUES.max(1), [1, 3], -1.0)
+    reached = {name: regret.incumbent(one, VALUES) for name, one in found.items()}
+    text = regret.best_text(reached, ["x"], -VALUES.max(1), [1, 3], -1.0)
     assert "-2.5 ± 2.1" in text and "-4.5 ± 0.71" in text
-    assert "a - b" in regret.paired_text(found, ["x"], [3], "a")
+    assert "a - b" in regret.paired_text(reached, ["x"], [3], "a")

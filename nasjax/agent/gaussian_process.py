@@ -1,13 +1,16 @@
 """A Gaussian process on continuous parameters: a critic that knows what it does not.
 
-Every row of a continuous architecture `a` [E, O] is embedded linearly, and two
-architectures are alike as far as their embeddings are near:
+Every row of a continuous architecture `a` [E, O] is embedded linearly. Two
+architectures are alike as far as their embeddings are near, and as far as they share
+rows, which is what a function that is a sum over rows sees of them:
 
-    k(a, b) = exp(-sum_e |(a_e - b_e) Phi_e|^2),   Phi_e = Phi_0 + S + R_e.
+    k(a, b) = (1 - w) exp(-sum_e |(a_e - b_e) Phi_e|^2) + w sum_e a_e . b_e / E,
+    Phi_e = Phi_0 + S + R_e.
 
 It is defined between the one-hot rows as well as on them, so that an actor can climb
 it. S is shared by all rows (an operation means much the same on every edge of a cell),
-R_e is the row's own; both have Gaussian priors, so that few observations suffice.
+R_e is the row's own; both have Gaussian priors, so that few observations suffice. With
+many rows hardly any two architectures are near, and the sum is what can be learnt.
 """
 
 from typing import Any, NamedTuple
@@ -15,33 +18,42 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import ndtri
+from jax.scipy.special import logit, ndtri
 from jax.scipy.stats import norm
 
 LEAF = 32  # below this size a loop over columns is faster than halving again
 
 
 class Kernel(NamedTuple):
-    """What is learned: the embedding and the noise."""
+    """What is learned: the embedding, the noise and the weight of the sum."""
 
     shared: chex.Array  # float32 [O, O], S
     own: chex.Array  # float32 [E, O, O], R
     log_noise: chex.Array  # float32 [], logarithm of the noise variance
+    additive: chex.Array  # float32 [], w = sigmoid(additive)
 
 
 class Prior(NamedTuple):
     """What is believed before any observation; numbers may be traced."""
 
-    correlation: chex.Numeric  # between architectures that differ in one row, (0, 1)
+    correlation: chex.Numeric  # exp(...) of two rows that differ, (0, 1)
     shared: chex.Numeric  # standard deviation of the entries of S
     own: chex.Numeric  # standard deviation of the entries of R
     noise: chex.Numeric  # variance of the noise; its logarithm deviates by 1
+    additive: chex.Numeric  # w, (0, 1); its logit deviates by 1
+
+
+class Points(NamedTuple):
+    """Architectures as the kernel sees them."""
+
+    embedded: chex.Array  # float32 [..., F], F = E x O
+    plain: chex.Array  # float32 [..., F], a / sqrt(E)
 
 
 class Posterior(NamedTuple):
     """A process conditioned on n observations; empty slots do not matter."""
 
-    points: chex.Array  # float32 [n, F], embedded, zeros where empty
+    points: Points  # [n]
     weight: chex.Array  # float32 [n], L^-1 y
     root: chex.Array  # float32 [n, n], L^-1 of the covariance L L^T
     held: chex.Array  # float32 [n], 1 where there is an observation
@@ -53,23 +65,35 @@ def init(rows: int, operations: int, prior: Prior) -> Kernel:
         jnp.zeros((operations, operations)),
         jnp.zeros((rows, operations, operations)),
         jnp.log(jnp.asarray(prior.noise, jnp.float32)),
+        logit(jnp.asarray(prior.additive, jnp.float32)),
     )
 
 
-def embed(kernel: Kernel, prior: Prior, alpha: chex.Array) -> chex.Array:
-    """The embedding of continuous parameters, [..., E, O] -> [..., F], F = E x O.
+def embed(kernel: Kernel, prior: Prior, alpha: chex.Array) -> Points:
+    """The points of continuous parameters [..., E, O].
 
     Phi_0 is a multiple of the identity: any two operations are equally far.
     """
     scale = jnp.sqrt(-0.5 * jnp.log(jnp.asarray(prior.correlation, jnp.float32)))
     phi = scale * jnp.eye(alpha.shape[-1]) + kernel.shared + kernel.own
-    return jnp.einsum("...eo,eod->...ed", alpha, phi).reshape(*alpha.shape[:-2], -1)
+    embedded = jnp.einsum("...eo,eod->...ed", alpha, phi)
+    shape = (*alpha.shape[:-2], -1)
+    plain = alpha / jnp.sqrt(alpha.shape[-2])
+    return Points(embedded.reshape(shape), plain.reshape(shape))
 
 
-def covariance(a: chex.Array, b: chex.Array) -> chex.Array:
-    """exp(-|a_i - b_j|^2) of embedded points, [..., F], [n, F] -> [..., n]."""
-    square = jnp.sum(a * a, -1)[..., None] + jnp.sum(b * b, -1) - 2 * a @ b.T
-    return jnp.exp(-jnp.maximum(square, 0.0))
+def covariance(kernel: Kernel, a: Points, b: Points) -> chex.Array:
+    """k(a_i, b_j), points [...] and [n] -> [..., n]."""
+    x, y = a.embedded, b.embedded
+    square = jnp.sum(x * x, -1)[..., None] + jnp.sum(y * y, -1) - 2 * x @ y.T
+    w = jax.nn.sigmoid(kernel.additive)
+    return (1 - w) * jnp.exp(-jnp.maximum(square, 0.0)) + w * (a.plain @ b.plain.T)
+
+
+def variance(kernel: Kernel, a: Points) -> chex.Array:
+    """k(a_i, a_i), [...] -> [...]; 1 where rows are one-hot."""
+    w = jax.nn.sigmoid(kernel.additive)
+    return 1 - w + w * jnp.sum(a.plain * a.plain, -1)
 
 
 def inverse_root(matrix: chex.Array) -> chex.Array:
@@ -99,7 +123,7 @@ def inverse_root(matrix: chex.Array) -> chex.Array:
 
 
 def _covariance_of(kernel, points, held):
-    inside = covariance(points, points) * held[:, None] * held
+    inside = covariance(kernel, points, points) * held[:, None] * held
     noise = jnp.where(held > 0, jnp.exp(kernel.log_noise), 1.0)
     return inside + jnp.diag(noise)
 
@@ -121,7 +145,7 @@ def condition(
     Source: Rasmussen and Williams 2006, Algorithm 2.1.
     """
     held = held.astype(jnp.float32)
-    points = embed(kernel, prior, alpha) * held[:, None]
+    points = embed(kernel, prior, alpha)
     root = inverse_root(_covariance_of(kernel, points, held))
     return Posterior(points, root @ (score * held), root, held)
 
@@ -130,10 +154,11 @@ def predict(
     posterior: Posterior, kernel: Kernel, prior: Prior, alpha: chex.Array
 ) -> tuple[chex.Array, chex.Array]:
     """Mean and standard deviation (without noise), [..., E, O] -> two of [...]."""
-    near = covariance(embed(kernel, prior, alpha), posterior.points) * posterior.held
+    points = embed(kernel, prior, alpha)
+    near = covariance(kernel, points, posterior.points) * posterior.held
     solved = near @ posterior.root.T
-    variance = 1.0 - jnp.sum(solved * solved, -1)
-    return solved @ posterior.weight, jnp.sqrt(jnp.maximum(variance, 1e-6))
+    left = variance(kernel, points) - jnp.sum(solved * solved, -1)
+    return solved @ posterior.weight, jnp.sqrt(jnp.maximum(left, 1e-6))
 
 
 def log_expected_improvement(
@@ -170,17 +195,18 @@ def loss(
     Source: Rasmussen and Williams 2006, Eq. 5.9.
     """
     held = held.astype(jnp.float32)
-    points = embed(kernel, prior, alpha) * held[:, None]
+    points = embed(kernel, prior, alpha)
     C = _covariance_of(kernel, points, held)
     root = inverse_root(jax.lax.stop_gradient(C))
     solved = root.T @ (root @ (score * held))
     slope = 0.5 * (root.T @ root - solved[:, None] * solved)
-    off = kernel.log_noise - jnp.log(jnp.asarray(prior.noise, jnp.float32))
+    mean = init(*kernel.own.shape[:2], prior)
+    off = [getattr(kernel, n) - getattr(mean, n) for n in ("log_noise", "additive")]
     return (
         jnp.sum(slope * C)
         + 0.5 * jnp.sum(jnp.square(kernel.shared / prior.shared))
         + 0.5 * jnp.sum(jnp.square(kernel.own / prior.own))
-        + 0.5 * jnp.square(off)
+        + 0.5 * sum(jnp.square(x) for x in off)
     )
 
 

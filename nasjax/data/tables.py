@@ -1,8 +1,9 @@
 """Benchmark tables of any space: a row of operations and some values per architecture.
 
 An npz file with `ops` uint8 [n, E] (one row per architecture, entry e the operation on
-edge e), optionally `op_names` [O], and value columns [n] of any unit. The table need
-not be complete.
+edge e), optionally `op_names` [O], and value columns [n] of any unit; `NAME_trials`
+[n, R] may hold single trials of the column NAME, NaN where there are fewer. The table
+need not be complete.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ from nasjax import spaces
 from nasjax.spaces import CellSpace
 
 RESERVED = ("ops", "op_names", "edge_order", "arch_str", "isomorphism_class")
+TRIALS = "_trials"
 
 
 class TableFileError(ValueError):
@@ -31,6 +33,7 @@ class Table:
       space: E independent edges, or NAS-Bench-201's cells if that is what they are.
       ops: uint8 [n, E], rows as in the file.
       values: by column, float64 [n], finite.
+      trials: by column, float64 [n, R], NaN for none; empty unless asked for.
       complete: every architecture of the space is there.
       sha256: of the file.
     """
@@ -38,20 +41,25 @@ class Table:
     space: CellSpace
     ops: np.ndarray
     values: Mapping[str, np.ndarray]
+    trials: Mapping[str, np.ndarray]
     complete: bool
     sha256: str
 
 
-def load(path: str | Path, columns: Sequence[str] | None = None) -> Table:
+def load(
+    path: str | Path, columns: Sequence[str] | None = None, trials: bool = False
+) -> Table:
     """Reads a table.
 
     Args:
       path: the npz file.
       columns: names of value columns; None takes every column of n finite numbers.
+      trials: single trials are needed: None takes the columns that have them.
 
     Raises:
       TableFileError: no such file, no npz, rows that are ragged, not integers or there
-        twice, a column that is missing, of another length, or not finite.
+        twice, a column that is missing, of another length, not finite, or without
+        single trials where they are needed.
     """
     path = Path(path)
     try:
@@ -65,13 +73,18 @@ def load(path: str | Path, columns: Sequence[str] | None = None) -> Table:
         raise TableFileError(f"{path} is no npz table: {error}") from error
     ops = _operations(path, arrays)
     names = _names(path, arrays, ops)
+    if trials and columns is None:
+        columns = [name for name in arrays if name + TRIALS in arrays]
+        if not columns:
+            raise TableFileError(f"{path} has no single trials: no NAME{TRIALS}")
     values = _values(path, arrays, len(ops), columns)
+    single = {n: _trials(path, arrays, len(ops), n) for n in values} if trials else {}
     space = spaces.table_space(ops.shape[1], names, path.stem)
     known = spaces.nas_bench_201()
     if ops.shape[1] == known.num_edges and names == known.operations:
         space = known
     sha256 = hashlib.sha256(content).hexdigest()
-    return Table(space, ops, values, len(ops) == space.size, sha256)
+    return Table(space, ops, values, single, len(ops) == space.size, sha256)
 
 
 def _read(file, name: str):
@@ -148,3 +161,27 @@ def _values(
         if (reason := fault(name)) is not None:
             raise TableFileError(f"{path}: column {name!r} {reason}")
     return {name: arrays[name].astype(np.float64) for name in columns}
+
+
+def _trials(path: Path, arrays: Mapping, n: int, name: str) -> np.ndarray:
+    if name + TRIALS not in arrays:
+        having = [c for c in arrays if c + TRIALS in arrays]
+        raise TableFileError(
+            f"{path}: column {name!r} has no single trials ({name}{TRIALS}); "
+            f"those that have: {', '.join(having) or 'none'}"
+        )
+    trials = arrays[name + TRIALS]
+    if trials is None or trials.dtype.kind not in "fiu":
+        raise TableFileError(f"{path}: {name}{TRIALS} holds no numbers")
+    if trials.ndim != 2 or len(trials) != n:
+        raise TableFileError(
+            f"{path}: {name}{TRIALS} has shape {list(trials.shape)}; needs [{n}, R]"
+        )
+    trials = trials.astype(np.float64)
+    without = np.flatnonzero(~np.isfinite(trials).any(1) | np.isinf(trials).any(1))
+    if len(without):
+        row = without[0]
+        raise TableFileError(
+            f"{path}: {name}{TRIALS} is {trials[row].tolist()} in row {row}"
+        )
+    return trials

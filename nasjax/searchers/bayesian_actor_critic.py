@@ -3,8 +3,8 @@
 The critic is a Gaussian process on continuous architecture parameters, the actor a
 network that maps good architectures to the parameters of better ones by climbing the
 critic's upper confidence bound. Its actions plus noise are discretised into many
-proposals; the critic chooses among those that were not asked before, in turn by upper
-confidence bound and by expected improvement.
+proposals; the critic chooses among those that were not asked before, in turn by
+expected improvement and by upper confidence bound, every other time a wide one.
 """
 
 from collections.abc import Callable
@@ -40,6 +40,7 @@ def bayesian_actor_critic(
     space: CellSpace,
     config: BayesianActorCriticConfig | None = None,
     project: Callable[[chex.Array], chex.Array] | None = None,
+    listed: chex.Array | None = None,
 ) -> Searcher:
     """Actor-critic with a Gaussian-process critic; asks nothing twice.
 
@@ -54,16 +55,30 @@ def bayesian_actor_critic(
       config: see `BayesianActorCriticConfig`; traced fields may be tracers.
       project: from architectures [n, *arch_shape] to the ones that can be asked in
         their place, such as `environments.tabular.nearest`; None if all can.
+      listed: uint8 [A, *arch_shape], with `project`: all that can be asked. Some of
+        them, drawn anew for each query, are then proposed instead of random ones.
 
     Raises:
-      ValueError: a config value out of range.
+      ValueError: a config value out of range; `project` without `listed` or `listed`
+        without `project`.
 
     Source: Silver et al. 2014 (deterministic policy gradient) for the actor; Srinivas
     et al. 2010 (upper confidence bound), Rasmussen and Williams 2006 for the critic.
     """
     config = (BayesianActorCriticConfig() if config is None else config).validate()
     E, O = space.action_size // space.num_operations, space.num_operations
-    prior = gp.Prior(config.correlation, config.shared, config.own, config.noise)
+    if (project is None) != (listed is None):
+        raise ValueError("project and listed go together: give both or none")
+    # Two random architectures differ in E (1 - 1 / O) rows.
+    correlation = config.correlation ** (1 / (E * (1 - 1 / O)))
+    prior = gp.Prior(
+        correlation, config.shared, config.own, config.noise, config.additive
+    )
+    acted, others = config.actor_proposals, config.random_proposals
+    if listed is not None:
+        acted, others = config.listed_proposals
+        acted = min(acted, config.actor_proposals)
+        listed = listed.reshape(-1, *space.arch_shape)
     policy = Policy(config.hidden, (E, O))
     critic_adam = adam(config.critic_lr, 0.9, 0.99)
     actor_adam = adam(config.actor_lr, 0.9, 0.99)
@@ -80,7 +95,8 @@ def bayesian_actor_critic(
     def merit(state, step, alpha):
         """What the critic thinks of asking `alpha` [n, E, O]: merit, deviation [n]."""
         mean, deviation = predict(state, alpha)
-        bound = mean + config.beta * deviation
+        beta = jnp.where(step % 4 == 3, config.far_beta, config.beta)
+        bound = mean + beta * deviation
         score = gp.normal_scores(state.accuracy, state.accuracy > -jnp.inf)
         gain = gp.log_expected_improvement(mean, deviation, jnp.max(score))
         improve = {"both": step % 2 == 0, "bound": False, "improvement": True}
@@ -117,24 +133,30 @@ def bayesian_actor_critic(
         return jnp.any(jnp.all(arch.reshape(-1, 1, E) == asked, -1), 1)
 
     def propose(key, state):
-        """Architectures [n, *arch_shape]: the actor's, then random ones."""
-        key_noise, key_random = jax.random.split(key)
-        best = elite(state)
-        alphas = []
-        if config.actor_proposals:
-            count = config.actor_proposals
+        """Architectures [n, *arch_shape]: first those of the actor."""
+        key_noise, key_others = jax.random.split(key)
+        found = []
+        if acted:
+            best = elite(state)
             action = jax.nn.softmax(policy.apply(state.actor, best))
-            action = action[jnp.arange(count) % best.shape[0]]
+            action = action[jnp.arange(acted) % best.shape[0]]
             noise = jax.random.gumbel(key_noise, action.shape)
-            amount = config.xi * jnp.linspace(0.0, 1.0, count)[:, None, None]
-            alphas.append(action + amount * noise)
-        shape = (config.random_proposals, E, O)
-        alphas.append(jax.random.uniform(key_random, shape))
-        proposed = discretize(jnp.concatenate(alphas))
-        return proposed if project is None else project(proposed)
+            amount = config.xi * jnp.linspace(0.0, 1.0, acted)[:, None, None]
+            arch = discretize(action + amount * noise)
+            found.append(arch if project is None else project(arch))
+        if listed is None:
+            found.append(discretize(jax.random.uniform(key_others, (others, E, O))))
+        elif others < len(listed):
+            at = jax.random.randint(key_others, (others,), 0, len(listed))
+            found.append(listed[at])
+        else:
+            found.append(listed)
+        return jnp.concatenate(found)
 
     def drawn(key, count):
         """What `unasked` starts from; drawn outside of a condition, as keys are."""
+        if listed is not None:
+            return jax.random.randint(key, (), 0, len(listed))
         if space.inputs_per_node is not None:
             return jax.random.uniform(key, (count, E, O))
         return space.random(key).reshape(E)
@@ -142,11 +164,13 @@ def bayesian_actor_critic(
     def unasked(start, state):
         """Some architecture that was not asked, if there is one.
 
-        Where every edge holds an operation it is the first in lexicographic order
-        after a random one: among steps + 1 in a row one is new.
+        The first one after a random place in the list, or, where every edge holds an
+        operation, in lexicographic order: among steps + 1 in a row one is new.
         """
         carry = jnp.arange(state.asked.shape[0] + 1)
-        if space.inputs_per_node is not None:
+        if listed is not None:
+            arch = listed[(start + carry) % len(listed)]
+        elif space.inputs_per_node is not None:
             arch = discretize(start)
         else:
             digits = []
@@ -156,8 +180,6 @@ def bayesian_actor_critic(
                 carry = carry // O
             arch = jnp.stack(digits[::-1], 1).astype(jnp.uint8)
             arch = arch.reshape(-1, *space.arch_shape)
-        if project is not None:
-            arch = project(arch)
         return arch[jnp.argmin(known(state, arch))]
 
     def ask(key, state, step):
@@ -165,7 +187,7 @@ def bayesian_actor_critic(
         arch = propose(key_propose, state)
         score, deviation = merit(state, step, rows(arch))
         # At first the least known of the random ones: they fill the space.
-        random = jnp.arange(len(arch)) >= len(arch) - config.random_proposals
+        random = jnp.arange(len(arch)) >= acted
         first = jnp.where(random, deviation, -jnp.inf)
         score = jnp.where(step < config.warm_up, first, score)
         score = jnp.where(known(state, arch), -jnp.inf, score)
@@ -174,8 +196,8 @@ def bayesian_actor_critic(
         start = drawn(key_unasked, state.asked.shape[0] + 1)
         chosen = jax.lax.cond(new, lambda: arch[at], lambda: unasked(start, state))
         asked = state.asked.at[step].set(chosen)
-        by_actor = new & (at < config.actor_proposals)
-        return state._replace(asked=asked, by_actor=by_actor), chosen
+        state = state._replace(asked=asked, by_actor=new & (at < acted))
+        return state, chosen
 
     def tell(key, state, step, arch, outcome):
         mean, deviation = predict(state, rows(arch[None]))
@@ -208,7 +230,7 @@ def bayesian_actor_critic(
             posterior=gp.condition(kernel, prior, alpha, score, held),
             critic_opt=critic_opt,
         )
-        if config.actor_proposals:
+        if acted:
             best = elite(state)
 
             def of_actor(params):

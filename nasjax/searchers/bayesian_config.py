@@ -27,21 +27,28 @@ class BayesianActorCriticConfig:
     """
 
     beta: chex.Numeric = _traced(1.0, "deviations above the mean that count as good")
+    far_beta: chex.Numeric = _traced(3.0, "the same in every fourth query")
     critic_lr: chex.Numeric = _traced(0.1, "learning rate of the kernel")
     actor_lr: chex.Numeric = _traced(0.001, "learning rate of the actor")
-    correlation: chex.Numeric = _traced(0.5, "prior correlation of neighbours, (0, 1)")
+    correlation: chex.Numeric = _traced(
+        0.036, "prior correlation of two random architectures, (0, 1)"
+    )
+    additive: chex.Numeric = _traced(0.3, "prior share of a sum over edges, (0, 1)")
     shared: chex.Numeric = _traced(0.3, "prior spread of what edges share")
     own: chex.Numeric = _traced(0.1, "prior spread of what is an edge's own")
     noise: chex.Numeric = _traced(0.03, "prior noise variance of normal scores")
     xi: chex.Numeric = _traced(1.0, "largest scale of the Gumbel noise on actions")
-    acquisition: str = _static("both", " or ".join(ACQUISITIONS) + "; both: in turn")
+    acquisition: str = _static("both", ", ".join(ACQUISITIONS) + "; both: in turn")
     warm_up: int = _static(10, "W: space-filling queries first")
-    top_k: int = _static(10, "K: best architectures that proposals start from")
+    top_k: int = _static(5, "K: best architectures that proposals start from")
     batch_size: int = _static(64, "|B|: experiences per training cycle of the critic")
     cycles: int = _static(2, "training cycles of critic and actor per step")
     hidden: tuple[int, ...] = _static((64,), "widths of the actor's hidden layers")
     actor_proposals: int = _static(256, "proposals of the actor, noise from 0 to xi")
     random_proposals: int = _static(64, "proposals drawn uniformly, at least 1")
+    listed_proposals: tuple[int, int] = _static(
+        (64, 2_000), "of the actor and of rows where architectures are listed"
+    )
     capacity: int = _static(256, "experiences the critic remembers, the best ones")
 
     def validate(self) -> "BayesianActorCriticConfig":
@@ -54,6 +61,13 @@ class BayesianActorCriticConfig:
         for name in ("warm_up", "cycles", "actor_proposals"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
+        if len(self.listed_proposals) != 2 or not (
+            self.listed_proposals[0] >= 0 < self.listed_proposals[1]
+        ):
+            raise ValueError(
+                "listed_proposals must be two numbers, of at least 0 and 1: "
+                f"{self.listed_proposals}"
+            )
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden must list widths of at least 1: {self.hidden}")
         if self.acquisition not in ACQUISITIONS:
@@ -66,7 +80,9 @@ class BayesianActorCriticConfig:
             "beta": (0, infinity),
             "critic_lr": (0, infinity),
             "actor_lr": (0, infinity),
+            "far_beta": (0, infinity),
             "correlation": (1e-6, 1 - 1e-6),
+            "additive": (1e-6, 1 - 1e-6),
             "shared": (1e-6, infinity),
             "own": (1e-6, infinity),
             "noise": (1e-4, infinity),

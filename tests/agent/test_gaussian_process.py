@@ -9,7 +9,7 @@ from scipy import integrate, stats
 
 from nasjax.agent import gaussian_process as gp
 
-PRIOR = gp.Prior(0.5, 0.3, 0.1, 0.03)
+PRIOR = gp.Prior(0.5, 0.3, 0.1, 0.03, 0.25)
 E, O, N = 3, 4, 7
 RNG = np.random.default_rng(0)
 
@@ -17,7 +17,8 @@ RNG = np.random.default_rng(0)
 def kernel():
     """Away from the mean of its prior."""
     draw = [RNG.normal(0, 0.2, shape) for shape in ((O, O), (E, O, O))]
-    return gp.Kernel(*(jnp.asarray(x, jnp.float32) for x in draw), jnp.float32(-2.0))
+    numbers = jnp.float32(-2.0), jnp.float32(-0.5)
+    return gp.Kernel(*(jnp.asarray(x, jnp.float32) for x in draw), *numbers)
 
 
 def one_hot(count, seed=1):
@@ -35,30 +36,37 @@ def test_inverse_root():
 
 
 def test_neighbours_are_correlated_as_the_prior_says():
-    """At the prior's mean each row that differs takes another factor 0.5."""
+    """At the prior's mean each row that differs takes another factor 0.5, and a third
+    of what is a sum over rows."""
     start = gp.init(E, O, PRIOR)
     alpha = np.eye(O)[[[0, 0, 0], [0, 0, 1], [0, 2, 1], [3, 2, 1]]]
     points = gp.embed(start, PRIOR, jnp.asarray(alpha, jnp.float32))
-    found = gp.covariance(points, points)[0]
-    np.testing.assert_allclose(found, [1, 0.5, 0.25, 0.125], rtol=1e-5)
+    found = gp.covariance(start, points, points)[0]
+    product, total = np.array([1, 1 / 2, 1 / 4, 1 / 8]), np.array([3, 2, 1, 0]) / 3
+    np.testing.assert_allclose(found, 0.75 * product + 0.25 * total, rtol=1e-5)
+    np.testing.assert_allclose(gp.variance(start, points), 1, rtol=1e-5)
 
 
 def test_predictions_against_numpy():
     """Mean k' (K + s I)^-1 y, variance 1 - k' (K + s I)^-1 k; empty slots ignored."""
-    k, alpha, new = kernel(), one_hot(N), one_hot(5, seed=2)
+    k, alpha, new = kernel(), one_hot(N), 0.9 * one_hot(5, seed=2) + 0.025
     y = jnp.asarray(RNG.normal(size=N), jnp.float32)
     held = jnp.array([True] * 5 + [False] * 2)
     posterior = gp.condition(k, PRIOR, alpha, y, held)
     mean, deviation = gp.predict(posterior, k, PRIOR, new)
-    a, b = (np.asarray(gp.embed(k, PRIOR, x), np.float64) for x in (alpha[:5], new))
+    w = 1 / (1 + np.exp(0.5))
 
     def cov(x, y):
-        return np.exp(-((x[:, None] - y[None]) ** 2).sum(-1))
+        x, y = (gp.embed(k, PRIOR, alpha) for alpha in (x, y))
+        near, far = (np.asarray(p.embedded, np.float64) for p in (x, y))
+        product = np.exp(-((near[:, None] - far[None]) ** 2).sum(-1))
+        return (1 - w) * product + w * np.asarray(x.plain @ y.plain.T)
 
-    inverse = np.linalg.inv(cov(a, a) + np.exp(-2.0) * np.eye(5))
-    np.testing.assert_allclose(mean, cov(b, a) @ inverse @ y[:5], atol=1e-4)
-    variance = 1 - np.einsum("ij,jk,ik->i", cov(b, a), inverse, cov(b, a))
-    np.testing.assert_allclose(deviation, np.sqrt(variance), atol=1e-4)
+    known = alpha[:5]
+    inverse = np.linalg.inv(cov(known, known) + np.exp(-2.0) * np.eye(5))
+    np.testing.assert_allclose(mean, cov(new, known) @ inverse @ y[:5], atol=1e-4)
+    wanted = np.diag(cov(new, new) - cov(new, known) @ inverse @ cov(new, known).T)
+    np.testing.assert_allclose(deviation, np.sqrt(wanted), atol=1e-4)
 
 
 def test_normal_scores_by_hand():
@@ -96,5 +104,5 @@ def test_the_kernel_learns_which_rows_matter():
     )(start)
     archs = jnp.asarray(np.eye(O)[[[0, 0, 0], [3, 0, 0], [0, 3, 0]]], jnp.float32)
     points = gp.embed(learnt, PRIOR, archs)
-    same, first, second = np.asarray(gp.covariance(points, points)[0])
-    assert same == pytest.approx(1) and 1 - first > 10 * (1 - second)
+    same, first, second = np.asarray(gp.covariance(learnt, points, points)[0])
+    assert same == pytest.approx(1) and 1 - first > 4 * (1 - second)

@@ -44,6 +44,33 @@ def test_columns_by_name_and_by_default(tmp_path):
     assert list(tables.load(path, ["other"]).values) == ["other"]
 
 
+def test_single_trials(tmp_path):
+    trials = np.array([[1.0, 2.0], [np.nan, -2.0], [30, 30], [4, np.nan]])
+    more = {"speed_trials": trials, "other": np.arange(4)}
+    path = save(tmp_path / "t.npz", **more)
+    assert not tables.load(path).trials
+    found = tables.load(path, trials=True)
+    assert list(found.values) == ["speed"]  # the other one has none
+    np.testing.assert_array_equal(found.trials["speed"], trials)
+
+
+@pytest.mark.parametrize(
+    "trials, columns, text",
+    [
+        (None, None, "no single trials"),
+        (None, ["speed"], "'speed' has no single trials .*have: none"),
+        (np.ones((3, 2)), None, r"shape \[3, 2\]; needs \[4, R\]"),
+        (np.full((4, 2), np.nan), None, "in row 0"),
+        (np.array(list("abcd")), None, "holds no numbers"),
+    ],
+)
+def test_single_trials_that_are_wrong(tmp_path, trials, columns, text):
+    more = {} if trials is None else {"speed_trials": trials}
+    path = save(tmp_path / "t.npz", **more)
+    with pytest.raises(tables.TableFileError, match=text):
+        tables.load(path, columns, trials=True)
+
+
 @pytest.mark.parametrize(
     "arrays, columns, text",
     [

@@ -32,7 +32,8 @@ def run(*arguments):
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
-    np.savez(folder / "whole.npz", ops=OPS, cost=COST, gain=-COST)
+    trials = {"gain_trials": -COST[:, None] + [-60.0, 0.0, 60.0]}
+    np.savez(folder / "whole.npz", ops=OPS, cost=COST, gain=-COST, **trials)
     np.savez(folder / "part.npz", ops=OPS[KEPT], cost=COST[KEPT])
     return folder
 
@@ -97,6 +98,26 @@ def test_what_is_not_there_is_not_asked(tables, tmp_path):
     assert all(len(np.unique(row)) == 12 for row in index)
 
 
+def test_a_noisy_oracle(tables, tmp_path):
+    """Queries return trials; what is reported are the values of what looked best."""
+    methods = "bayesian-actor-critic,random"
+    done = run(
+        *("--table", tables / "whole.npz", "--trial", "random", "--methods", methods),
+        *("--out", tmp_path / "noisy", *SMALL, *QUICK),
+    )
+    assert done.returncode == 0, done.stderr
+    found = arrays(tmp_path / "noisy")
+    described = json.loads((tmp_path / "noisy" / "results.json").read_text())
+    for method in methods.split(","):
+        index, seen = (found[f"{method}__{k}"] for k in ("arch_index", "accuracy"))
+        noise = np.round(seen + COST[index], 3)
+        assert set(np.unique(noise)) == {-60, 0, 60}
+        entry = described["methods"][method]["columns"]["gain"]["seeds"]["1"]
+        at = seen[0, 0].argmax()
+        assert entry["best"] == pytest.approx(seen[0, 0, at])
+        assert entry["table_value"] == -COST[index[0, 0, at]]
+
+
 def test_another_run_is_not_continued(tables, tmp_path):
     whole = ["--table", tables / "whole.npz", "--columns", "gain", *SMALL]
     whole += ["--methods", "random", "--out", tmp_path / "run"]
@@ -114,6 +135,7 @@ def test_another_run_is_not_continued(tables, tmp_path):
     [
         (["--columns", "latency"], "no column 'latency'; it has cost, gain"),
         (["--methods", "best"], "'best' is unknown"),
+        (["--trial", "random", "--columns", "cost"], "'cost' has no single trials"),
         (["--queries", "0"], "1 or more"),
         (["--best-beta", "-1"], "beta must lie in"),
         (["--table", "nowhere.npz"], "nowhere.npz is no npz table"),

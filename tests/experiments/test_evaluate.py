@@ -152,6 +152,23 @@ def test_a_frontier_is_trained_and_resumed(tmp_path, capsys, quick_compile):
     assert json.loads((out / "001" / "results.json").read_text())["entry"] == entries[1]
 
 
+def test_agreement_with_the_table(capsys):
+    """Three cells, one pair of them the other way round: tau = 1/3, rho = 1/2."""
+    run("--genotype", CELL, "--describe")
+    import evaluate
+
+    contents = [
+        {"test_accuracy": {"last": {"mean": mine}}, "benchmark": {"accuracy": theirs}}
+        for mine, theirs in ((0.1, 0.9), (0.3, 0.92), (0.2, 0.93))
+    ]
+    capsys.readouterr()
+    evaluate.agreement([*contents, {"test_accuracy": {}}])
+    assert "3 cells" in (text := capsys.readouterr().out)
+    assert "Kendall 0.333, Spearman 0.500" in text
+    evaluate.agreement(contents[:2])
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     ("flags", "wanted"),
     [

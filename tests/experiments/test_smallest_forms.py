@@ -32,10 +32,24 @@ def test_bench_search():
     assert "one cycle 8.95 MFLOP" in text
 
 
+def test_bench_search_of_whole_searches():
+    flags = ["--method", "bayesian-actor-critic", "--queries", 12]
+    text = call("bench_search.py", "--lanes", "2", *flags)
+    assert "12 queries" in text and "searches/s" in text
+
+
 def test_bench_search_refuses():
     command = [sys.executable, str(EXPERIMENTS / "bench_search.py"), "--lanes", "0"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "1 or more" in done.stderr
+
+
+def test_bench_evaluate():
+    cell = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|skip_connect~2|"
+    flags = ["--steps", 2, "--rounds", 1, "--channels", 4, "--batch-size", 8]
+    text = call("bench_evaluate.py", "--genotype", cell, "--preset", "cpu", *flags)
+    assert "16 x 16 pixels, batch 8" in text and "of the matrix rate" in text
+    assert len([line for line in text.splitlines() if "%" in line]) == 2
 
 
 def test_fit_predictor(tmp_path, table):

@@ -30,8 +30,8 @@ small = functools.partial(
 )
 
 
-def run(env=TABLE, steps=40, seed=0, space=SPACE, project=None, **settings):
-    searcher = nasjax.bayesian_actor_critic(space, small(**settings), project)
+def run(env=TABLE, steps=40, seed=0, space=SPACE, listed=(None, None), **settings):
+    searcher = nasjax.bayesian_actor_critic(space, small(**settings), *listed)
     go = jax.jit(lambda key, env: search.run(key, searcher, env, steps))
     return go(jax.random.key(seed), env)[1]
 
@@ -65,14 +65,24 @@ def test_what_is_not_a_number_does_no_harm():
     assert len(np.unique(SPACE.index(trace.arch))) == 60
 
 
-def test_on_an_incomplete_table_only_its_rows_are_asked():
+@pytest.mark.parametrize("listed", [(6, 100), (6, 4), (0, 30)])
+def test_on_an_incomplete_table_only_its_rows_are_asked(listed):
+    """Whether all rows are looked at for each query or a few; none twice."""
     kept = np.random.default_rng(0).permutation(81)[:30]
     env = from_arrays(SPACE, OPS[kept], [VALUES[kept]])
-    trace = run(env, steps=30, project=functools.partial(nearest, env.params))
+    only = functools.partial(nearest, env.params), env.params.ops
+    trace = run(env, steps=30, listed=only, listed_proposals=listed)
     assert np.isfinite(np.asarray(trace.accuracy)).all()
-    assert set(np.asarray(SPACE.index(trace.arch)).tolist()) <= set(kept.tolist())
-    assert len(np.unique(SPACE.index(trace.arch))) >= 25
-    assert trace.accuracy.max() == np.float32(VALUES[kept].max())
+    assert sorted(np.asarray(SPACE.index(trace.arch)).tolist()) == sorted(kept)
+    early = np.asarray(trace.accuracy)[:20]
+    assert early.max() == np.float32(VALUES[kept].max())
+
+
+def test_project_and_listed_go_together():
+    with pytest.raises(ValueError, match="go together"):
+        nasjax.bayesian_actor_critic(SPACE, small(), project=lambda arch: arch)
+    with pytest.raises(ValueError, match="go together"):
+        nasjax.bayesian_actor_critic(SPACE, small(), listed=OPS)
 
 
 def test_a_noisy_oracle():
@@ -119,6 +129,10 @@ def test_a_space_that_selects_edges():
         ("beta", -1.0),
         ("noise", 0.0),
         ("correlation", 1.0),
+        ("additive", 0.0),
+        ("far_beta", -1.0),
+        ("listed_proposals", (64,)),
+        ("listed_proposals", (64, 0)),
     ],
 )
 def test_it_refuses_by_name(name, value):
