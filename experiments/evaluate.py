@@ -62,109 +62,13 @@ from nasjax import (
     genotypes,
     metrics,
     plots,
+    presets,
     report,
     streaming,
 )
 from nasjax.checkpoint import open_run
 from nasjax.data.images import ImageData, ImageDataError
 from nasjax.derived import linear
-
-SETTINGS = {
-    "cells": 20,
-    "channels": 36,
-    "stem": "cifar",
-    "dtype": "float32",
-    "learning_rate": 0.025,
-    "final_learning_rate": 0.0,
-    "momentum": 0.9,
-    "nesterov": False,
-    "weight_decay": 3e-4,
-    "clip": 5.0,
-    "batch_size": 96,
-    "epochs": 600,
-    "schedule": "cosine",
-    "warmup": 0,
-    "label_smoothing": 0.0,
-    "auxiliary": 0.4,
-    "drop_path": 0.2,
-    "padding": 4,
-    "cutout": 16,
-    "train_images": 0,
-    "shrink": 1,
-    "test_batch": 500,
-    "test_every": 1,
-}
-PRESETS = {
-    "ddas": {"cells": 10},
-    "cadam": {"epochs": 1_000, "batch_size": 80, "drop_path": 0.1},
-    "pc-cadam": {"epochs": 1_000},
-    "imagenet": {
-        "dataset": "imagenet",
-        "cells": 14,
-        "channels": 48,
-        "stem": "imagenet",
-        "learning_rate": 0.5,
-        "weight_decay": 3e-5,
-        "batch_size": 1_024,
-        "epochs": 250,
-        "schedule": "linear",
-        "warmup": 5,
-        "label_smoothing": 0.1,
-        "drop_path": 0.0,
-        "cutout": 0,
-    },
-    "nb201": {
-        "cells": 5,
-        "channels": 16,
-        "learning_rate": 0.1,
-        "nesterov": True,
-        "weight_decay": 5e-4,
-        "clip": 0.0,
-        "batch_size": 256,
-        "epochs": 200,
-        "auxiliary": 0.0,
-        "drop_path": 0.0,
-        "cutout": 0,
-    },
-}
-SMALL = {
-    "channels": 8,
-    "learning_rate": 0.05,
-    "batch_size": 64,
-    "epochs": 12,
-    "auxiliary": 0.0,
-    "drop_path": 0.0,
-    "padding": 2,
-    "cutout": 0,
-    "shrink": 2,
-}
-CPU = {"darts": SMALL | {"cells": 3}, "nb201": SMALL | {"cells": 1, "nesterov": True}}
-KINDS_OF = dict.fromkeys(PRESETS, ("darts",)) | {
-    "nb201": ("nb201",),
-    "cpu": ("darts", "nb201"),
-}
-USUAL = {"darts": "cadam", "nb201": "nb201"}
-# Of a data set that is streamed; and what is not for one.
-STREAMED = {"image_size": 224, "resize": 256}
-IN_MEMORY = {"padding": 0, "cutout": 0, "train_images": 0, "shrink": 1}
-# What depends on the data set, where the preset has it at all.
-CUTOUT = {"cifar100": 8}
-DDAS_CELLS = {"cifar100": 20}
-HELP = {
-    "cells": "number of cells; of each stage in NAS-Bench-201",
-    "channels": "C of the first cells",
-    "stem": "cifar or imagenet",
-    "dtype": "float32 or bfloat16",
-    "schedule": "cosine or linear",
-    "warmup": "epochs of warm-up of the linear schedule",
-    "auxiliary": "weight of the auxiliary head's loss; 0: no such head",
-    "drop_path": "probability of dropping a path in the last epoch",
-    "cutout": "side of the square cut out of training images",
-    "train_images": "use the first so many training images; 0: all",
-    "shrink": "average so many by so many pixels first",
-    "test_batch": "images per batch of a test",
-    "test_every": "epochs between tests",
-}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -184,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     add("--data-dir", default=None, help="folder of the data set's official files")
     add(
         "--preset",
-        choices=(*PRESETS, "cpu"),
+        choices=(*presets.PRESETS, "cpu"),
         default=None,
         help="default: cadam; nb201 for a cell of NAS-Bench-201",
     )
@@ -213,14 +117,14 @@ def parser() -> argparse.ArgumentParser:
     add("--resize", type=cli.at_least(1), help="imagenet: shorter side (default 256)")
     add("--workers", type=cli.at_least(0), default=0, help="imagenet: threads; 0: all")
     group = made.add_argument_group("settings (defaults depend on the preset)")
-    for name, value in SETTINGS.items():
+    for name, value in presets.SETTINGS.items():
         group.add_argument(
             "--" + name.replace("_", "-"),
             dest=f"set_{name}",
             type=cli.reader(value),
             default=None,
             metavar=type(value).__name__.upper(),
-            help=HELP.get(name, name.replace("_", " ")),
+            help=presets.HELP.get(name, name.replace("_", " ")),
         )
     return made
 
@@ -266,40 +170,15 @@ def settings_of(args: argparse.Namespace, kind: str) -> dict[str, Any]:
     """What fixes a run's results, from the preset and the flags.
 
     Raises:
-      ValueError: a value that is out of range or does not fit the space.
+      ValueError: as `presets.settings`; a flag that does not fit the data set.
     """
-    preset = args.preset or USUAL[kind]
-    if kind not in KINDS_OF[preset]:
-        raise ValueError(
-            f"--preset {preset} is for {' or '.join(KINDS_OF[preset])}, not {kind}"
-        )
-    base = {"preset": preset, "dataset": "cifar10", **SETTINGS}
-    base |= CPU[kind] if preset == "cpu" else PRESETS[preset]
-    base["dataset"] = args.dataset or base["dataset"]
-    if base["cutout"]:
-        base["cutout"] = CUTOUT.get(base["dataset"], base["cutout"])
-    if preset == "ddas":
-        base["cells"] = DDAS_CELLS.get(base["dataset"], base["cells"])
-    given = {name: getattr(args, f"set_{name}") for name in SETTINGS}
-    base |= {name: value for name, value in given.items() if value is not None}
-    sizes = {name: getattr(args, name) for name in STREAMED}
-    sizes = {name: value for name, value in sizes.items() if value is not None}
-    if base["dataset"] in evaluation.STREAMED:
-        base |= IN_MEMORY | STREAMED | sizes
-        wrong = [k for k, v in IN_MEMORY.items() if given[k] not in (None, v)]
-        wrong += ["linear_baseline"] * args.linear_baseline
-    else:
-        wrong = list(sizes)
-    if wrong:
-        flags = ", ".join("--" + name.replace("_", "-") for name in wrong)
-        raise ValueError(f"{flags}: not with --dataset {base['dataset']}")
-    if base["dataset"] in evaluation.STREAMED and preset == "cpu":
-        raise ValueError("--preset cpu is for data sets in memory, not imagenet")
-    for name in ("shrink", "test_batch", "test_every"):
-        if base[name] < 1:
-            raise ValueError(f"{name} must be at least 1, got {base[name]}")
-    evaluation.recipe(base)
-    return base
+    given = {name: getattr(args, f"set_{name}") for name in presets.SETTINGS}
+    given |= {name: getattr(args, name) for name in presets.STREAMED}
+    given = {name: value for name, value in given.items() if value is not None}
+    found = presets.settings(kind, args.preset, args.dataset, given)
+    if args.linear_baseline and found["dataset"] in evaluation.STREAMED:
+        raise ValueError(f"--linear-baseline: not with --dataset {found['dataset']}")
+    return found
 
 
 def sizes(settings: Mapping[str, Any], classes: int, image_size: int) -> dict[str, Any]:

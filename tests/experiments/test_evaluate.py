@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from nasjax import evaluation
+from nasjax import evaluation, presets
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "evaluate.py"
@@ -251,18 +251,14 @@ def test_files_that_are_no_frontier_are_refused(content, tmp_path, capsys):
 
 
 def test_presets_follow_the_thesis():
-    sys.path.insert(0, str(SCRIPT.parent))
-    import evaluate
-
-    def settings(*flags):
-        args = evaluate._parser().parse_args(["--genotype=DARTS_V2", *flags])
-        found = evaluate.settings_of(args, "darts")
+    def settings(*chosen, **given):
+        found = presets.settings("darts", *chosen, given=given)
         names = ("cells", "epochs", "batch_size", "drop_path", "cutout")
         return tuple(found[name] for name in names)
 
-    assert settings() == settings("--preset=cadam") == (20, 1000, 80, 0.1, 16)
-    assert settings("--preset=pc-cadam") == (20, 1000, 96, 0.2, 16)
-    assert settings("--preset=ddas") == (10, 600, 96, 0.2, 16)
-    assert settings("--preset=ddas", "--dataset=cifar100") == (20, 600, 96, 0.2, 8)
-    assert settings("--preset=ddas", "--cells=20", "--cutout=0")[::4] == (20, 0)
-    assert settings("--preset=imagenet") == (14, 250, 1024, 0.0, 0)
+    assert settings() == settings("cadam") == (20, 1000, 80, 0.1, 16)
+    assert settings("pc-cadam") == (20, 1000, 96, 0.2, 16)
+    assert settings("ddas") == (10, 600, 96, 0.2, 16)
+    assert settings("ddas", "cifar100") == (20, 600, 96, 0.2, 8)
+    assert settings("ddas", cells=20, cutout=0)[::4] == (20, 0)
+    assert settings("imagenet") == (14, 250, 1024, 0.0, 0)
