@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "compare.py"
+QUICK_COMPILE = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 OPS = np.array(list(np.ndindex(3, 3, 3, 3)), np.uint8)
 RNG = np.random.default_rng(0)
 COST = RNG.normal(200, 40, 81)
@@ -21,7 +22,7 @@ QUICK = ["--hidden", "8,8", "--best-hidden", "8", "--best-warm-up", "4"]
 def run(*arguments):
     return subprocess.run(
         [sys.executable, str(SCRIPT), *map(str, arguments)],
-        env={**os.environ, "XLA_FLAGS": "", "NASJAX_OFFLINE": "1"},
+        env={**os.environ, **QUICK_COMPILE, "XLA_FLAGS": "", "NASJAX_OFFLINE": "1"},
         capture_output=True,
         text=True,
         timeout=300,

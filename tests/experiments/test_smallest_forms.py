@@ -10,13 +10,15 @@ import numpy as np
 from nasjax.data import nb201
 from nasjax.environments import predictor
 
+# What is timed is not looked at here.
+QUICK_COMPILE = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
 def call(name, *arguments):
     done = subprocess.run(
         [sys.executable, str(EXPERIMENTS / name), *map(str, arguments)],
-        env={**os.environ, "XLA_FLAGS": ""},
+        env={**os.environ, **QUICK_COMPILE, "XLA_FLAGS": ""},
         capture_output=True,
         text=True,
         timeout=300,
