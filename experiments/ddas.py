@@ -167,6 +167,8 @@ def warm(args: argparse.Namespace) -> int:
     flags = ["--space", "darts", "--dataset", args.dataset, "--out", str(args.warm_up)]
     flags += [*PRESETS[args.preset].warm_up, "--no-table", "--resume"]
     flags += ["--data-dir", args.data_dir] if args.data_dir else []
+    if args.dataset == "synthetic":  # has fewer images than the presets ask for
+        flags += ["--train-images", "0"]
     return train_supernet.main(flags)
 
 

@@ -3,7 +3,8 @@
     table = nb201.load()
     table.column("cifar100_test").values  # [15625] float32, fractions
 
-From the command line: `python -m nasjax.data.nb201 show` prints what `load` finds;
+From the command line: `python -m nasjax.data.nb201 show` prints what `load` finds,
+`python -m nasjax.data.nb201 save OUT` writes it into one npz (never predictions);
 `python -m nasjax.data.nb201 import SOURCE OUT` turns a file of your own into an npz
 for `$NASJAX_DATA`.
 
@@ -119,6 +120,21 @@ def load(
     return build(official_ops(), {name: found[name] for name in names}, "load")
 
 
+def _save(out: str) -> Table:
+    """Writes every column that can be found, without predictions."""
+    found = {}
+    for name in COLUMNS:
+        try:
+            found |= load(columns=[name], predictor=False, log=lambda _: None).columns
+        except TableError as error:
+            reason = error
+    if not found:
+        raise reason
+    table = build(official_ops(), found, out)
+    nb201_files.write(table, out)
+    return table
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -138,6 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     show = commands.add_parser("show", help="print the columns and their sources")
     show.add_argument("path", nargs="?", help="npz, CSV or folder; default: search")
+    saver = commands.add_parser("save", help="write what is found into one npz")
+    saver.add_argument("out", help="npz to write")
     options = parser.parse_args(argv)
     try:
         if options.command == "import":
@@ -147,6 +165,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 trust_pickle=options.trust_pickle,
                 epochs=options.epochs,
             )
+        elif options.command == "save":
+            table = _save(options.out)
         else:
             table = nb201_files.read(options.path) if options.path else load()
     except (TableError, OSError) as error:

@@ -8,6 +8,7 @@ need not be complete.
 
 import dataclasses
 import hashlib
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,7 +53,8 @@ def load(
     """Reads a table.
 
     Args:
-      path: the npz file.
+      path: the npz file; what is not there is looked for in the folders that
+        `$NASJAX_DATA` lists and in the user's cache.
       columns: names of value columns; None takes every column of n finite numbers.
       trials: single trials are needed: None takes the columns that have them.
 
@@ -61,7 +63,7 @@ def load(
         twice, a column that is missing, of another length, not finite, or without
         single trials where they are needed.
     """
-    path = Path(path)
+    path = find(path)
     try:
         content = path.read_bytes()
         file = np.load(path, allow_pickle=False)
@@ -85,6 +87,26 @@ def load(
         space = known
     sha256 = hashlib.sha256(content).hexdigest()
     return Table(space, ops, values, single, len(ops) == space.size, sha256)
+
+
+def find(path: str | Path) -> Path:
+    """The file itself, or the one of its name in `$NASJAX_DATA` or the user's cache.
+
+    Raises:
+      TableFileError: there is none; names every place looked at.
+    """
+    path = Path(path)
+    listed = os.environ.get("NASJAX_DATA", "").split(os.pathsep)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nasjax"
+    places = [path]
+    if not path.is_absolute():
+        folders = [Path(entry).expanduser() for entry in listed if entry]
+        places += [folder / path for folder in (*folders, cache)]
+    for place in places:
+        if place.is_file():
+            return place
+    looked = ", ".join(map(str, places))
+    raise TableFileError(f"no table {path}; looked at {looked}")
 
 
 def _read(file, name: str):

@@ -1,5 +1,7 @@
 """Tables of any space: what is read, and what is refused."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -103,8 +105,22 @@ def test_what_is_wrong_is_named(tmp_path, arrays, columns, text):
         tables.load(path, columns)
 
 
+def test_tables_are_found_where_data_lies(tmp_path, monkeypatch):
+    """First the path itself, then the folders in their order."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "t.npz")
+    both = os.pathsep.join(str(tmp_path / name) for name in ("first", "second"))
+    monkeypatch.setenv("NASJAX_DATA", both)
+    monkeypatch.chdir(tmp_path)
+    assert tables.find("t.npz") == tmp_path / "first" / "t.npz"
+    save(tmp_path / "t.npz")
+    assert tables.find("t.npz").resolve() == tmp_path / "t.npz"
+    assert tables.load("second/t.npz").ops.shape == (4, 3)
+
+
 def test_no_table_at_all(tmp_path):
-    with pytest.raises(tables.TableFileError, match="is no npz table"):
+    with pytest.raises(tables.TableFileError, match=r"no table .*nowhere\.npz"):
         tables.load(tmp_path / "nowhere.npz")
     (tmp_path / "text.npz").write_text("ops")
     with pytest.raises(tables.TableFileError, match="is no npz table"):

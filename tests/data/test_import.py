@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from nats_bench import ArchResults, ResultsCount, create, pickle_save
 
-from nasjax.data import nb201, nb201_files, nb201_import
+from nasjax.data import nb201, nb201_files, nb201_import, tables
 
 INDICES = (9930, 0, 1462)
 SETS = {
@@ -254,3 +254,19 @@ def test_command_reports_errors(tmp_path, capsys):
     assert nb201.main(["import", absent, str(tmp_path / "out.npz")]) == 1
     assert nb201.main(["show", absent]) == 1
     assert capsys.readouterr().err.count(f"error: {absent}: cannot be read") == 2
+
+
+def test_what_is_found_is_saved_without_predictions(tmp_path, table, monkeypatch):
+    """The file is read as a benchmark table, too; nothing found is an error."""
+    assert nb201.main(["save", str(tmp_path / "all.npz")]) == 0
+    found = tables.load(tmp_path / "all.npz")
+    assert set(table.columns) <= set(found.values)
+    for name, column in table.columns.items():
+        np.testing.assert_allclose(found.values[name], 100 * column.values, rtol=1e-6)
+    monkeypatch.setattr(nb201, "load", refuse)
+    assert nb201.main(["save", str(tmp_path / "none.npz")]) == 1
+    assert not (tmp_path / "none.npz").exists()
+
+
+def refuse(**_):
+    raise nb201.TableError("nothing is there")

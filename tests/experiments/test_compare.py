@@ -139,7 +139,7 @@ def test_another_run_is_not_continued(tables, tmp_path):
         (["--trial", "random", "--columns", "cost"], "'cost' has no single trials"),
         (["--queries", "0"], "1 or more"),
         (["--best-beta", "-1"], "beta must lie in"),
-        (["--table", "nowhere.npz"], "nowhere.npz is no npz table"),
+        (["--table", "nowhere.npz"], "no table nowhere.npz; looked at nowhere.npz"),
     ],
 )
 def test_it_refuses(tables, tmp_path, more, text):
