@@ -22,6 +22,7 @@ OUTSIDE = {
     "results",
     "summary",
     "plots",
+    "presets",
     "cli",
     "methods",
     "devices",

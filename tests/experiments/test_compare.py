@@ -46,7 +46,7 @@ def arrays(folder):
 
 def test_any_unit_and_goal(tables, tmp_path):
     """The lowest cost is found as the highest gain is; all numbers are the table's."""
-    methods = "bayesian-actor-critic,random,evolution,local-search,cadam"
+    methods = "bayesian-actor-critic,local-search,cadam"
     more = ["--methods", methods, *SMALL, *QUICK]
     done = run(
         *("--table", tables / "whole.npz", "--columns", "cost", "--goal", "min"),
@@ -81,7 +81,7 @@ def test_any_unit_and_goal(tables, tmp_path):
 
 
 def test_what_is_not_there_is_not_asked(tables, tmp_path):
-    methods = "bayesian-actor-critic,random,cadam,local-search"
+    methods = "bayesian-actor-critic,random,local-search"
     done = run(
         *("--table", tables / "part.npz", "--goal", "min", "--methods", methods),
         *("--out", tmp_path / "part", *SMALL, *QUICK),

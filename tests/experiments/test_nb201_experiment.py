@@ -110,7 +110,8 @@ def test_killed_and_resumed_is_the_same_in_bits(tmp_path):
     process = start(*flags, "--out", killed)
     folder, deadline = killed / "checkpoints" / "cadam", time.monotonic() + 200
     while time.monotonic() < deadline:
-        if any(path.name.isdigit() for path in folder.glob("*")):
+        saved = any(path.name.isdigit() for path in folder.glob("*"))
+        if saved and (killed / "log.jsonl").exists():  # the line comes after
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
