@@ -9,7 +9,9 @@ batch per round, after one round that compiles, and all test images. A training 
 counts as three forward passes: 6 operations per multiply-add and image (the auxiliary
 head's are left out).
 
-Measured: not yet.
+Measured on two CPU cores (AMD EPYC, 162 GFLOP/s in matrix products), jax 0.10.2:
+`--genotype DARTS_V2 --preset cpu` trains 1,546 images/s (6.1 % of the matrix rate) and
+tests 7,279 (9.6 %). GPUs: not measured yet.
 """
 
 import argparse
