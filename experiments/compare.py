@@ -34,9 +34,11 @@ from pathlib import Path
 import numpy as np
 
 from nasjax import cli, devices, lanes, methods, plots, regret, report, results, study
-from nasjax.checkpoint import open_run
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
+from nasjax.runs.configs import Rules
+from nasjax.runs.folder import Folder, open_run
+from nasjax.runs.script import refusals, script
 
 MARKS = (50, 100, 200)
 
@@ -87,7 +89,7 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
         "table": {"sha256": table.sha256, "rows": len(table.ops)},
         "columns": list(table.values),
         **{name: getattr(args, name) for name in ("goal", "trial", "queries", "seeds")},
-        **{n: getattr(args, n) for n in ("chunk", "methods", "inner", "preset")},
+        **{n: getattr(args, n) for n in ("methods", "inner", "preset")},
         "configs": {
             name: dataclasses.asdict(config)
             for name, config in args.configs.items()
@@ -99,7 +101,17 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
     return table, fixed
 
 
-def run(args: argparse.Namespace, table: tables.Table) -> dict:
+def lanes_before(folder: Folder) -> study.Group | None:
+    """The lanes of a resumed run, for versions that did not list them."""
+    if folder.before is None:
+        return None
+    pairs = [(c, s) for c in folder.before["columns"] for s in folder.before["seeds"]]
+    return study.Group(
+        "", [c for c, _ in pairs], [s for _, s in pairs], [folder.before["queries"]]
+    )
+
+
+def run(args: argparse.Namespace, folder: Folder, table: tables.Table) -> dict:
     """All methods, one after another; what is to be minimised changes its sign."""
     sign = 1.0 if args.goal == "max" else -1.0
     values = [sign * x for x in table.values.values()]
@@ -112,6 +124,7 @@ def run(args: argparse.Namespace, table: tables.Table) -> dict:
         seeds=args.seeds,
         steps=args.queries,
         incomplete=not table.complete,
+        sign=sign,
     )
     found = {}
     for method in args.methods:
@@ -119,8 +132,9 @@ def run(args: argparse.Namespace, table: tables.Table) -> dict:
             shared,
             method,
             methods.on_table(method, args.configs),
-            out=args.out,
+            folder=folder,
             resume=args.resume,
+            before=lanes_before(folder),
             chunk=args.chunk,
             inner=args.inner,
             checkpoint_seconds=args.checkpoint_seconds,
@@ -133,7 +147,7 @@ def run(args: argparse.Namespace, table: tables.Table) -> dict:
     return found
 
 
-def write(args, table: tables.Table, config: dict, found: dict) -> None:
+def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
     """Files, picture and tables."""
     sign = 1.0 if args.goal == "max" else -1.0
     columns = list(table.values)
@@ -167,19 +181,17 @@ def write(args, table: tables.Table, config: dict, found: dict) -> None:
                     part |= {k: sign * part[k] for k in ("best", "table_value")}
     content = {"config": config, **report.provenance(), "table": str(args.table)}
     content["optimum"] = dict(zip(columns, (sign * optimum).tolist(), strict=True))
-    report.write_json(args.out / "results.json", content | {"methods": described})
+    folder.write_json("results.json", content | {"methods": described})
     signed = {n: one._replace(accuracy=sign * one.accuracy) for n, one in exact.items()}
-    report.write_npz(
-        args.out / "results.npz", **results.arrays(signed, columns, args.seeds)
-    )
+    folder.write_npz("results.npz", **results.arrays(signed, columns, args.seeds))
     noisy = ", one trial" if args.trial == "random" else ""
     titles = [f"{name} ({args.goal}{noisy}), {args.table.name}" for name in columns]
     parts = {n: x for n, x in regrets.items() if n in methods.ABLATIONS}
     searchers = {n: x for n, x in regrets.items() if n not in parts}
-    plots.regret(args.out / "regret.png", searchers or parts, titles)
+    plots.regret(folder.file("regret.png"), searchers or parts, titles)
     if args.ablation:
         whole = {n: x for n, x in regrets.items() if n == methods.BEST}
-        plots.regret(args.out / "ablation.png", whole | parts, titles)
+        plots.regret(folder.file("ablation.png"), whole | parts, titles)
     texts = [
         regret.best_text(reached, columns, optimum, marks, sign),
         regret.optimum_text(exact, values, columns),
@@ -187,22 +199,40 @@ def write(args, table: tables.Table, config: dict, found: dict) -> None:
     if len(args.seeds) > 1 and len(found) > 1:
         texts.append(regret.paired_text(reached, columns, marks, args.methods[0]))
     text = "\n\n".join(texts)
-    (args.out / "report.txt").write_text(text + "\n", encoding="utf-8")
+    folder.write_text("report.txt", text + "\n")
     print("\n" + text)
-    names = ", ".join(sorted(path.name for path in args.out.iterdir()))
-    print(f"\nwritten: {args.out}/ {names}")
+    print(f"\nwritten: {args.out}/ {folder.names()}")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the experiment; returns the exit status."""
+OUTPUTS = (
+    "results.json",
+    "results.npz",
+    "report.txt",
+    "regret.png",
+    "ablation.png",
+)
+RULES = Rules(
+    free=("chunk",), grows=("seeds", "methods", "columns", "queries", "configs")
+)
+
+
+@script
+def main(argv: list[str] | None = None) -> None:
+    """Runs the experiment."""
     devices.use_cpu_cores(threads_inside_operations=False)
     args = parse(argv)
-    try:
+    with refusals():
         table, config = prepare(args)
-        open_run(args.out, config, args.resume, args.overwrite)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        folder = open_run(
+            args.out,
+            "compare",
+            config,
+            outputs=OUTPUTS,
+            inputs=[args.table],
+            resume=args.resume,
+            overwrite=args.overwrite,
+            rules=RULES,
+        )
     missing = "complete" if table.complete else f"of {table.space.size:,} possible"
     print(
         f"{args.table}: {len(table.ops):,} architectures ({missing}), "
@@ -210,13 +240,8 @@ def main(argv: list[str] | None = None) -> int:
         f"columns {', '.join(table.values)}, goal {args.goal}",
         flush=True,
     )
-    try:
-        found = run(args, table)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
-        return 130
-    write(args, table, config, found)
-    return 0
+    with folder:
+        write(args, folder, table, config, run(args, folder, table))
 
 
 if __name__ == "__main__":

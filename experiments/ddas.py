@@ -51,9 +51,11 @@ from nasjax import (
     report,
     searchers,
 )
-from nasjax.checkpoint import open_run
 from nasjax.data.images import NAMES
 from nasjax.environments.trainable_supernet import Images, trainable_supernet
+from nasjax.runs.configs import Rules
+from nasjax.runs.folder import Folder, open_run, refuse_inputs
+from nasjax.runs.script import refusals, script
 from nasjax.searchers.ddas_config import VARIANTS
 
 TERMS = ("none", "loss", "accuracy")
@@ -227,9 +229,12 @@ def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
     return Setting(net, halves.source, env, one_shot), fixed
 
 
-def run(args: argparse.Namespace, setting: Setting) -> dict[str, list[driven.Driven]]:
+def run(
+    args: argparse.Namespace, folder: Folder, setting: Setting
+) -> dict[str, list[driven.Driven]]:
     """All searches, one after another, each from the warmed-up supernet."""
     space = setting.net.config.space
+    before = folder.before["steps"] if folder.before else None
     accuracy, loss = setting.one_shot
     made = {
         name: searchers.ddas(space, config.replace(os_accuracy=accuracy, os_loss=loss))
@@ -247,8 +252,9 @@ def run(args: argparse.Namespace, setting: Setting) -> dict[str, list[driven.Dri
                 searcher,
                 setting.env,
                 args.steps,
-                args.out,
+                folder,
                 f"{name}/seed{seed}",
+                steps_before=before,
                 resume=args.resume,
                 checkpoint_seconds=args.checkpoint_seconds,
                 label=f"{name} seed {seed} ({place}/{count})",
@@ -257,7 +263,7 @@ def run(args: argparse.Namespace, setting: Setting) -> dict[str, list[driven.Dri
     return found
 
 
-def write(args, setting: Setting, config: dict, found: dict) -> None:
+def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
     """Pictures, files and tables."""
     space, classes = setting.net.config.space, setting.net.config.classes
     table = costs.darts_network(space, classes=classes, **NETWORK)
@@ -282,7 +288,7 @@ def write(args, setting: Setting, config: dict, found: dict) -> None:
         for seed, points in zip(args.seeds, rows, strict=True)
         for entry in frontier.entries(space, points, {"variant": name, "seed": seed})
     ]
-    report.write_json(args.out / "frontier.json", fronts)
+    folder.write_json("frontier.json", fronts)
     arrays = {"seeds": np.array(args.seeds, np.int64)}
     for name, rows in found.items():
         for key in ("arch", "accuracy", "loss"):
@@ -293,62 +299,81 @@ def write(args, setting: Setting, config: dict, found: dict) -> None:
             arrays[f"{name}__hypervolume_{axis}"] = volumes[name][axis]
         for key in rows[0].trace.info:
             arrays[f"{name}__{key}"] = np.stack([x.trace.info[key] for x in rows])
-    report.write_npz(args.out / "results.npz", **arrays)
+    folder.write_npz("results.npz", **arrays)
     content = {"config": config, **report.provenance(), "data": setting.source}
     content |= {"warm_up": str(args.warm_up), "box": within._asdict()}
     content |= {"paired_points": pairs, "variants": described}
-    report.write_json(args.out / "results.json", content)
-    draw(args, setting, searches, volumes, described)
+    folder.write_json("results.json", content)
+    draw(args, folder, setting, searches, volumes, described)
     print("\n" + text)
     print(f"\nAcc(OS) {100 * setting.one_shot[0]:.2f} %, {len(fronts)} architectures")
-    print(f"written: {args.out}{os.sep} {', '.join(sorted(os.listdir(args.out)))}")
+    print(f"written: {args.out}{os.sep} {folder.names()}")
 
 
-def draw(args, setting: Setting, searches: dict, volumes: dict, described: dict):
+def draw(args, folder, setting: Setting, searches: dict, volumes: dict, described):
     """The pictures that the docstring names."""
-    space, out = setting.net.config.space, args.out
+    space = setting.net.config.space
     accuracy = {n: np.stack([x.accuracy for x in rows]) for n, rows in searches.items()}
     title = f"{args.dataset}, preset {args.preset}, seeds {args.seeds}"
-    frontier_plots.curves(out / "curves.png", accuracy, setting.one_shot[0], title)
+    picture = folder.file("curves.png")
+    frontier_plots.curves(picture, accuracy, setting.one_shot[0], title)
     for axis in frontier.AXES:
-        frontier_plots.fronts(out / f"front-{axis}.png", searches, axis, title)
-    frontier_plots.widths(out / "widths.png", space, searches, args.dataset)
+        frontier_plots.fronts(folder.file(f"front-{axis}.png"), searches, axis, title)
+    frontier_plots.widths(folder.file("widths.png"), space, searches, args.dataset)
     flops = {name: by_axis["flops"] for name, by_axis in volumes.items()}
-    frontier_plots.hypervolumes(out / "hypervolume.png", flops, title)
+    frontier_plots.hypervolumes(folder.file("hypervolume.png"), flops, title)
     for name, rows in searches.items():
         accuracies = [points.accuracy.max() for points in rows]
         s = int(np.argmax(accuracies))
         step = described[name][str(args.seeds[s])]["best_step"]
         label = f"{name}, seed {args.seeds[s]}, step {step}: "
         label += f"{100 * accuracies[s]:.2f} %"
-        picture = out / f"cells-{name}.png"
+        picture = folder.file(f"cells-{name}.png")
         graphs.cells(picture, space, rows[s].arch[step], label)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the experiment; returns the exit status."""
+OUTPUTS = (
+    "results.json",
+    "results.npz",
+    "frontier.json",
+    "curves.png",
+    "front-*.png",
+    "widths.png",
+    "hypervolume.png",
+    "cells-*.png",
+)
+RULES = Rules(grows=("seeds", "variants", "steps", "configs"))
+
+
+@script
+def main(argv: list[str] | None = None) -> int | None:
+    """Runs the experiment."""
     args = parse(argv)
-    try:
-        if status := warm(args):
-            return status
+    with refusals():
+        refuse_inputs(args.out, OUTPUTS, [args.warm_up, args.data_dir])
+    if status := warm(args):
+        return status
+    with refusals():
         setting, config = prepare(args)
-        open_run(args.out, config, args.resume, args.overwrite)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        folder = open_run(
+            args.out,
+            "ddas",
+            config,
+            outputs=OUTPUTS,
+            inputs=[args.warm_up, args.data_dir],
+            resume=args.resume,
+            overwrite=args.overwrite,
+            rules=RULES,
+        )
     print(
         f"{args.warm_up}: one-shot accuracy {100 * setting.one_shot[0]:.2f} %; each "
         f"step trains {args.batches} batches and scores "
         f"{len(setting.env.params.valid_labels):,} images",
         flush=True,
     )
-    try:
-        found = run(args, setting)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
-        return 130
-    write(args, setting, config, found)
-    return 0
+    with folder:
+        write(args, folder, setting, config, run(args, folder, setting))
+    return None
 
 
 if __name__ == "__main__":

@@ -44,12 +44,13 @@ Full size: not measured yet.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -66,9 +67,13 @@ from nasjax import (
     report,
     streaming,
 )
-from nasjax.checkpoint import open_run
 from nasjax.data.images import ImageData, ImageDataError
 from nasjax.derived import linear
+from nasjax.runs import training as runs
+from nasjax.runs.configs import Rules
+from nasjax.runs.errors import RunError
+from nasjax.runs.folder import Folder, open_run
+from nasjax.runs.script import refusals, script
 
 
 def parser() -> argparse.ArgumentParser:
@@ -227,16 +232,16 @@ def make(
     return evaluator.Evaluator(settings, data, group, mesh)
 
 
-def train(args, settings: Mapping[str, Any], data, out: Path, entry) -> dict:
+def train(args, settings: Mapping[str, Any], data, folder: Folder, entry) -> dict:
     """All seeds of one architecture; writes its folder's files, returns results."""
     parts, made = [], {}
     for group in evaluation.groups(args.seeds, settings["lanes"]):
         if len(group) not in made:
             made[len(group)] = make(args, settings, data, group)
         trainer = made[len(group)].with_seeds(group)
-        _, curves = evaluator.run(
+        _, curves = runs.network(
             trainer,
-            out,
+            folder,
             test_every=settings["test_every"],
             resume=args.resume,
             checkpoint_seconds=args.checkpoint_seconds,
@@ -287,14 +292,14 @@ def train(args, settings: Mapping[str, Any], data, out: Path, entry) -> dict:
         content["linear_baseline"] = args.baseline
     if jax.process_index() != 0:
         return content
-    report.write_json(out / "results.json", content)
-    report.write_npz(out / "results.npz", seeds=np.array(args.seeds), **arrays)
+    folder.write_json("results.json", content)
+    folder.write_npz("results.npz", seeds=np.array(args.seeds), **arrays)
     baseline = content.get("linear_baseline")
-    plots.evaluation(out / "curves.png", loss, accuracy, test, baseline)
+    plots.evaluation(folder.file("curves.png"), loss, accuracy, test, baseline)
     return content
 
 
-def show(content: Mapping[str, Any], out: Path) -> None:
+def show(content: Mapping[str, Any], folder: Folder) -> None:
     """Prints what a run found."""
     last, best = (content["test_accuracy"][name] for name in ("last", "best"))
     print(f"\ntest accuracy, last epoch: {report.mean_std(last['values'])} %")
@@ -320,7 +325,7 @@ def show(content: Mapping[str, Any], out: Path) -> None:
             f"logistic regression on the same pixels: "
             f"{100 * content['linear_baseline']:.2f} %"
         )
-    print(f"written: {out}{os.sep} {', '.join(sorted(os.listdir(out)))}", flush=True)
+    print(f"written: {folder.path}{os.sep} {folder.names()}", flush=True)
 
 
 def agreement(contents: list[Mapping[str, Any]]) -> None:
@@ -337,97 +342,140 @@ def agreement(contents: list[Mapping[str, Any]]) -> None:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the experiment; returns the exit status."""
+OUTPUTS = ("results.json", "results.npz", "curves.png")
+RULES = Rules(grows=("seeds",))
+
+
+class Run(NamedTuple):
+    """One architecture's training."""
+
+    folder: Folder
+    settings: Mapping[str, Any]
+    entry: Mapping[str, Any]
+    finished: bool  # and nothing was added: its results stand
+
+
+def described(args, found, settings: Mapping[str, Any]) -> None:
+    """Prints exact sizes."""
+    usual = 224 if settings["stem"] == "imagenet" else 32
+    side = settings.get("image_size", usual)
+    classes = args.classes or evaluation.DATASETS[settings["dataset"]]
+    chosen = sizes(settings, classes, side // settings["shrink"])
+    shown = [evaluation.describe(one, **chosen) for one in found]
+    print(json.dumps(shown if args.genotypes else shown[0], indent=2))
+
+
+def open_folders(args, stack, settings: Mapping[str, Any], found, entries) -> list[Run]:
+    """A folder for each architecture; a frontier's lie below `--out`."""
+    options = {
+        "resume": args.resume,
+        "overwrite": args.overwrite,
+        "writes": jax.process_index() == 0,
+        "inputs": [args.genotypes, args.data_dir],
+    }
+    runs_of = []
+    if args.genotypes is not None:
+        fixed = {"genotypes": [one.printed for one in found]}
+        outputs = ("frontier.json",)
+        older = outputs if (args.out / "000" / "config.json").exists() else ()
+        top = open_run(
+            args.out, "evaluate", fixed, outputs=outputs, adopt=older, **options
+        )
+        args.top = stack.enter_context(top)
+    for i, (one, entry) in enumerate(zip(found, entries, strict=True)):
+        path = args.out if args.genotypes is None else args.out / f"{i:03d}"
+        chosen = dict(settings) | {"genotype": one.printed}
+        outputs, rules = {"outputs": OUTPUTS}, {"rules": RULES}
+        folder = open_run(path, "evaluate", chosen, **outputs, **options, **rules)
+        stack.enter_context(folder).root = args.out
+        same = folder.before is not None and folder.before["seeds"] == args.seeds
+        finished = same and (path / "results.json").exists()
+        finished = finished and args.genotypes is not None
+        runs_of.append(Run(folder, chosen, entry, finished))
+    return runs_of
+
+
+def prepare(args, found) -> tuple[dict[str, Any], Any, Any]:
+    """The settings, the data and a trainer; every refusal comes before any training."""
+    settings = settings_of(args, found[0].kind)
+    count, lanes = layout(args, settings)
+    if settings["dataset"] in evaluation.STREAMED:
+        data = streaming.open_source(data_dir=args.data_dir)
+    else:
+        data = evaluation.data(settings, args.data_dir)
+    if args.classes not in (None, data.classes):
+        raise ValueError(f"--classes {args.classes}: the data has {data.classes}")
+    settings |= {
+        "seeds": args.seeds,
+        "devices": count,
+        "lanes": lanes,
+        "classes": data.classes,
+        "data_sha256": data.sha256,
+    }
+    groups = evaluation.groups(args.seeds, lanes)
+    for group in {len(group): group for group in groups}.values():
+        one = settings | {"genotype": found[0].printed}
+        trainer = make(args, one, data, group)
+    settings |= {
+        "image_size": trainer.image_size,
+        "steps_per_epoch": trainer.steps_per_epoch,
+    }
+    return settings, data, trainer
+
+
+@script
+def main(argv: list[str] | None = None) -> None:
+    """Runs the experiment."""
     args = parser().parse_args(argv)
     args.baseline = None  # logistic regression's accuracy, once it is known
-    if args.distributed:  # before anything starts a JAX backend
-        jax.distributed.initialize()
-    devices.use_cpu_cores()
-    try:
+    with refusals():
+        if args.distributed:  # before anything starts a JAX backend
+            jax.distributed.initialize()
+        devices.use_cpu_cores()
         entries = entries_of(args)
         found = architectures(args, entries)
-        settings = settings_of(args, found[0].kind)
         if args.describe:
-            usual = 224 if settings["stem"] == "imagenet" else 32
-            side = settings.get("image_size", usual)
-            classes = args.classes or evaluation.DATASETS[settings["dataset"]]
-            chosen = sizes(settings, classes, side // settings["shrink"])
-            described = [evaluation.describe(one, **chosen) for one in found]
-            shown = described if args.genotypes else described[0]
-            print(json.dumps(shown, indent=2))
-            return 0
-        writes = jax.process_index() == 0
-        count, lanes = layout(args, settings)
-        if settings["dataset"] in evaluation.STREAMED:
-            data = streaming.open_source(data_dir=args.data_dir)
-        else:
-            data = evaluation.data(settings, args.data_dir)
-        if args.classes not in (None, data.classes):
-            raise ValueError(f"--classes {args.classes}: the data has {data.classes}")
-        settings |= {
-            "seeds": args.seeds,
-            "devices": count,
-            "lanes": lanes,
-            "classes": data.classes,
-            "data_sha256": data.sha256,
-        }
-        # Every refusal comes before any training.
-        groups = evaluation.groups(args.seeds, lanes)
-        for group in {len(group): group for group in groups}.values():
-            one = settings | {"genotype": found[0].printed}
-            trainer = make(args, one, data, group)
-        settings |= {
-            "image_size": trainer.image_size,
-            "steps_per_epoch": trainer.steps_per_epoch,
-        }
-        runs = []
-        for i, one in enumerate(found):
-            folder = args.out if args.genotypes is None else args.out / f"{i:03d}"
-            runs.append((folder, settings | {"genotype": one.printed}, entries[i]))
-        for folder, chosen, _ in runs if writes else ():
-            open_run(folder, chosen, args.resume, args.overwrite)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    contents = []
-    try:
-        for folder, chosen, entry in runs:
-            finished = folder / "results.json"
-            if args.genotypes is not None and args.resume and finished.exists():
-                print(f"{folder} is finished: skipped")
-                contents.append(json.loads(finished.read_text()))
-                continue
-            if writes:
-                print(
-                    f"{chosen['genotype']}\n{data.source}: {trainer.trained:,} "
-                    f"images to train, {trainer.tested:,} to test, "
-                    f"{settings['steps_per_epoch']} steps an epoch on {count} "
-                    f"{jax.default_backend()} device(s), {lanes} seed(s) at a time",
-                    flush=True,
-                )
-            contents.append(train(args, chosen, data, folder, entry))
-            if writes:
-                show(contents[-1], folder)
-    except ImageDataError as error:
-        print(f"error: {error}; --out {args.out} --resume goes on", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
-        return 130
-    if args.genotypes is not None and writes:
-        fields = ("params", "flops", "macs", "test_accuracy", "benchmark")
-        report.write_json(
-            args.out / "frontier.json",
-            [
-                entry
-                | {"folder": folder.name}
+            described(args, found, settings_of(args, found[0].kind))
+            return
+        settings, data, trainer = prepare(args, found)
+    with contextlib.ExitStack() as stack:
+        with refusals():
+            folders = open_folders(args, stack, settings, found, entries)
+        try:
+            contents = [work(args, one, data, trainer) for one in folders]
+        except ImageDataError as error:
+            goes_on = f"--out {args.out} --resume goes on"
+            raise RunError(f"{error}; {goes_on}") from error
+        if args.genotypes is not None and jax.process_index() == 0:
+            fields = ("params", "flops", "macs", "test_accuracy", "benchmark")
+            rows = [
+                one.entry
+                | {"folder": one.folder.path.name}
                 | {name: content[name] for name in fields if name in content}
-                for (folder, _, entry), content in zip(runs, contents, strict=True)
-            ],
+                for one, content in zip(folders, contents, strict=True)
+            ]
+            args.top.write_json("frontier.json", rows)
+            agreement(contents)
+
+
+def work(args, one: Run, data, trainer) -> dict[str, Any]:
+    """The results of one architecture, of a finished one as they are."""
+    writes, settings = jax.process_index() == 0, one.settings
+    if one.finished:
+        print(f"{one.folder.path} is finished: skipped")
+        return json.loads((one.folder.path / "results.json").read_text())
+    if writes:
+        print(
+            f"{settings['genotype']}\n{data.source}: {trainer.trained:,} "
+            f"images to train, {trainer.tested:,} to test, "
+            f"{settings['steps_per_epoch']} steps an epoch on {settings['devices']} "
+            f"{jax.default_backend()} device(s), {settings['lanes']} seed(s) at a time",
+            flush=True,
         )
-        agreement(contents)
-    return 0
+    content = train(args, settings, data, one.folder, one.entry)
+    if writes:
+        show(content, one.folder)
+    return content
 
 
 if __name__ == "__main__":

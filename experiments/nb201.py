@@ -48,9 +48,11 @@ from nasjax import (
     study,
     summary,
 )
-from nasjax.checkpoint import open_run
 from nasjax.data import nb201
 from nasjax.environments.tabular import tabular
+from nasjax.runs.configs import Rules
+from nasjax.runs.folder import Folder, open_run
+from nasjax.runs.script import refusals, script
 from nasjax.searchers.cadam import observe
 
 PUBLISHED_QUERIES = {"random": (100, "RS"), "evolution": (110, "REA")}
@@ -196,7 +198,6 @@ def settings(args: argparse.Namespace, columns: dict, steps: int) -> dict:
         },
         "methods": args.methods,
         "preset": args.preset,
-        "chunk": args.chunk,
         "inner": args.inner,
         "configs": {
             name: dataclasses.asdict(c)
@@ -219,7 +220,7 @@ def quoted(columns: list[str], marks: list[int]) -> dict[str, list[list[str]]]:
     return rows
 
 
-def draw(args, table, found: dict, values: np.ndarray) -> None:
+def draw(args, folder, table, found: dict, values: np.ndarray) -> None:
     """anytime.png and, with CADAM, states.png."""
     columns = list(table.columns.values())
     best = {m: np.fmax.accumulate(r.accuracy, axis=-1) for m, r in found.items()}
@@ -238,7 +239,7 @@ def draw(args, table, found: dict, values: np.ndarray) -> None:
         f"{c.name} ({c.version}{', PREDICTED' if c.predicted else ''})" for c in columns
     ]
     plots.anytime(
-        args.out / "anytime.png", best, titles, values.max(1), x=x, xlabel=xlabel
+        folder.file("anytime.png"), best, titles, values.max(1), x=x, xlabel=xlabel
     )
     if "cadam" not in found:
         return
@@ -256,10 +257,21 @@ def draw(args, table, found: dict, values: np.ndarray) -> None:
         f"CADAM after {mark} queries, seed {args.seeds[0]}",
         f"top {K} of the table",
     )
-    plots.states(args.out / "states.png", SPACE, rows, labels)
+    plots.states(folder.file("states.png"), SPACE, rows, labels)
 
 
-def search(args, table, columns: list, steps: int, names: list, marks: list):
+def lanes_before(folder: Folder) -> study.Group | None:
+    """The lanes of a resumed run, for versions that did not list them."""
+    if folder.before is None:
+        return None
+    columns, seeds = list(folder.before["columns"]), folder.before["seeds"]
+    pairs = [(c, s) for c in columns for s in seeds]
+    return study.Group(
+        "", [c for c, _ in pairs], [s for _, s in pairs], [folder.before["steps"]]
+    )
+
+
+def search(args, folder, table, columns: list, steps: int, names: list, marks: list):
     """Runs the methods one after the other; each is one jitted computation."""
     env = tabular(SPACE, table, columns, trial=args.trial)
     shared = study.Study(
@@ -284,8 +296,9 @@ def search(args, table, columns: list, steps: int, names: list, marks: list):
             shared,
             method,
             methods.factory(method, args.configs),
-            out=args.out,
+            folder=folder,
             resume=args.resume,
+            before=lanes_before(folder),
             chunk=args.chunk,
             inner=args.inner,
             checkpoint_seconds=args.checkpoint_seconds,
@@ -300,7 +313,7 @@ def search(args, table, columns: list, steps: int, names: list, marks: list):
     return found
 
 
-def published(args, table) -> dict:
+def published(args, folder: Folder, table) -> dict:
     """The winner on 12-epoch CIFAR-10, reported on the six 200-epoch columns."""
     names = list(nb201.COLUMNS)
     values = np.stack([table.columns[n].values for n in names])
@@ -308,7 +321,8 @@ def published(args, table) -> dict:
     for method in args.methods:
         queries, source = PUBLISHED_QUERIES[method]
         searched = "cifar10_valid_12ep"
-        result = search(args, table, [searched], queries, [method], [queries])[method]
+        searched_by = args, folder, table, [searched], queries, [method], [queries]
+        result = search(*searched_by)[method]
         found[method] = result
         at = results.best_after(
             result, table.columns[searched].values[None], queries
@@ -330,28 +344,27 @@ def published(args, table) -> dict:
     if jax.process_index() != 0:
         return {}
     print("\n" + report.text_table(["accuracy of the winner [%]", *names], rows))
-    report.write_npz(
-        args.out / "results.npz",
-        **results.arrays(found, ["cifar10_valid_12ep"], args.seeds),
+    folder.write_npz(
+        "results.npz", **results.arrays(found, ["cifar10_valid_12ep"], args.seeds)
     )
     best = {m: np.fmax.accumulate(r.accuracy, axis=-1) for m, r in found.items()}
     optimum = [table.columns["cifar10_valid_12ep"].values.max()]
     titles = ["cifar10_valid, 12 epochs (what is searched)"]
-    plots.anytime(args.out / "anytime.png", best, titles, optimum)
+    plots.anytime(folder.file("anytime.png"), best, titles, optimum)
     return described
 
 
-def direct(args, table) -> dict:
+def direct(args, folder: Folder, table) -> dict:
     """Every column searched for itself."""
     columns = list(table.columns)
     marks = sorted({*(m for m in MARKS if m < args.steps), args.steps})
     values = np.stack([c.values for c in table.columns.values()])
-    found = search(args, table, columns, args.steps, args.methods, marks)
+    found = search(args, folder, table, columns, args.steps, args.methods, marks)
     if jax.process_index() != 0:
         return {}
     predicted = [c.predicted for c in table.columns.values()]
-    report.write_npz(
-        args.out / "results.npz",
+    folder.write_npz(
+        "results.npz",
         predicted=np.array(predicted),
         **results.arrays(found, columns, args.seeds),
     )
@@ -365,7 +378,7 @@ def direct(args, table) -> dict:
         # The thesis's figures are means over trials after 200 epochs.
         quoted=quoted if (args.epochs, args.trial) == (200, "mean") else None,
     )
-    draw(args, table, found, values)
+    draw(args, folder, table, found, values)
     return {
         method: results.describe(
             result, values, table.isomorphism_class, columns, args.seeds, marks
@@ -374,34 +387,41 @@ def direct(args, table) -> dict:
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the experiment; returns the exit status."""
+OUTPUTS = ("results.json", "results.npz", "anytime.png", "states.png")
+RULES = Rules(
+    free=("chunk",), grows=("seeds", "methods", "columns", "steps", "configs")
+)
+
+
+@script
+def main(argv: list[str] | None = None) -> None:
+    """Runs the experiment."""
     devices.use_cpu_cores(threads_inside_operations=False)
     args = parse(argv)
-    try:
+    writes = jax.process_index() == 0
+    with refusals():
         table = load(args)
         described = print_columns(table, args.trial)
         steps = 110 if args.protocol == "published" else args.steps
-        config = settings(args, described, steps)
-        if jax.process_index() == 0:
-            open_run(args.out, config, args.resume, args.overwrite)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    body = published if args.protocol == "published" else direct
-    try:
-        found = body(args, table)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
-        return 130
-    if jax.process_index() == 0:
-        content = {"config": config, **report.provenance()}
-        content |= {"columns": described, "methods": found}
-        report.write_json(args.out / "results.json", content)
-        print(
-            f"\nwritten: {args.out}{os.sep} {', '.join(sorted(os.listdir(args.out)))}"
+        folder = open_run(
+            args.out,
+            "nb201",
+            settings(args, described, steps),
+            outputs=OUTPUTS,
+            inputs=[args.table],
+            resume=args.resume,
+            overwrite=args.overwrite,
+            rules=RULES,
+            writes=writes,
         )
-    return 0
+    with folder:
+        body = published if args.protocol == "published" else direct
+        found = body(args, folder, table)
+        content = {"config": settings(args, described, steps), **report.provenance()}
+        content |= {"columns": described, "methods": found}
+        folder.write_json("results.json", content)
+        if writes:
+            print(f"\nwritten: {args.out}{os.sep} {folder.names()}")
 
 
 if __name__ == "__main__":

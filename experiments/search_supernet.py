@@ -60,9 +60,11 @@ from nasjax import (
     transfer,
 )
 from nasjax.agent.history import HistoryState
-from nasjax.checkpoint import open_run
 from nasjax.environments import cached
 from nasjax.environments import supernet as on_supernet
+from nasjax.runs.configs import Rules
+from nasjax.runs.folder import Folder, open_run
+from nasjax.runs.script import refusals, script
 from nasjax.searchers.cadam import cadam, observe
 from nasjax.searchers.cadam_config import CadamConfig, thesis_supernet
 
@@ -228,7 +230,7 @@ def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
     return Setting(net, halves.source, *rest), fixed
 
 
-def cadam_of(args: argparse.Namespace, setting: Setting, seed: int) -> search.Searcher:
+def cadam_of(args, folder: Folder, setting: Setting, seed: int) -> search.Searcher:
     """CADAM with the seed's Acc(Env), from the agent of another run if one is given.
 
     Acc(Env) is needed before the first reward. The warm-up does not depend on rewards:
@@ -243,7 +245,7 @@ def cadam_of(args: argparse.Namespace, setting: Setting, seed: int) -> search.Se
             steps = min(config.warm_up, args.steps)
             _, trace = search.drive(jax.random.key(seed), quiet, setting.query, steps)
             known[str(seed)] = float(trace.accuracy.max())
-            report.write_json(path, known)
+            folder.write_json(path.name, known)
         config = config.replace(env_accuracy=known[str(seed)])
     searcher = cadam(setting.net.config.space, config)
     if setting.networks is None:
@@ -251,23 +253,27 @@ def cadam_of(args: argparse.Namespace, setting: Setting, seed: int) -> search.Se
     return transfer.warm_start(searcher, setting.networks)
 
 
-def run(args: argparse.Namespace, setting: Setting) -> dict[str, list[driven.Driven]]:
+def run(
+    args: argparse.Namespace, folder: Folder, setting: Setting
+) -> dict[str, list[driven.Driven]]:
     """All searches, one after another."""
+    before = folder.before["steps"] if folder.before else None
     found: dict[str, list[driven.Driven]] = {}
     count = len(args.methods) * len(args.seeds)
     for method in args.methods:
         searcher = methods.factory(method, args.configs)(setting.net.config.space)
         for seed in args.seeds:
             if method == "cadam" and (args.find_env or setting.networks):
-                searcher = cadam_of(args, setting, seed)
+                searcher = cadam_of(args, folder, setting, seed)
             place = f"({sum(map(len, found.values())) + 1}/{count})"
             one = driven.run(
                 jax.random.key(seed),
                 searcher,
                 setting.query,
                 args.steps,
-                args.out,
+                folder,
                 f"{method}/seed{seed}",
+                steps_before=before,
                 resume=args.resume,
                 checkpoint_seconds=args.checkpoint_seconds,
                 label=f"{method} seed {seed} {place}",
@@ -276,7 +282,7 @@ def run(args: argparse.Namespace, setting: Setting) -> dict[str, list[driven.Dri
     return found
 
 
-def score(args: argparse.Namespace, setting: Setting, found: dict):
+def score(args: argparse.Namespace, folder: Folder, setting: Setting, found: dict):
     """CADAM's top K and every search's winner, on validation half and test images.
 
     Returns:
@@ -292,7 +298,8 @@ def score(args: argparse.Namespace, setting: Setting, found: dict):
         again = finalists.rescore(
             env,
             archs,
-            args.out / f"{name}_scores.npz",
+            folder,
+            f"rescore-{name}",
             resume=args.resume,
             checkpoint_seconds=args.checkpoint_seconds,
             label=f"the best again, {name}",
@@ -308,37 +315,37 @@ def state_of(space: spaces.CellSpace, one: driven.Driven) -> np.ndarray:
     return np.asarray(state).reshape(space.alpha_shape)
 
 
-def draw(args, space: spaces.CellSpace, found: dict, tops: list) -> None:
+def draw(args, folder, space: spaces.CellSpace, found: dict, tops: list) -> None:
     """anytime.png and, of CADAM's first seed, state.png and cells.png."""
     best = {
         method: metrics.best_so_far(np.stack([x.trace.accuracy for x in rows]))[None]
         for method, rows in found.items()
     }
     title = f"{args.supernet.name}: accuracy on {args.subset:,} validation images"
-    plots.anytime(args.out / "anytime.png", best, [title], None)
+    plots.anytime(folder.file("anytime.png"), best, [title], None)
     if not tops:
         return
     who = f"CADAM on {args.supernet.name}, seed {args.seeds[0]}"
     plots.cell_states(
-        args.out / "state.png",
+        folder.file("state.png"),
         space,
         state_of(space, found["cadam"][0]),
         f"{who}: mean of the best {len(tops[0].seen)} after {args.steps:,} queries",
     )
     taken = finalists.choose(tops[0], "valid")
     title = f"{who}: validation {100 * taken.valid:.2f}%, test {100 * taken.test:.2f}%"
-    graphs.cells(args.out / "cells.png", space, taken.arch, title)
+    graphs.cells(folder.file("cells.png"), space, taken.arch, title)
 
 
-def write(args, setting: Setting, config: dict, found: dict) -> None:
+def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
     """Scores the best again; writes and prints everything."""
     space = setting.net.config.space
-    tops, won = score(args, setting, found)
+    tops, won = score(args, folder, setting, found)
     true = finalists.truth(space, setting.net.settings["dataset"])
     chosen = finalists.choices(space, args.seeds, tops, true)
     counts, computed = comparison.distinct(found)
     pairs = comparison.paired(won)
-    draw(args, space, found, tops)
+    draw(args, folder, space, found, tops)
     arrays = {"seeds": np.array(args.seeds, np.int64), "subset": setting.subset}
     arrays |= comparison.arrays(found, counts)
     if tops:
@@ -346,9 +353,9 @@ def write(args, setting: Setting, config: dict, found: dict) -> None:
         arrays["cadam__state"] = np.stack(states)
         arrays |= finalists.padded(tops, args.configs["cadam"].top_k)
         agents = [one.state.agent for one in found["cadam"]]
-        transfer.save(args.out / "agent.npz", args.seeds, agents)
-        report.write_json(args.out / "genotypes.json", chosen)
-    report.write_npz(args.out / "results.npz", **arrays)
+        transfer.save(folder.file("agent.npz"), args.seeds, agents)
+        folder.write_json("genotypes.json", chosen)
+    folder.write_npz("results.npz", **arrays)
     queries = len(args.seeds) * len(args.methods) * args.steps
     cache = {"queries": queries, "computed": computed, "hits": queries - computed}
     content = {"config": config, **report.provenance(), "supernet": str(args.supernet)}
@@ -358,23 +365,45 @@ def write(args, setting: Setting, config: dict, found: dict) -> None:
     }
     content |= {"cache": cache, "paired_points": pairs, "finalists": chosen}
     content["methods"] = comparison.describe(found, won, args.seeds, counts, true)
-    report.write_json(args.out / "results.json", content)
+    folder.write_json("results.json", content)
     print("\n" + comparison.text(won, counts, true, pairs))
     if chosen:
         print("\n" + finalists.text(chosen))
     print(f"\n{queries:,} queries: {computed:,} computed, the others remembered")
-    print(f"written: {args.out}{os.sep} {', '.join(sorted(os.listdir(args.out)))}")
+    print(f"written: {args.out}{os.sep} {folder.names()}")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the experiment; returns the exit status."""
+OUTPUTS = (
+    "results.json",
+    "results.npz",
+    "genotypes.json",
+    "agent.npz",
+    "env_accuracy.json",
+    "valid_scores.npz",
+    "test_scores.npz",
+    "anytime.png",
+    "state.png",
+    "cells.png",
+)
+RULES = Rules(grows=("seeds", "methods", "steps", "configs"))
+
+
+@script
+def main(argv: list[str] | None = None) -> None:
+    """Runs the experiment."""
     args = parse(argv)
-    try:
+    with refusals():
         setting, config = prepare(args)
-        open_run(args.out, config, args.resume, args.overwrite)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        folder = open_run(
+            args.out,
+            "search_supernet",
+            config,
+            outputs=OUTPUTS,
+            inputs=[args.supernet, args.init_from, args.data_dir],
+            resume=args.resume,
+            overwrite=args.overwrite,
+            rules=RULES,
+        )
     images = config["images"]
     print(
         f"{args.supernet}: {setting.net.step:,} steps (epoch {setting.net.epoch:.1f}); "
@@ -382,12 +411,8 @@ def main(argv: list[str] | None = None) -> int:
         f"validation and {images['test']:,} for test",
         flush=True,
     )
-    try:
-        write(args, setting, config, run(args, setting))
-    except KeyboardInterrupt:
-        print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
-        return 130
-    return 0
+    with folder:
+        write(args, folder, setting, config, run(args, folder, setting))
 
 
 if __name__ == "__main__":

@@ -41,9 +41,11 @@ from nasjax import (
     supernet,
     trainer,
 )
-from nasjax.checkpoint import open_run
 from nasjax.data.images import NAMES
 from nasjax.environments.supernet import score
+from nasjax.runs import training as runs
+from nasjax.runs.folder import open_run
+from nasjax.runs.script import refusals, script
 from nasjax.supernet import training as supernet_training
 
 SETTINGS = {
@@ -330,15 +332,19 @@ def describe(curves: pretraining.Curves, true: np.ndarray | None) -> list[dict]:
     return marks
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the experiment; returns the exit status."""
+OUTPUTS = ("results.json", "results.npz", "curves.png")
+
+
+@script
+def main(argv: list[str] | None = None) -> None:
+    """Runs the experiment."""
     args, settings = parse(argv)
-    if args.distributed:
-        jax.distributed.initialize()
-    count = args.devices or (
-        1 if jax.default_backend() == "cpu" else jax.device_count()
-    )
-    try:
+    with refusals():
+        if args.distributed:
+            jax.distributed.initialize()
+        count = args.devices or (
+            1 if jax.default_backend() == "cpu" else jax.device_count()
+        )
         if count > jax.device_count():
             raise ValueError(f"--devices {count}, but JAX sees {jax.device_count()}")
         mesh = None
@@ -355,11 +361,22 @@ def main(argv: list[str] | None = None) -> int:
             "data_sha256": halves.sha256,
             "devices": count,
         }
-        if jax.process_index() == 0:
-            open_run(args.out, settings, args.resume, args.overwrite)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        folder = open_run(
+            args.out,
+            "train_supernet",
+            settings,
+            outputs=OUTPUTS,
+            inputs=[args.data_dir],
+            resume=args.resume,
+            overwrite=args.overwrite,
+            writes=jax.process_index() == 0,
+        )
+    with folder:
+        work(args, folder, settings, halves, training)
+
+
+def work(args, folder, settings: dict, halves, training: trainer.Trainer) -> None:
+    """Trains; writes and prints everything."""
     space = training.config.space
     archs = pretraining.validated(settings, space)
     true = None if args.no_table else finalists.truth(space, settings["dataset"])
@@ -368,48 +385,41 @@ def main(argv: list[str] | None = None) -> int:
     shapes = jax.eval_shape(
         lambda key: supernet.init(key, training.config), jax.random.key(0)
     )
-    parameters = supernet.count(shapes)
     print(
-        f"{args.space} supernet, {parameters:,} parameters; "
+        f"{args.space} supernet, {supernet.count(shapes):,} parameters; "
         f"{halves.source}: {len(halves.train_labels):,} images to train, "
         f"{len(halves.valid_labels):,} to validate, {training.steps_per_epoch} steps "
-        f"an epoch on {count} {jax.default_backend()} device(s)",
+        f"an epoch on {settings['devices']} {jax.default_backend()} device(s)",
         flush=True,
     )
-    try:
-        _, curves = trainer.run(
-            training,
-            args.out,
-            settings["marks"],
-            len(archs),
-            scorer(settings, halves, archs),
-            resume=args.resume,
-            checkpoint_seconds=args.checkpoint_seconds,
-        )
-    except KeyboardInterrupt:
-        print(f"\ninterrupted: --out {args.out} --resume goes on", file=sys.stderr)
-        return 130
-    if jax.process_index() == 0:
-        marks = describe(curves, true)
-        images = training.steps_per_epoch * settings["batch_size"]
-        content = {
-            "config": settings,
-            **report.provenance(),
-            "data": halves.source,
-            "marks": marks,
-            "images_per_second": float(images / np.median(curves.seconds)),
-            "train_seconds": float(curves.seconds.sum()),
-        }
-        report.write_json(args.out / "results.json", content)
-        arrays = curves._asdict() | {"archs": archs}
-        if true is not None:
-            arrays["true"] = true
-        report.write_npz(args.out / "results.npz", **arrays)
-        plots.training(args.out / "curves.png", curves, true)
-        print(
-            f"\nwritten: {args.out}{os.sep} {', '.join(sorted(os.listdir(args.out)))}"
-        )
-    return 0
+    _, curves = runs.supernet(
+        training,
+        folder,
+        settings["marks"],
+        len(archs),
+        scorer(settings, halves, archs),
+        resume=args.resume,
+        checkpoint_seconds=args.checkpoint_seconds,
+    )
+    if jax.process_index() != 0:
+        return
+    marks = describe(curves, true)
+    images = training.steps_per_epoch * settings["batch_size"]
+    content = {
+        "config": settings,
+        **report.provenance(),
+        "data": halves.source,
+        "marks": marks,
+        "images_per_second": float(images / np.median(curves.seconds)),
+        "train_seconds": float(curves.seconds.sum()),
+    }
+    folder.write_json("results.json", content)
+    arrays = curves._asdict() | {"archs": archs}
+    if true is not None:
+        arrays["true"] = true
+    folder.write_npz("results.npz", **arrays)
+    plots.training(folder.file("curves.png"), curves, true)
+    print(f"\nwritten: {args.out}{os.sep} {folder.names()}")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ import jax
 import numpy as np
 
 from nasjax import augment, costs, derived, genotypes, graphs, pretraining, spaces
-from nasjax.checkpoint import Checkpoints
 from nasjax.data import images as image_data
 from nasjax.data import nb201
 from nasjax.data.images import ImageData
 from nasjax.derived import training
+from nasjax.runs.checkpoints import Checkpoints
 
 STREAMED = ("imagenet",)  # read while training: `nasjax.streaming`
 DATASETS = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "synthetic": 10}
@@ -235,9 +235,9 @@ def groups(seeds: Sequence[int], lanes: int) -> list[list[int]]:
     return [list(seeds[i : i + lanes]) for i in range(0, len(seeds), lanes)]
 
 
-def checkpoints(folder: str | Path, group: Sequence[int]) -> Path:
-    """Where a group's checkpoints lie."""
-    return Path(folder) / "checkpoints" / f"seeds-{'-'.join(map(str, group))}"
+def group_name(group: Sequence[int]) -> str:
+    """The folder of a group's checkpoints, below `checkpoints`."""
+    return f"seeds-{'-'.join(map(str, group))}"
 
 
 def load(folder: str | Path, seed: int | None = None) -> Trained:
@@ -277,17 +277,16 @@ def load(folder: str | Path, seed: int | None = None) -> Trained:
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((len(group), *x.shape), x.dtype), one
     )
-    where = checkpoints(folder, group)
+    where = folder / "checkpoints" / group_name(group)
     saved = None
     if where.exists():
         manager = Checkpoints(where)
         top5 = settings["dataset"] in STREAMED
         curves = no_curves(settings["epochs"], len(group), top5)
-        saved = manager.restore((shapes, curves))
-        manager.close()
+        saved = manager.restore({"state": shapes, "curves": curves})
     if saved is None:
         raise FileNotFoundError(f"{where} holds no checkpoint")
-    step, (state, _) = saved
+    step, state = saved[0], saved[1]["state"]
     mine = jax.tree.map(lambda x: x[group.index(seed)], state)
     epoch = int(step) / settings["steps_per_epoch"]
     return Trained(network, mine.params, mine.statistics, settings, int(step), epoch)

@@ -6,22 +6,16 @@
 import copy
 import dataclasses
 import functools
-import json
-import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from tqdm import tqdm
 
 from nasjax import evaluation
 from nasjax import training as schedules
-from nasjax.checkpoint import Checkpoints
 from nasjax.data.images import ImageData
 from nasjax.derived import training
 from nasjax.derived.training import TrainState
@@ -206,95 +200,3 @@ def _padded(data: ImageData, size: int) -> list[tuple[np.ndarray, ...]]:
         labels = np.concatenate([labels, np.zeros_like(data.test_labels[:missing])])
         batches.append((images, labels, np.arange(size) < size - missing))
     return batches
-
-
-def run(
-    evaluator: Evaluator,
-    out: Path,
-    *,
-    test_every: int = 1,
-    resume: bool = False,
-    checkpoint_seconds: float = 60.0,
-    chunk: int | None = None,
-) -> tuple[TrainState, evaluation.Curves]:
-    """Trains a group of seeds to the last epoch.
-
-    Args:
-      evaluator: an `Evaluator` or a `streaming.Streamer`.
-      out: the run's folder.
-      test_every: epochs between looks at the test images; after the last always.
-      resume: go on from the newest checkpoint, to the same bits on CPU.
-      checkpoint_seconds: least time between checkpoints; one is made at the end.
-      chunk: most steps between looks at the clock; by default 10, or 50 in a scan.
-
-    Returns:
-      The last state and the curves.
-    """
-    epochs, S = evaluator.recipe.epochs, evaluator.steps_per_epoch
-    chunk = chunk or (50 if evaluator.scans else 10)
-    if evaluator.scans:  # chunks of one length: the program is compiled once
-        chunk = max(n for n in range(1, chunk + 1) if S % n == 0)
-    curves = evaluation.no_curves(epochs, len(evaluator.seeds), evaluator.top5)
-    state, first = evaluator.init(), 0
-    checkpoints = Checkpoints(evaluation.checkpoints(out, evaluator.seeds))
-    if resume and (found := checkpoints.restore((state, curves))):
-        first, (state, curves) = found
-        curves = jax.tree.map(np.array, curves)
-        state = evaluator.place(state)
-    saved, seeds = time.monotonic(), ", ".join(map(str, evaluator.seeds))
-    main, t = jax.process_index() == 0, first
-    bar = tqdm(total=epochs * S, initial=first, unit="step", disable=not main)
-    bar.set_description(f"seed {seeds}", refresh=False)
-    while t < epochs * S:
-        epoch, at = divmod(t, S)
-        clock = time.perf_counter()
-        length = min(chunk - at % chunk, S - at)
-        state, metrics = evaluator.advance(state, range(t, t + length))
-        curves.loss[:, epoch] += np.asarray(metrics.loss).sum(1) / S
-        curves.accuracy[:, epoch] += np.asarray(metrics.accuracy).sum(1) / S
-        seconds = time.perf_counter() - clock
-        curves.seconds[epoch] += seconds
-        t += length
-        bar.update(length)
-        images = length * evaluator.recipe.batch_size * len(evaluator.seeds)
-        done, ended = t // S, t % S == 0
-        if ended and (done % test_every == 0 or done == epochs):
-            for name, share in evaluator.test(state).items():
-                getattr(curves, name)[:, epoch] = share
-        bar.set_postfix_str(
-            f"epoch {epoch + 1}/{epochs} loss {np.mean(metrics.loss):.3f}"
-            f"{_latest(curves)} {images / seconds:.0f} images/s{evaluator.note}"
-        )
-        if ended and main:
-            _log(out, evaluator, done, curves)
-        due = t == epochs * S or time.monotonic() - saved > checkpoint_seconds
-        if jax.process_count() > 1:  # clocks differ, and saving is everyone's work
-            due = multihost_utils.broadcast_one_to_all(np.int32(due))
-        if due:
-            checkpoints.save(t, (state, curves))
-            saved = time.monotonic()
-    bar.close()
-    checkpoints.close()
-    return state, curves
-
-
-def _latest(curves: evaluation.Curves) -> str:
-    """The newest test accuracy, in words."""
-    known = np.flatnonzero(np.isfinite(curves.test[0]))
-    return f" test {100 * curves.test[:, known[-1]].mean():.2f} %" if len(known) else ""
-
-
-def _log(out: Path, evaluator: Evaluator, done: int, curves: evaluation.Curves) -> None:
-    test = curves.test[:, done - 1].tolist()
-    line = {
-        "seeds": evaluator.seeds,
-        "epoch": done,
-        "epochs": evaluator.recipe.epochs,
-        "learning_rate": float(training.learning_rate(evaluator.recipe, done - 1)),
-        "loss": curves.loss[:, done - 1].tolist(),
-        "accuracy": curves.accuracy[:, done - 1].tolist(),
-        "test_accuracy": test if np.isfinite(test).all() else None,
-        "seconds": float(curves.seconds[done - 1]),
-    }
-    with (out / "log.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")

@@ -1,17 +1,16 @@
 """The end of a search: its best architectures scored again, and which one is taken."""
 
-import os
-import time
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from nasjax import costs, genotypes, graphs, metrics, report, study
 from nasjax.data import nb201
+from nasjax.runs import job
+from nasjax.runs.folder import Folder
 from nasjax.search import Environment
 from nasjax.spaces import CellSpace
 
@@ -55,10 +54,50 @@ def choose(found: Finalists, by: str) -> Choice:
     return Choice(found.arch[i], *numbers, int(metrics.rank(found.valid, found[2][i])))
 
 
+class Rescoring(job.Job):
+    """Architectures scored one after another by a cached environment, as a job."""
+
+    unit = "arch"
+
+    def __init__(self, env: Environment, archs: np.ndarray, name: str, label: str):
+        self.name, self.label, self.steps = name, label, len(archs)
+        self._env, self._archs = env, archs
+        self._key = jax.random.key(0)
+
+    def template(self) -> dict[str, np.ndarray]:
+        return {
+            "accuracy": np.zeros(self.steps, np.float32),
+            "loss": np.zeros(self.steps, np.float32),
+        }
+
+    def start(self) -> dict[str, np.ndarray]:
+        return self.template()
+
+    def unpack(self, step: int, tree: Any) -> dict[str, np.ndarray]:
+        carry = job.writable(tree)
+        rows = (self._archs, carry["accuracy"], carry["loss"])
+        self._env.evaluate.load(*(x[:step] for x in rows))
+        return carry
+
+    def pack(self, carry: Any) -> Any:
+        return carry
+
+    def end_after(self, step: int) -> int:
+        return step + 1
+
+    def advance(self, carry: Any, first: int, last: int) -> Any:
+        del last
+        env = self._env
+        _, one = env.evaluate(self._key, env.params, env.state, self._archs[first])
+        carry["accuracy"][first], carry["loss"][first] = one.accuracy, one.loss
+        return carry
+
+
 def rescore(
     env: Environment,
     archs: np.ndarray,
-    path: str | os.PathLike[str],
+    folder: Folder | None,
+    name: str,
     *,
     resume: bool = False,
     checkpoint_seconds: float = 60.0,
@@ -69,23 +108,18 @@ def rescore(
     Args:
       env: from `nasjax.environments.cached`.
       archs: may hold the same one twice.
-      path: an npz that keeps what was scored.
-      resume: read that file first if it is there.
-      checkpoint_seconds: least time between writes.
+      folder: of the run; nothing is written if None.
+      name: of the checkpoints, such as `rescore-valid`. A list of other architectures
+        than the checkpoints' has checkpoints of its own: a checksum is added.
+      resume: go on from the newest checkpoint.
+      checkpoint_seconds: least time between checkpoints.
       label: of the progress bar.
     """
-    cache, path = env.evaluate, Path(path)
-    if resume and path.exists():
-        with np.load(path) as file:
-            cache.load(**file)
-    key, saved, found = jax.random.key(0), time.monotonic(), []
-    for arch in tqdm(archs, desc=label, unit="arch"):
-        found.append(cache(key, env.params, env.state, arch)[1].accuracy)
-        if time.monotonic() - saved >= checkpoint_seconds:
-            report.write_npz(path, **cache.arrays())
-            saved = time.monotonic()
-    report.write_npz(path, **cache.arrays())
-    return np.array(found, np.float32)
+    digest = hashlib.sha256(np.ascontiguousarray(archs).tobytes()).hexdigest()[:8]
+    task = Rescoring(env, archs, f"{name}-{digest}", label)
+    return job.run(task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds)[
+        "accuracy"
+    ]
 
 
 class Truth(NamedTuple):

@@ -14,8 +14,8 @@ import jax
 import numpy as np
 
 from nasjax import augment, supernet, training
-from nasjax.checkpoint import Checkpoints
 from nasjax.data import images as image_data
+from nasjax.runs.checkpoints import Checkpoints
 from nasjax.supernet import training as supernet_training
 
 SPACES = ("darts", "pc-darts", "nb201")
@@ -191,11 +191,10 @@ def load(folder: str | Path) -> Pretrained:
         settings["epochs"], settings["marks"], settings["validate_archs"]
     )
     checkpoints = Checkpoints(folder / "checkpoints")
-    found = checkpoints.restore((shapes, curves))
-    checkpoints.close()
+    found = checkpoints.restore({"state": shapes, "curves": curves})
     if found is None:
         raise FileNotFoundError(f"{folder / 'checkpoints'} holds no checkpoint")
-    step, (state, curves) = found
+    step, (state, curves) = found[0], (found[1][n] for n in ("state", "curves"))
     per_epoch = settings["steps_per_epoch"]
     return Pretrained(
         found_config,

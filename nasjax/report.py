@@ -2,12 +2,13 @@
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import numpy as np
@@ -74,26 +75,49 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def to_json(content: Any, indent: int | None = None) -> str:
+    """JSON text; what is not a finite number becomes null, for JSON has no NaN."""
+    return json.dumps(_plain(content), indent=indent, allow_nan=False)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes JSON in one step: a reader sees the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=2, default=_plain) + "\n")
-    os.replace(temporary, path)
+    write_text(path, to_json(content, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text in one step."""
+    _in_one_step(path, lambda file: file.write(text.encode()))
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Writes a compressed npz in one step."""
+    _in_one_step(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def _in_one_step(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
+    """Of what `json` writes, without numbers that are not finite."""
+    if isinstance(value, np.generic | np.ndarray | jax.Array):
+        return _plain(np.asarray(value).tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _plain(x) for key, x in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(x) for x in value]
+    if value is None or isinstance(value, str | int):
+        return value
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 

@@ -1,7 +1,7 @@
 """Training from scratch on a data set that is read meanwhile: ImageNet.
 
     source = streaming.open_source(settings, DIR)
-    evaluator.run(streaming.Streamer(settings, source, seed), out)
+    runs.training.network(streaming.Streamer(settings, source, [seed]), folder)
 
 Threads decode and crop the next batches while the devices work on one; mirroring,
 colours and the normalisation are theirs. Over several processes each reads its share.

@@ -1,27 +1,25 @@
 """A study: methods x columns x seeds on one table, as lanes, resumable.
 
 Every method searches every column with every seed. The lanes of a method are one
-jitted computation, run in chunks of steps; after each chunk the state and the trace
-are checkpointed, so that a killed study goes on to the same bits.
+jitted computation, run in chunks of steps by `nasjax.runs.job`, so that a killed study
+goes on to the same bits. A resumed study may also have more columns, seeds, methods or
+steps: what is there is kept, what is new is computed.
 """
 
-import json
-import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
-from nasjax import lanes, search
-from nasjax.checkpoint import Checkpoints
-from nasjax.environments.tabular import TabularState
+from nasjax import search
+from nasjax.runs import job
+from nasjax.runs.folder import CHECKPOINTS, Folder, read_object
+from nasjax.runs.table_search import Factory, Group, Lanes, Study
 from nasjax.spaces import CellSpace
 
-Factory = Callable[..., search.Searcher]
+__all__ = ["Factory", "Group", "Result", "Study", "rows_of", "run"]
 
 
 class Result(NamedTuple):
@@ -35,43 +33,19 @@ class Result(NamedTuple):
     run_seconds: float
 
 
-class Study(NamedTuple):
-    """What all methods share.
-
-    Attributes:
-      space: the search space.
-      env: a tabular environment that carries the V columns.
-      rows: `(arch uint8 [..., E]) -> int32 [...]`, rows of the table.
-      columns: names of the V columns, in the environment's order.
-      seeds: the S seeds; a seed's key does not depend on the column.
-      steps: queries per search.
-      milestones: steps after which states are kept, besides the last.
-      incomplete: architectures are missing; factories are then called with a second
-        argument, the table's params.
-    """
-
-    space: CellSpace
-    env: search.Environment
-    rows: Callable[[np.ndarray], np.ndarray]
-    columns: Sequence[str]
-    seeds: Sequence[int]
-    steps: int
-    milestones: Sequence[int] = ()
-    incomplete: bool = False
-
-
 def run(
     study: Study,
     method: str,
     factory: Factory,
     *,
-    out: Path | None = None,
+    folder: Folder | None = None,
     resume: bool = False,
     chunk: int = 50,
     inner: str = "auto",
     mesh: Any = None,
     checkpoint_seconds: float = 20.0,
     keep: Callable[[search.SearchState], Any] = lambda state: (),
+    before: Group | None = None,
 ) -> Result:
     """Runs one method over all columns and seeds.
 
@@ -79,84 +53,94 @@ def run(
       study: see `Study`.
       method: its name, for files and the progress bar.
       factory: builds the searcher from the space (and a table, see `Study`).
-      out: folder for checkpoints and the log; nothing is written if None.
-      resume: start from the newest checkpoint in `out`, if there is one.
-      chunk, inner, mesh: see `nasjax.lanes`.
+      folder: of the run, for checkpoints and the log; nothing is written if None.
+      resume: start from the newest checkpoints, if there are any.
+      chunk, inner, mesh: see `nasjax.lanes`. The chunk fixes no result.
       checkpoint_seconds: a checkpoint after the first chunk that ends so long after
         the last one (and at every milestone and the end).
       keep: what of the gathered state to return at milestones.
+      before: lanes of the checkpoints of a version that did not list them.
 
     Returns:
       A `Result`; seconds include those before a resume.
     """
-    V, S, T = len(study.columns), len(study.seeds), study.steps
-    keys = jax.vmap(jax.random.key)(jnp.asarray(np.tile(study.seeds, V), jnp.uint32))
-    column = np.repeat(np.arange(V, dtype=np.int32), S)
+    wanted = [(c, int(s)) for c in study.columns for s in study.seeds]
+    groups = _groups(study, method, factory, folder, resume, before)
+    held = {lane for group in groups for lane in group.lanes() if group.used}
+    new = [lane for lane in wanted if lane not in held]
+    if new:
+        name = f"{method}+{len(groups)}" if groups else method
+        columns, seeds = map(list, zip(*new, strict=True))
+        groups.append(Group(name, columns, seeds, []))
+    for group in groups:
+        if group.used and study.steps not in group.steps:
+            group.steps.append(study.steps)
+    if folder is not None:
+        content = [dataclasses.asdict(group) for group in groups]
+        folder.write_json(_listing(method), {"groups": content})
+    parts, order, clock = [], [], np.zeros(2)
+    for group in groups:
+        if group.used:
+            options = {"chunk": chunk, "inner": inner, "mesh": mesh, "keep": keep}
+            task = Lanes(study, method, factory, group, **options)
+            carry = job.run(
+                task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds
+            )
+            parts.append((carry["trace"], carry["kept"]))
+            order += group.lanes()
+            clock = clock + task.seconds(carry)
+    place = {lane: i for i, lane in enumerate(order)}
+    index = np.array([place[lane] for lane in wanted])
+    V, S = len(study.columns), len(study.seeds)
 
-    def make(params, lane):
-        env = study.env.replace(params=params, state=TabularState(lane))
-        if study.incomplete:
-            return factory(study.space, params), env
-        return factory(study.space), env
+    def shape(*x):
+        whole = np.concatenate([np.asarray(part) for part in x])[index]
+        return whole.reshape(V, S, *whole.shape[1:])
 
-    runner = lanes.Runner(
-        make, study.env.params, keys, column, steps=T, inner=inner, mesh=mesh
-    )
-    ends = lanes.edges(T, chunk, study.milestones)
-    marks = [end for end in ends if end in study.milestones or end == T]
-    state_shapes, trace_shapes = runner.shapes(T)
-    trace = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), trace_shapes)
-    kept_shapes = jax.eval_shape(keep, state_shapes)
-    kept = {m: jax.tree.map(_zeros, kept_shapes) for m in marks}
-    clock = np.zeros(2)
-    first, state, checkpoints = 0, None, None
-    if out is not None:
-        checkpoints = Checkpoints(Path(out) / "checkpoints" / method)
-        if resume:
-            template = (state_shapes, trace, kept, clock)
-            found = checkpoints.restore(template)
-            if found is not None:
-                first, (home, *rest) = found
-                trace, kept, clock = jax.tree.map(np.array, tuple(rest))
-                state = runner.place(home)
-    saved = time.monotonic()
-    bar = tqdm(
-        total=T, initial=first, desc=f"{method:>12}", unit="step", disable=not _main()
-    )
-    for done in runner.run(ends, state, first) if first < T else ():
-        for whole, part in zip(
-            jax.tree.leaves(trace), jax.tree.leaves(done.trace), strict=True
-        ):
-            whole[:, done.first : done.last] = part
-        seconds = clock + np.array([runner.compile_seconds, runner.run_seconds])
-        bar.update(done.last - done.first)
-        best = np.nanmax(trace.accuracy[:, : done.last], axis=1).mean()
-        bar.set_postfix_str(f"mean best {best:.4f}")
-        mark = done.last in kept
-        if mark or time.monotonic() - saved >= checkpoint_seconds:
-            home = runner.gather(done.state)
-            if mark:
-                kept[done.last] = jax.tree.map(np.asarray, keep(home))
-            if checkpoints is not None:
-                checkpoints.save(done.last, (home, trace, kept, seconds))
-            saved = time.monotonic()
-        if out is not None and _main():
-            _log(Path(out), method, done, T, best, seconds)
-    bar.close()
-    if checkpoints is not None:
-        checkpoints.close()
-    clock = clock + np.array([runner.compile_seconds, runner.run_seconds])
-
-    def shape(x):
-        return np.asarray(x).reshape(V, S, *np.shape(x)[1:])
-
+    trace = jax.tree.map(shape, *(trace for trace, _ in parts))
+    kept = jax.tree.map(shape, *(kept for _, kept in parts))
     return Result(
-        study.rows(shape(trace.arch)),
-        shape(trace.accuracy),
-        {name: shape(x) for name, x in trace.info.items()},
-        {m: jax.tree.map(shape, tree) for m, tree in kept.items()},
+        study.rows(trace.arch),
+        trace.accuracy,
+        dict(trace.info),
+        kept,
         *(float(x) for x in clock),
     )
+
+
+def _listing(method: str) -> str:
+    return f"{CHECKPOINTS}/{method}.json"
+
+
+def _groups(
+    study: Study,
+    method: str,
+    factory: Factory,
+    folder: Folder | None,
+    resume: bool,
+    before: Group | None,
+) -> list[Group]:
+    """The groups of a resumed method; those that can be extended are `used`."""
+    if folder is None or not resume:
+        return []
+    path = folder.path / _listing(method)
+    if path.exists():
+        groups = [Group(**entry) for entry in read_object(path)["groups"]]
+    elif before is not None and (folder.checkpoints / method).is_dir():
+        groups = [dataclasses.replace(before, folder=method)]
+    else:
+        return []
+    extended = [g for g in groups if g.used and g.steps[-1] != study.steps]
+    table = (study.env.params,) if study.incomplete else ()
+    if extended and not getattr(search, "budget_free", lambda s: True)(
+        factory(study.space, *table)
+    ):
+        print(
+            f"{method}: what it remembers depends on the number of queries "
+            f"({extended[0].steps[-1]} then, {study.steps} now): it starts anew"
+        )
+        groups = [dataclasses.replace(group, used=False) for group in groups]
+    return groups
 
 
 def rows_of(space: CellSpace, ops: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -172,26 +156,3 @@ def rows_of(space: CellSpace, ops: np.ndarray) -> Callable[[np.ndarray], np.ndar
         return np.array(found, np.int32).reshape(arch.shape[:axes])
 
     return rows
-
-
-def _zeros(shape):
-    return np.zeros(shape.shape, shape.dtype)
-
-
-def _main() -> bool:
-    return jax.process_index() == 0
-
-
-def _log(out: Path, method: str, done: Any, steps: int, best: float, seconds) -> None:
-    info: Mapping[str, np.ndarray] = done.trace.info
-    line = {
-        "method": method,
-        "step": done.last,
-        "steps": steps,
-        "mean_best": float(best),
-        "compile_seconds": float(seconds[0]),
-        "run_seconds": float(seconds[1]),
-        **{name: float(np.mean(x)) for name, x in info.items()},
-    }
-    with (out / "log.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")

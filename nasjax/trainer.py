@@ -2,20 +2,15 @@
 
 import dataclasses
 import functools
-import json
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from tqdm import tqdm
 
 from nasjax import pretraining, training
-from nasjax.checkpoint import Checkpoints
 from nasjax.supernet import training as supernet_training
 from nasjax.supernet.training import TrainState
 
@@ -108,90 +103,3 @@ class Trainer:
             state, metrics = self._call(key, state, *self._data, self._put(row))
             rows.append(metrics)
         return state, jax.tree.map(lambda *x: jnp.stack(x), *rows)
-
-
-Scorer = Callable[[TrainState], tuple[np.ndarray, np.ndarray, np.ndarray]]
-
-
-def run(
-    trainer: Trainer,
-    out: Path,
-    marks: list[int],
-    archs: int,
-    score: Scorer,
-    *,
-    resume: bool = False,
-    checkpoint_seconds: float = 60.0,
-    chunk: int = 20,
-) -> tuple[TrainState, pretraining.Curves]:
-    """Trains to the last epoch, with progress, curves and checkpoints.
-
-    Args:
-      trainer: see `Trainer`.
-      out: the run's folder.
-      marks: epochs after which `score` is called.
-      archs: M, how many architectures it scores.
-      score: `(state) -> (by batch statistics [M], by running ones [M], of the whole
-        network [2])`, see `pretraining.Curves`.
-      resume: go on from the newest checkpoint, to the same bits.
-      checkpoint_seconds: least time between checkpoints (besides those at marks).
-      chunk: steps between looks at the clock.
-
-    Returns:
-      The last state and the curves.
-    """
-    epochs, S = trainer.recipe.epochs, trainer.steps_per_epoch
-    curves = pretraining.no_curves(epochs, marks, archs)
-    state, first = trainer.init(), 0
-    checkpoints = Checkpoints(out / "checkpoints")
-    if resume and (found := checkpoints.restore((state, curves))):
-        first, (state, curves) = found
-        curves = jax.tree.map(np.array, curves)
-        state = trainer.place(state)
-    saved = time.monotonic()
-    main = jax.process_index() == 0
-    bar = tqdm(total=epochs * S, initial=first, unit="step", disable=not main)
-    t = first
-    while t < epochs * S:
-        epoch, at = divmod(t, S)
-        if at == 0 or t == first:
-            order = trainer.batches(epoch)
-        clock = time.perf_counter()
-        length = min(chunk - at % chunk, S - at)
-        state, metrics = trainer.advance(state, order[at : at + length])
-        curves.loss[epoch] += float(metrics.loss.sum()) / S
-        curves.accuracy[epoch] += float(metrics.accuracy.sum()) / S
-        seconds = time.perf_counter() - clock
-        curves.seconds[epoch] += seconds
-        t += length
-        bar.update(length)
-        rate = length * trainer.recipe.batch_size / seconds
-        bar.set_postfix_str(
-            f"epoch {epoch + 1}/{epochs} loss {float(metrics.loss.mean()):.3f} "
-            f"{rate:.0f} images/s"
-        )
-        done = t // S
-        mark = t % S == 0 and done in marks
-        if mark:
-            v = marks.index(done)
-            curves.batch[v], curves.running[v], curves.one_shot[v] = score(state)
-        if t % S == 0 and main:
-            _log(out, done, epochs, curves)
-        if mark or t == epochs * S or time.monotonic() - saved > checkpoint_seconds:
-            checkpoints.save(t, (state, curves))
-            saved = time.monotonic()
-    bar.close()
-    checkpoints.close()
-    return state, curves
-
-
-def _log(out: Path, epoch: int, epochs: int, curves: pretraining.Curves) -> None:
-    line = {
-        "epoch": epoch,
-        "epochs": epochs,
-        "loss": float(curves.loss[epoch - 1]),
-        "accuracy": float(curves.accuracy[epoch - 1]),
-        "seconds": float(curves.seconds[epoch - 1]),
-    }
-    with (out / "log.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")

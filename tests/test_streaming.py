@@ -11,6 +11,8 @@ import pytest
 
 from nasjax import evaluation, evaluator, streaming
 from nasjax.data import imagenet
+from nasjax.runs import training
+from nasjax.runs.folder import open_run
 
 TESTS = Path(__file__).parent
 sys.path += [str(TESTS / "data"), str(TESTS.parent / "experiments")]
@@ -158,21 +160,18 @@ class Killed(streaming.Streamer):
 
 def test_a_killed_run_goes_on_to_the_same_bits(source, tmp_path):
     one = streamer(source, 5)
-    out = tmp_path / "straight"
-    out.mkdir()
-    state, curves = evaluator.run(one, out, chunk=2)
+    state, curves = training.network(one, None, chunk=2)
     assert one.rate > 0 and f"{one.rate:.0f}" in one.note
-    other = tmp_path / "killed"
-    other.mkdir()
     killed = streamer(source, 5)
     killed.__class__ = Killed
     options = {"chunk": 2, "checkpoint_seconds": 0}
-    with pytest.raises(KeyboardInterrupt):
-        evaluator.run(killed, other, **options)
-    after = evaluator.run(streamer(source, 5), other, resume=True, **options)
+    with open_run(tmp_path, "evaluate", {}) as folder:
+        with pytest.raises(KeyboardInterrupt):
+            training.network(killed, folder, **options)
+        after = training.network(streamer(source, 5), folder, resume=True, **options)
     same(after[0], state)
     same(after[1]._replace(seconds=0), curves._replace(seconds=0))
-    lines = [json.loads(line) for line in (other / "log.jsonl").open()]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
     assert [line["epoch"] for line in lines] == [1, 2]
 
 

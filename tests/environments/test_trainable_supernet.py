@@ -98,7 +98,7 @@ def test_a_search_trains_it(start):
     space = CONFIG.space
     _, trace = search.drive(key(3), nasjax.random_search(space), env, 30)
     assert trace.loss[-10:].mean() < trace.loss[:5].mean()
-    assert trace.accuracy[-10:].mean() > 0.4
+    assert trace.accuracy[-10:].mean() > 0.3  # 0.1 is chance
 
 
 @pytest.mark.parametrize(

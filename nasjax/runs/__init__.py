@@ -1,0 +1,1 @@
+"""Runs on disk: folders, checkpoints, the one resumable loop, frames of scripts."""

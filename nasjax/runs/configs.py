@@ -1,0 +1,92 @@
+"""Configurations of runs: whether a resumed run is the same, or the same and more."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class ConfigMismatchError(ValueError):
+    """A run is resumed with another configuration than it was started with."""
+
+
+class Rules(NamedTuple):
+    """Which differences between two configurations are allowed.
+
+    Attributes:
+      free: fields that fix no result.
+      grows: fields that a resumed run may extend: lists by further entries, mappings
+        by further names, numbers upwards.
+      absent: values of fields that older versions did not write.
+    """
+
+    free: tuple[str, ...] = ()
+    grows: tuple[str, ...] = ()
+    absent: Mapping[str, Any] = {}
+
+
+def compare(
+    path: Path, before: Mapping[str, Any], now: Mapping[str, Any], rules: Rules
+) -> dict[str, Any]:
+    """Holds a resumed run's configuration against the one it was started with.
+
+    Args:
+      path: of the older one, for messages.
+      before, now: the two.
+      rules: see `Rules`.
+
+    Returns:
+      What config.json should hold from now on.
+
+    Raises:
+      ConfigMismatchError: names every field that differs, and those that may grow.
+    """
+    now = json.loads(json.dumps(now))
+    known = dict(rules.absent) | before
+    if all(known.get(n) == now.get(n) for n in {*known, *now} - {*rules.free}):
+        return dict(before)
+    wrong: list[str] = []
+    for name in sorted(known.keys() | now.keys()):
+        if name in rules.free:
+            continue
+        if name in rules.grows:
+            if not _extends(known.get(name), now.get(name)):
+                wrong += _differences(name, known, now) or [f"{name} differs"]
+                wrong[-1] += " (--resume can add to it, not take away)"
+        else:
+            wrong += _differences(name, known, now)
+    if wrong:
+        raise ConfigMismatchError(
+            f"--resume with another configuration ({path}): {'; '.join(wrong)}"
+        )
+    return now
+
+
+def _extends(before: Any, now: Any) -> bool:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        return all(now.get(name) == value for name, value in before.items())
+    if isinstance(before, list) and isinstance(now, list):
+        return all(value in now for value in before)
+    if isinstance(before, int | float) and isinstance(now, int | float):
+        return now >= before
+    return before == now
+
+
+def _differences(name: str, before: Mapping, now: Mapping) -> list[str]:
+    old, new = (flat({name: x[name]} if name in x else {}) for x in (before, now))
+    return [
+        f"{n}: {old.get(n)!r} then, {new.get(n)!r} now"
+        for n in sorted(old.keys() | new.keys())
+        if old.get(n) != new.get(n)
+    ]
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested fields under dotted names, so that an error can name just those."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found

@@ -1,0 +1,94 @@
+"""A lock file in a folder: one process at a time, and which one."""
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+try:
+    import fcntl
+except ImportError:  # not POSIX: what the file says has to do
+    fcntl = None  # type: ignore[assignment]
+
+NAME = ".nasjax.lock"
+
+
+class LockedError(OSError):
+    """Another process runs in the folder."""
+
+
+class Lock(NamedTuple):
+    """A lock that is held; the operating system releases it with the process."""
+
+    path: Path
+    file: int
+
+    def release(self) -> None:
+        self.path.unlink(missing_ok=True)
+        os.close(self.file)
+
+
+def acquire(folder: Path) -> Lock:
+    """Takes the lock of a folder.
+
+    A lock whose process is gone is taken over, with a message.
+
+    Raises:
+      LockedError: another process has it; the message names host and process.
+    """
+    path, host = folder / NAME, socket.gethostname()
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            known = _holder(file, path)
+            who = f"process {known.get('pid')} on {known.get('host')}"
+            if not _try_lock(file):
+                raise LockedError(f"{folder} is in use by {who}: wait, or use --out")
+            if not _is_at(file, path):  # released and removed since it was opened
+                os.close(file)
+                continue
+            if known and known["host"] != host:
+                # Not every file system shares locks between hosts.
+                raise LockedError(
+                    f"{folder} is in use by {who}; if that process is gone, remove "
+                    f"{path} and start again"
+                )
+        except LockedError:
+            os.close(file)
+            raise
+        break
+    if known:
+        print(f"{path}: taken over, {who} is gone", file=sys.stderr)
+    os.ftruncate(file, 0)
+    os.pwrite(file, json.dumps({"host": host, "pid": os.getpid()}).encode(), 0)
+    return Lock(path, file)
+
+
+def _holder(file: int, path: Path) -> dict[str, Any]:
+    """Host and process that a lock file names; {} if it is empty."""
+    try:
+        known = json.loads(os.pread(file, 4096, 0) or b"{}")
+        return {"host": known["host"], "pid": known["pid"]} if known else {}
+    except (ValueError, KeyError, TypeError):
+        raise LockedError(f"{path} is no lock file of nasjax: move it") from None
+
+
+def _try_lock(file: int) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.fstat(file).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False

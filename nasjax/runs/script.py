@@ -1,0 +1,93 @@
+"""The frame of a script: one line for every error, exit statuses, signals."""
+
+import contextlib
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+
+from nasjax.runs.errors import (
+    RefusedError,
+    RunError,
+    StoppedError,
+    cannot_write,
+    is_disk_error,
+)
+
+Main = Callable[[Sequence[str] | None], int | None]
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Around what precedes the work: bad values end the script with status 2."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise RefusedError(str(error)) from error
+    except RuntimeError as error:
+        if "initialize backend" not in str(error):
+            raise
+        given = os.environ.get("JAX_PLATFORMS", "")
+        where = f"JAX_PLATFORMS={given}" if given else "JAX"
+        raise RefusedError(
+            f"{where}: {str(error).splitlines()[0]}; unset JAX_PLATFORMS, or install "
+            "what that platform needs"
+        ) from error
+
+
+def script(main: Main) -> Callable[[Sequence[str] | None], int]:
+    """Wraps a `main(argv)`: what ends a run becomes a line and an exit status.
+
+    0 for success, 1 for an error at work, 2 for a refusal before any, 128 + signal
+    after SIGINT or SIGTERM. Anything else is a fault of the program and keeps its
+    traceback.
+    """
+
+    @functools.wraps(main)
+    def framed(argv: Sequence[str] | None = None) -> int:
+        _print_anywhere()
+        with _sigterm():
+            try:
+                return main(argv) or 0
+            except KeyboardInterrupt:
+                error: RunError = StoppedError(signal.SIGINT, "--resume goes on")
+            except RunError as raised:
+                error = raised
+            except Exception as raised:
+                if not is_disk_error(raised):
+                    raise
+                name = getattr(raised, "filename", None) or "a file"
+                error = cannot_write(name, raised)
+        prefix = "" if isinstance(error, StoppedError) else "error: "
+        print(f"{prefix}{error}", file=sys.stderr, flush=True)
+        return error.status
+
+    return framed
+
+
+def _print_anywhere() -> None:
+    """A terminal that knows only ASCII shows ± as an escape; it ends no run."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _sigterm() -> Iterator[None]:
+    """SIGTERM outside of a job, such as while data is read, is an exception."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        raise StoppedError(number, "--resume goes on")
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
