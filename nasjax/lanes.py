@@ -121,10 +121,10 @@ def edges(steps: int, chunk: int, milestones: Sequence[int] = ()) -> list[int]:
         room, an end of the run or another milestone does not.
 
     Raises:
-      ValueError: steps below 1 or chunk below 2.
+      ValueError: steps below 1, chunk below 2, or no integers.
     """
-    if steps < 1 or chunk < 2:
-        raise ValueError(f"needs steps >= 1 and chunk >= 2, got {steps}, {chunk}")
+    search.check_integer("steps", steps, 1)
+    search.check_integer("chunk", chunk, 2)
     ends: list[int] = []
     for end in sorted({*range(chunk, steps, chunk), *milestones}):
         if not 2 <= end <= steps - 2:
@@ -178,8 +178,8 @@ class Runner:
         self._count = keys.shape[0]
         devices = self._mesh.devices.size
         self._per_device = -(-self._count // devices)
-        start = np.arange(devices) * self._per_device
-        real = np.clip(self._count - start, 0, self._per_device).astype(np.int32)
+        real = self._count - np.arange(devices) * self._per_device
+        real = np.clip(real, 0, self._per_device).astype(np.int32)
         self._real = self._put(real, PartitionSpec(AXIS))
         self._shared = self._put(shared, PartitionSpec())
         self._lanes = self.place((jax.random.key_data(keys), lanes))
@@ -267,8 +267,9 @@ class Runner:
     ) -> tuple[search.SearchState, search.Trace]:
         """Steps `first .. first + length - 1` of every lane; `state` is consumed.
 
-        With `run=False` it only compiles.
+        With `run=False` it only compiles; ValueError past the budget.
         """
+        search.check_budget(self._steps, first, length)
 
         def chunk(key, made, state, first):
             return search.advance(key, *made, state, first, length)

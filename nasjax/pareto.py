@@ -11,6 +11,15 @@ def _ordered(cost: chex.Array, value: chex.Array) -> tuple[chex.Array, chex.Arra
     return cost[order], jax.lax.cummax(value[order])
 
 
+def _points(cost: chex.Array, value: chex.Array) -> tuple[chex.Array, chex.Array]:
+    """Arrays in which a point that is not a number has a value of -inf."""
+    cost, value = jnp.asarray(cost), jnp.asarray(value)
+    chex.assert_rank([cost, value], [1, 1])
+    free = jnp.isnan(cost)
+    exists = jnp.isfinite(value) & ~free
+    return jnp.where(free, jnp.inf, cost), jnp.where(exists, value, -jnp.inf)
+
+
 def front(cost: chex.Array, value: chex.Array) -> chex.Array:
     """Which points no other one dominates.
 
@@ -19,12 +28,12 @@ def front(cost: chex.Array, value: chex.Array) -> chex.Array:
 
     Args:
       cost: [A].
-      value: [A], -inf for points that do not exist.
+      value: [A], not finite for points that do not exist, such as failed evaluations.
 
     Returns:
-      bool [A].
+      bool [A], False for a point that does not exist or has no cost (NaN).
     """
-    chex.assert_rank([cost, value], [1, 1])
+    cost, value = _points(cost, value)
     costs, best = _ordered(cost, value)
     lower = jnp.searchsorted(costs, cost, side="left")
     up_to = jnp.searchsorted(costs, cost, side="right")
@@ -45,7 +54,8 @@ def hypervolume(
 
     Args:
       cost: [A].
-      value: [A], -inf for points that do not exist.
+      value: [A], not finite for points that do not exist, and neither does one whose
+        cost is NaN.
       reference: cost and value of the box's worst corner.
       best: value of its best corner.
 
@@ -54,7 +64,7 @@ def hypervolume(
 
     Source: Zitzler and Thiele 1998.
     """
-    chex.assert_rank([cost, value], [1, 1])
+    cost, value = _points(cost, value)
     dearest, worst = (jnp.asarray(x, jnp.float32) for x in reference)
     costs, found = _ordered(jnp.asarray(cost, jnp.float32), value)
     share = jnp.clip(costs / dearest, 0.0, 1.0)
@@ -70,6 +80,7 @@ def running_hypervolume(
     best: chex.Numeric = 1.0,
 ) -> chex.Array:
     """float32 [A]: `hypervolume` of the first 1, 2, ... points; arguments as there."""
+    cost, value = _points(cost, value)
     seen = jnp.arange(value.shape[0])
 
     def first(count):

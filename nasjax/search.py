@@ -7,116 +7,118 @@ hyper-parameters:
     jax.jit(jax.vmap(lambda key: search.run(key, searcher, env, steps)))(keys)
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import chex
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-PyTree = Any
+from nasjax import outcomes
+from nasjax.outcomes import Best, EvaluationError, Outcome, best
+from nasjax.protocol import (
+    Environment,
+    Searcher,
+    SearchState,
+    Trace,
+    black_box,
+    budget_free,
+    check_integer,
+    check_range,
+    check_widths,
+    in_float32,
+    is_concrete,
+    projected,
+)
 
-
-class Outcome(NamedTuple):
-    """What an environment says of one architecture."""
-
-    accuracy: chex.Array  # float32 [], a fraction in [0, 1]; CADAM raises 100 to it
-    loss: chex.Array  # float32 []
-
-
-@flax.struct.dataclass
-class Environment:
-    """Scores architectures.
-
-    Attributes:
-      params: what all lanes share (a table, images, frozen weights); an argument of
-        the compiled program, never a constant inside it.
-      state: what one lane owns and `evaluate` may change.
-      evaluate: `(key, params, state, arch) -> (state, Outcome)`.
-      traceable: False for plain Python; such an environment is run by `drive`.
-    """
-
-    params: PyTree
-    state: PyTree
-    evaluate: Callable[..., tuple[PyTree, Outcome]] = flax.struct.field(
-        pytree_node=False
-    )
-    traceable: bool = flax.struct.field(pytree_node=False, default=True)
-
-
-class Searcher(NamedTuple):
-    """Proposes architectures and learns from their scores.
-
-    Attributes:
-      init: `(key, steps) -> state`; `steps` (static) bounds what must be remembered.
-      ask: `(key, state, step) -> (state, arch)`.
-      tell: `(key, state, step, arch, outcome) -> (state, info)`; `info` maps names to
-        scalars that end up in the trace.
-    """
-
-    init: Callable[..., PyTree]
-    ask: Callable[..., tuple[PyTree, chex.Array]]
-    tell: Callable[..., tuple[PyTree, Mapping[str, chex.Array]]]
-
-
-def projected(
-    searcher: Searcher, project: Callable[[chex.Array], chex.Array]
-) -> Searcher:
-    """The searcher where not every architecture can be asked.
-
-    Args:
-      searcher: proposes any architecture.
-      project: from an architecture to the one that is asked in its place; the
-        searcher is told of the latter.
-    """
-
-    def ask(key, state, step):
-        state, arch = searcher.ask(key, state, step)
-        return state, project(arch)
-
-    return searcher._replace(ask=ask)
-
-
-class SearchState(NamedTuple):
-    """What is carried from step to step; holds no key, so resuming is exact."""
-
-    searcher: PyTree
-    environment: PyTree
-
-
-class Trace(NamedTuple):
-    """One entry per step; leading axis T once a loop has stacked them."""
-
-    arch: chex.Array  # uint8 [T, *arch_shape]
-    accuracy: chex.Array  # float32 [T]
-    loss: chex.Array  # float32 [T]
-    info: Mapping[str, chex.Array]  # of [T]
-
-
-def check_range(name: str, value: chex.Numeric, low: float, high: float) -> None:
-    """ValueError unless `value` is finite and in [low, high]; tracers pass.
-
-    A traced hyper-parameter has no value yet: its range is the caller's concern.
-    """
-    if isinstance(value, jax.Array):
-        return
-    if not (low <= value <= high and abs(value) < float("inf")):
-        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value}")
+__all__ = [
+    "Best",
+    "Environment",
+    "EvaluationError",
+    "Outcome",
+    "SearchState",
+    "Searcher",
+    "Trace",
+    "advance",
+    "best",
+    "black_box",
+    "budget_free",
+    "check_budget",
+    "check_integer",
+    "check_range",
+    "check_widths",
+    "drive",
+    "grow",
+    "in_float32",
+    "init",
+    "is_concrete",
+    "projected",
+    "run",
+    "step",
+]
 
 
 def init(
     key: chex.PRNGKey, searcher: Searcher, env: Environment, steps: int
 ) -> SearchState:
     """The state before step 0; `steps` (static) is the whole budget of queries."""
-    _check_steps(steps)
+    check_integer("steps", steps, 1)
     return SearchState(searcher.init(_key_of_init(key), steps), env.state)
 
 
-def _check_steps(steps: int) -> None:
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
+def grow(
+    key: chex.PRNGKey, searcher: Searcher, state: SearchState, steps: int
+) -> SearchState:
+    """The state with room for a larger budget; the search goes on as it stands.
+
+    Where `budget_free` holds, what follows has the bits of a search that was made for
+    `steps` from the start. Pure, so that it can be vmapped over lanes.
+
+    Args:
+      key: of the whole search.
+      searcher: the one that made the state.
+      state: after any number of steps of its own budget.
+      steps: the whole new budget, static.
+
+    Raises:
+      ValueError: the state has room for more than `steps`, or is not the searcher's.
+    """
+    check_integer("steps", steps, 1)
+    fresh = searcher.init(_key_of_init(key), steps)
+
+    def widen(new, old):
+        if new.ndim != old.ndim or any(
+            n < o for n, o in zip(new.shape, old.shape, strict=True)
+        ):
+            raise ValueError(
+                f"a state with an array of shape {list(old.shape)} does not fit a "
+                f"budget of {steps} steps, which has {list(new.shape)}"
+            )
+        if new.shape == old.shape:
+            return old
+        return new.at[tuple(slice(n) for n in old.shape)].set(old)
+
+    return state._replace(searcher=jax.tree.map(widen, fresh, state.searcher))
+
+
+def check_budget(budget: int, first: int, length: int) -> None:
+    """ValueError where steps `first .. first + length - 1` go past the budget."""
+    if first + length > budget:
+        raise ValueError(
+            f"step {first + length - 1} lies past the budget: the state was made for "
+            f"{budget} steps; `search.grow` gives it room for {first + length}"
+        )
+
+
+def _check_budget(searcher: Searcher, state: SearchState, first: Any, length: int):
+    """ValueError where steps, if they are known, go past what the state holds."""
+    if not is_concrete(first):
+        return
+    check_integer("first", first, 0)
+    budget = None if searcher.budget is None else searcher.budget(state.searcher)
+    if budget is not None:
+        check_budget(budget, first, length)
 
 
 def _key_of_init(key: chex.PRNGKey) -> chex.PRNGKey:
@@ -150,13 +152,22 @@ def step(
     Returns:
       The next state and this step's trace.
     """
+    _check_budget(searcher, state, step, 1)
     return _step(_key_of_steps(key), searcher, env, state, step)
+
+
+def _read(searcher, returned, state):
+    env_state, accuracy, loss = outcomes.read(returned, state.environment)
+    if searcher.check is not None:
+        searcher.check(accuracy, loss)
+    return env_state, outcomes.outcome(accuracy, loss)
 
 
 def _step(key_steps, searcher, env, state, step):
     key_ask, key_evaluate, key_tell = _step_keys(key_steps, step)
     asked, arch = searcher.ask(key_ask, state.searcher, step)
-    env_state, outcome = env.evaluate(key_evaluate, env.params, state.environment, arch)
+    returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
+    env_state, outcome = _read(searcher, returned, state)
     told, info = searcher.tell(key_tell, asked, step, arch, outcome)
     return SearchState(told, env_state), Trace(arch, *outcome, info)
 
@@ -169,8 +180,14 @@ def advance(
     first: chex.Numeric,
     length: int,
 ) -> tuple[SearchState, Trace]:
-    """Steps `first .. first + length - 1`; only `length` is static."""
+    """Steps `first .. first + length - 1`; only `length` is static.
 
+    Raises:
+      ValueError: `first` is known and the steps go past the budget of the state.
+    """
+    check_integer("length", length, 0)
+    _check_budget(searcher, state, first, length)
+    first = jnp.asarray(first, jnp.int32)
     key_steps = _key_of_steps(key)
 
     def body(state, t):
@@ -199,7 +216,8 @@ def drive(
     """The same loop in Python, for environments that cannot be traced.
 
     Keys and trace are those of `run`; `ask` and `tell` are jitted, `env.evaluate` is
-    called as it is, with a concrete architecture.
+    called as it is, with a concrete architecture. What it may return: see
+    `Environment`, and `black_box` for a function of the architecture alone.
 
     Args:
       steps: the whole budget, as in `init`.
@@ -208,28 +226,46 @@ def drive(
         trace, so that a long search can be saved.
 
     Raises:
-      ValueError: no step is left.
+      ValueError: no step is left, or the state was made for fewer.
+      EvaluationError: `evaluate` raised, or returned something that is no outcome or
+        that the searcher cannot use. It says which query and architecture, and holds
+        the state and the trace so far, from which the search goes on.
     """
     ask, tell = (jax.jit(function) for function in (searcher.ask, searcher.tell))
-    _check_steps(steps)
-    if not 0 <= first < steps:
+    check_integer("steps", steps, 1)
+    check_integer("first", first, 0)
+    if first >= steps:
         raise ValueError(f"first must lie in 0..{steps - 1}, got {first}")
     if state is None:
         state = init(key, searcher, env, steps)
+    _check_budget(searcher, state, first, steps - first)
     key_steps = _key_of_steps(key)
     rows = []
     for t in range(first, steps):
         key_ask, key_evaluate, key_tell = _step_keys(key_steps, t)
         t = jnp.int32(t)
         asked, arch = ask(key_ask, state.searcher, t)
-        env_state, outcome = env.evaluate(
-            key_evaluate, env.params, state.environment, arch
-        )
-        outcome = Outcome(*(jnp.asarray(x, jnp.float32) for x in outcome))
+        try:
+            returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
+            env_state, outcome = _read(searcher, returned, state)
+        except Exception as error:
+            arch, trace = np.asarray(arch), _stack(rows) if rows else None
+            raise EvaluationError(
+                f"query {t} failed ({type(error).__name__}: {error}); its architecture "
+                f"is {arch.tolist()}",
+                int(t),
+                arch,
+                state,
+                trace,
+            ) from error
         told, info = tell(key_tell, asked, t, arch, outcome)
         state = SearchState(told, env_state)
         rows.append(Trace(arch, *outcome, info))
         if on_step is not None:
             on_step(int(t) + 1, state, rows[-1])
+    return state, _stack(rows)
+
+
+def _stack(rows: list[Trace]) -> Trace:
     # In NumPy: jnp.stack takes nearly a millisecond for each of its arguments.
-    return state, jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *rows)
+    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *rows)

@@ -5,14 +5,24 @@ normal and a reduction cell; entry `e` is the operation on edge `e`, and `O` (th
 number of operations) where the edge is absent.
 """
 
-import dataclasses
-import functools
-import math
+from collections.abc import Sequence
 
-import chex
-import jax
-import jax.numpy as jnp
-import numpy as np
+from nasjax.cell_space import (
+    MOST_OPERATIONS,
+    CellSpace,
+    check_count,
+    check_operations,
+)
+
+__all__ = [
+    "DARTS_OPERATIONS",
+    "MOST_OPERATIONS",
+    "NB201_OPERATIONS",
+    "CellSpace",
+    "darts",
+    "nas_bench_201",
+    "table_space",
+]
 
 NB201_OPERATIONS = (
     "none",
@@ -33,236 +43,21 @@ DARTS_OPERATIONS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class CellSpace:
-    """A space of cells: directed acyclic graphs with an operation on each edge.
-
-    Attributes:
-      name: what the space is called in results.
-      operations: names of the O operations.
-      edges: `(source, target)` of each of the E edges, in the order of the array.
-      cells: number of cells with an encoding of their own (2: normal, reduction).
-      inputs_per_node: how many in-edges each node keeps; None keeps them all.
-    """
-
-    name: str
-    operations: tuple[str, ...]
-    edges: tuple[tuple[int, int], ...]
-    cells: int = 1
-    inputs_per_node: int | None = None
-
-    @property
-    def num_edges(self) -> int:
-        return len(self.edges)
-
-    @property
-    def num_operations(self) -> int:
-        return len(self.operations)
-
-    @property
-    def arch_shape(self) -> tuple[int, ...]:
-        """Shape of an architecture: `(E,)`, or `(cells, E)`."""
-        return (self.num_edges,) if self.cells == 1 else (self.cells, self.num_edges)
-
-    @property
-    def alpha_shape(self) -> tuple[int, ...]:
-        """Shape of the continuous parameters: `arch_shape + (O,)`."""
-        return (*self.arch_shape, self.num_operations)
-
-    @property
-    def action_size(self) -> int:
-        """D, the number of continuous parameters."""
-        return math.prod(self.alpha_shape)
-
-    @property
-    def size(self) -> int:
-        """Number of distinct architectures."""
-        if self.inputs_per_node is None:
-            return self.num_operations ** (self.cells * self.num_edges)
-        targets = [target for _, target in self.edges]
-        cell = 1
-        for node in set(targets):
-            kept = min(self.inputs_per_node, targets.count(node))
-            cell *= math.comb(targets.count(node), kept) * self.num_operations**kept
-        return cell**self.cells
-
-    @functools.cached_property
-    def _siblings(self) -> np.ndarray:
-        """bool [E, E]: the two edges enter the same node."""
-        targets = np.array([target for _, target in self.edges])
-        return targets[:, None] == targets[None, :]
-
-    def keep(self, scores: chex.Array) -> chex.Array:
-        """bool [..., E]: the edges kept, the best-scored of each node's in-edges.
-
-        Ties go to the edge of lower index, as a stable sort would have it.
-        """
-        if self.inputs_per_node is None:
-            return jnp.ones(scores.shape, bool)
-        mine, other = scores[..., :, None], scores[..., None, :]
-        earlier = np.tri(self.num_edges, k=-1, dtype=bool)
-        ahead = (other > mine) | ((other == mine) & earlier)
-        return jnp.sum(ahead & self._siblings, axis=-1) < self.inputs_per_node
-
-    def discretize(self, alpha: chex.Array) -> chex.Array:
-        """Maps continuous parameters to an architecture.
-
-        Every edge takes its best operation; a space with `inputs_per_node` then keeps
-        that many in-edges of each node, those whose best operation scores highest.
-
-        Args:
-          alpha: float `[..., E, O]`.
-
-        Returns:
-          uint8 `[..., E]`, O where an edge is absent.
-
-        Source: thesis Algorithm 2 (DARTS; its slices are inclusive at both ends, so
-        node k owns k + 2 rows) and Algorithm 3 (NAS-Bench-201).
-        """
-        chex.assert_axis_dimension(alpha, -2, self.num_edges)
-        chex.assert_axis_dimension(alpha, -1, self.num_operations)
-        best = jnp.argmax(alpha, axis=-1)
-        kept = self.keep(jnp.max(alpha, axis=-1))
-        return jnp.where(kept, best, self.num_operations).astype(jnp.uint8)
-
-    def one_hot(self, arch: chex.Array) -> chex.Array:
-        """alpha^d float32 `[..., E, O]`; an absent edge is a row of zeros."""
-        return jax.nn.one_hot(arch, self.num_operations, dtype=jnp.float32)
-
-    def random(self, key: chex.PRNGKey) -> chex.Array:
-        """An architecture drawn uniformly from the space."""
-        key_operation, key_edge = jax.random.split(key)
-        operation = jax.random.randint(
-            key_operation, self.arch_shape, 0, self.num_operations
-        )
-        kept = self.keep(jax.random.uniform(key_edge, self.arch_shape))
-        return jnp.where(kept, operation, self.num_operations).astype(jnp.uint8)
-
-    def mutate(self, key: chex.PRNGKey, arch: chex.Array) -> chex.Array:
-        """Changes one edge: a random node, one of its in-edges, another operation.
-
-        Where nodes keep only some in-edges, half of the mutations move the operation
-        to an absent in-edge of the node instead (if it has one).
-
-        Source: Real et al. 2019; the node is drawn before the edge, as in the
-        regularized evolution of NAS-Bench-201's authors.
-        """
-        keys = jax.random.split(key, 6)
-        flat = arch.reshape(self.cells, self.num_edges)
-        targets = np.array([target for _, target in self.edges])
-        nodes = np.unique(targets)
-        cell = jax.random.randint(keys[0], (), 0, self.cells)
-        row = flat[cell]
-        inside = jnp.asarray(targets) == jax.random.choice(keys[1], jnp.asarray(nodes))
-        present = row < self.num_operations
-        edge = _draw(keys[2], inside & present)
-        shift = jax.random.randint(keys[3], (), 1, max(self.num_operations, 2))
-        changed = (row[edge].astype(jnp.int32) + shift) % self.num_operations
-        new = row.at[edge].set(changed.astype(jnp.uint8))
-        if self.inputs_per_node is not None:
-            absent = inside & ~present
-            moved = row.at[_draw(keys[4], absent)].set(row[edge])
-            moved = moved.at[edge].set(self.num_operations)
-            rewire = jnp.any(absent) & jax.random.bernoulli(keys[5])
-            new = jnp.where(rewire, moved, new)
-        return flat.at[cell].set(new).reshape(arch.shape)
-
-    def neighbours(self, arch: chex.Array) -> chex.Array:
-        """uint8 `[N, *arch_shape]`: all architectures that differ in one operation.
-
-        Raises:
-          ValueError: the space selects edges (its neighbourhood has no fixed size).
-        """
-        self._needs_every_edge("neighbours")
-        flat = arch.reshape(-1)
-        E, O = flat.shape[0], self.num_operations
-        edge = np.repeat(np.arange(E), O - 1)
-        shift = np.tile(np.arange(1, O), E)
-        changed = (flat[edge].astype(jnp.int32) + shift) % O
-        rows = jnp.broadcast_to(flat, (E * (O - 1), E))
-        rows = rows.at[np.arange(E * (O - 1)), edge].set(changed.astype(jnp.uint8))
-        return rows.reshape(-1, *self.arch_shape)
-
-    def index(self, arch: chex.Array) -> chex.Array:
-        """int32 position in lexicographic order, for spaces under 2^31.
-
-        This is not the benchmark's own index: `nasjax.data.nb201.official_ops` is.
-
-        Raises:
-          ValueError: the space selects edges, or is too large to count in int32.
-        """
-        weights = self._weights()
-        flat = arch.reshape(*arch.shape[: arch.ndim - len(self.arch_shape)], -1)
-        return jnp.sum(flat.astype(jnp.int32) * weights, axis=-1)
-
-    def from_index(self, index: chex.Array) -> chex.Array:
-        """The architecture at a lexicographic position, inverse of `index`."""
-        digits = (jnp.asarray(index)[..., None] // self._weights()) % (
-            self.num_operations
-        )
-        return digits.astype(jnp.uint8).reshape(*jnp.shape(index), *self.arch_shape)
-
-    def _weights(self) -> np.ndarray:
-        self._needs_every_edge("index")
-        if self.size >= 2**31:
-            raise ValueError(f"{self.name} has {self.size} architectures; 2^31 at most")
-        places = np.arange(math.prod(self.arch_shape))[::-1]
-        return (self.num_operations**places).astype(np.int32)
-
-    def _needs_every_edge(self, what: str) -> None:
-        if self.inputs_per_node is not None:
-            raise ValueError(
-                f"{what} needs a space whose edges all hold an operation; "
-                f"{self.name} keeps {self.inputs_per_node} in-edges of each node"
-            )
-
-    def arch_string(self, arch: chex.Array) -> str:
-        """The benchmark's own string, e.g. `|nor_conv_3x3~0|+|none~0|...|`."""
-        self._needs_every_edge("arch_string")
-        rows = np.asarray(arch)
-        if rows.shape != self.arch_shape or rows.max() >= self.num_operations:
-            raise ValueError(
-                f"{rows.tolist()} is no architecture of {self.name}: "
-                f"{self.num_edges} operations of 0..{self.num_operations - 1}"
-            )
-        nodes: dict[int, str] = {}
-        for (source, target), operation in zip(self.edges, rows, strict=True):
-            nodes.setdefault(target, "|")
-            nodes[target] += f"{self.operations[int(operation)]}~{source}|"
-        return "+".join(nodes[node] for node in sorted(nodes))
-
-    def parse_arch_string(self, text: str) -> np.ndarray:
-        """Reads `arch_string` back to uint8 `[E]`.
-
-        Raises:
-          ValueError: the string names an unknown operation or a wrong edge.
-        """
-        self._needs_every_edge("parse_arch_string")
-        found = []
-        for node, part in enumerate(text.strip().split("+"), start=1):
-            for item in part.strip("|").split("|"):
-                operation, _, source = item.partition("~")
-                if operation not in self.operations:
-                    raise ValueError(
-                        f"unknown operation {operation!r} in {text!r}: "
-                        f"allowed are {', '.join(self.operations)}"
-                    )
-                found.append(((source, str(node)), self.operations.index(operation)))
-        wanted = [(str(source), str(target)) for source, target in self.edges]
-        if [edge for edge, _ in found] != wanted:
-            raise ValueError(f"{text!r} does not list the edges {wanted} in order")
-        return np.array([operation for _, operation in found], np.uint8)
-
-
-def _draw(key: chex.PRNGKey, mask: chex.Array) -> chex.Array:
-    """Index of a uniformly drawn True entry of `mask` (0 if there is none)."""
-    return jnp.argmax(jax.random.uniform(key, mask.shape) * mask + mask)
-
-
 def table_space(
-    num_edges: int, operations: tuple[str, ...], name: str = "table"
+    num_edges: int, operations: Sequence[str], name: str = "table"
 ) -> CellSpace:
-    """E independent choices among O operations: any tabular benchmark."""
+    """E independent choices among the same O operations: any tabular benchmark.
+
+    Args:
+      num_edges: E, at least 1.
+      operations: O names, 2 to MOST_OPERATIONS.
+      name: what the space is called in results.
+
+    Raises:
+      ValueError: arguments out of range, or operations that are no names.
+    """
+    check_count("num_edges", num_edges)
+    check_operations(operations)
     edges = tuple((edge, edge + 1) for edge in range(num_edges))
     return CellSpace(name, tuple(operations), edges)
 

@@ -59,9 +59,17 @@ def test_edges_by_hand(arguments, ends):
     assert lanes.edges(*arguments) == ends
 
 
-@pytest.mark.parametrize("steps, chunk", [(0, 5), (5, 1)])
-def test_edges_that_cannot_be(steps, chunk):
-    with pytest.raises(ValueError, match=f"got {steps}, {chunk}"):
+@pytest.mark.parametrize(
+    "steps, chunk, says",
+    [
+        (0, 5, "steps must be at least 1, got 0"),
+        (5, 1, "chunk must be at least 2, got 1"),
+        (7.5, 3, "steps must be an integer, got 7.5"),
+        (7, 3.0, "chunk must be an integer, got 3.0"),
+    ],
+)
+def test_edges_that_cannot_be(steps, chunk, says):
+    with pytest.raises(ValueError, match=says):
         lanes.edges(steps, chunk)
 
 

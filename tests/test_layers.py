@@ -89,11 +89,14 @@ def room(path):
 
 
 ALLOWED = {
-    "spaces": set(),
+    "cell_space": set(),
+    "spaces": {"cell_space"},
     "agent": {"agent"},
-    "search": {"spaces"},
+    "outcomes": set(),
+    "protocol": {"outcomes"},
+    "search": {"outcomes", "protocol"},
     "lanes": {"search"},
-    "searchers": {"searchers", "agent", "search", "spaces"},
+    "searchers": {"searchers", "agent", "outcomes", "search", "spaces"},
     "genotypes": {"spaces"},
     "graphs": {"spaces"},
     "costs": {"spaces", "graphs"},

@@ -146,7 +146,7 @@ def ddpg(
     def update(key, state, batch, climb=True):
         ahead = actor.apply(state.target_actor, batch.next_observation)
         if critics > 1:
-            noise = smoothing * jax.random.normal(key, ahead.shape)
+            noise = smoothing * jax.random.normal(key, ahead.shape, ahead.dtype)
             noise = jnp.clip(noise, -smoothing_clip, smoothing_clip)
             ahead = jnp.clip(ahead + noise, 0.0, 1.0)
         next_value = values(state.target_critics, batch.next_observation, ahead)

@@ -17,6 +17,7 @@ def cosine_epsilon(
 
     Source: thesis 4.2.1 (1.0 to 0.05 by step 175).
     """
+    step = jnp.asarray(step, jnp.float32)
     fraction = jnp.where(steps > 0, step / jnp.maximum(steps, 1e-6), 1.0)
     fraction = jnp.minimum(fraction, 1.0)
     return stop + (start - stop) * 0.5 * (1 + jnp.cos(jnp.pi * fraction))
@@ -31,7 +32,7 @@ def uniform_noise(
     key: chex.PRNGKey, action: chex.Array, xi: chex.Numeric
 ) -> chex.Array:
     """action + U(-xi, xi), clipped to [0, 1] (thesis Eq. 4.2)."""
-    noise = jax.random.uniform(key, action.shape, minval=-1.0, maxval=1.0)
+    noise = jax.random.uniform(key, action.shape, action.dtype, minval=-1.0, maxval=1.0)
     return jnp.clip(action + xi * noise, 0.0, 1.0)
 
 
@@ -39,7 +40,7 @@ def gaussian_noise(
     key: chex.PRNGKey, action: chex.Array, deviation: chex.Numeric
 ) -> chex.Array:
     """action + N(0, deviation^2), clipped to [0, 1] (thesis Eq. 3.1)."""
-    noise = deviation * jax.random.normal(key, action.shape)
+    noise = deviation * jax.random.normal(key, action.shape, action.dtype)
     return jnp.clip(action + noise, 0.0, 1.0)
 
 
@@ -57,5 +58,5 @@ def ornstein_uhlenbeck(
 
     Source: Uhlenbeck and Ornstein 1930; Lillicrap et al. 2016; thesis 3.1.3.
     """
-    kick = sigma * jnp.sqrt(dt) * jax.random.normal(key, noise.shape)
+    kick = sigma * jnp.sqrt(dt) * jax.random.normal(key, noise.shape, noise.dtype)
     return noise - theta * dt * noise + kick

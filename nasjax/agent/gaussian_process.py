@@ -62,8 +62,8 @@ class Posterior(NamedTuple):
 def init(rows: int, operations: int, prior: Prior) -> Kernel:
     """The kernel at the mean of its prior, for `rows` rows of `operations` entries."""
     return Kernel(
-        jnp.zeros((operations, operations)),
-        jnp.zeros((rows, operations, operations)),
+        jnp.zeros((operations, operations), jnp.float32),
+        jnp.zeros((rows, operations, operations), jnp.float32),
         jnp.log(jnp.asarray(prior.noise, jnp.float32)),
         logit(jnp.asarray(prior.additive, jnp.float32)),
     )
@@ -75,7 +75,9 @@ def embed(kernel: Kernel, prior: Prior, alpha: chex.Array) -> Points:
     Phi_0 is a multiple of the identity: any two operations are equally far.
     """
     scale = jnp.sqrt(-0.5 * jnp.log(jnp.asarray(prior.correlation, jnp.float32)))
-    phi = scale * jnp.eye(alpha.shape[-1]) + kernel.shared + kernel.own
+    phi = (
+        scale * jnp.eye(alpha.shape[-1], dtype=jnp.float32) + kernel.shared + kernel.own
+    )
     embedded = jnp.einsum("...eo,eod->...ed", alpha, phi)
     shape = (*alpha.shape[:-2], -1)
     plain = alpha / jnp.sqrt(alpha.shape[-2])
@@ -110,14 +112,14 @@ def inverse_root(matrix: chex.Array) -> chex.Array:
         below = matrix[h:, :h] @ first.T
         last = inverse_root(matrix[h:, h:] - below @ below.T)
         corner = -last @ (below @ first)
-        return jnp.block([[first, jnp.zeros((h, n - h))], [corner, last]])
+        return jnp.block([[first, jnp.zeros((h, n - h), matrix.dtype)], [corner, last]])
 
     def eliminate(j, both):  # [A, I] -> [D L^T, L^-1] with a unit diagonal in L
         row = both[j]
         factor = jnp.where(jnp.arange(n) > j, both[:, j] / row[j], 0.0)
         return both - factor[:, None] * row
 
-    both = jnp.concatenate([matrix, jnp.eye(n)], axis=1)
+    both = jnp.concatenate([matrix, jnp.eye(n, dtype=matrix.dtype)], axis=1)
     both = jax.lax.fori_loop(0, n, eliminate, both)
     return both[:, n:] / jnp.sqrt(jnp.diagonal(both))[:, None]
 
@@ -219,6 +221,7 @@ def normal_scores(value: chex.Array, held: chex.Array) -> chex.Array:
     value = jnp.where(held, value, jnp.inf)
     less = jnp.sum((value < value[:, None]) & held, axis=1)
     same = jnp.sum((value == value[:, None]) & held, axis=1)
+    less, same = less.astype(jnp.float32), same.astype(jnp.float32)
     share = (less + 0.5 * same) / jnp.maximum(jnp.sum(held), 1)
     return jnp.where(held, ndtri(jnp.clip(share, 1e-4, 1 - 1e-4)), 0.0)
 

@@ -61,5 +61,5 @@ def mean(state: HistoryState, features: chex.Array) -> chex.Array:
     Source: thesis 4.1.1, the state as the channel-wise average of the history.
     """
     held = state.score > -jnp.inf
-    weight = held / jnp.maximum(jnp.sum(held), 1)
+    weight = held.astype(jnp.float32) / jnp.maximum(jnp.sum(held), 1)
     return jnp.tensordot(weight, features, axes=1, precision=jax.lax.Precision.HIGHEST)

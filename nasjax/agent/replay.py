@@ -59,10 +59,17 @@ def indices(
     """
     held = size(state)
     many = held if last is None else jnp.minimum(held, last)
-    drawn = jax.random.randint(key, shape, 0, jnp.maximum(many, 1))
+    drawn = jax.random.randint(key, shape, 0, jnp.maximum(many, 1), jnp.int32)
     if last is None:
         return drawn
     return (state.count - 1 - drawn) % capacity(state)
+
+
+def lowest(state: ReplayState, values: chex.Array) -> chex.Array:
+    """The least of `values` [capacity] over the items held; 0 where it holds none."""
+    held = jnp.arange(capacity(state)) < state.count
+    least = jnp.min(jnp.where(held, values, jnp.inf))
+    return jnp.where(state.count > 0, least, 0.0).astype(values.dtype)
 
 
 def take(state: ReplayState, index: chex.Array) -> Any:

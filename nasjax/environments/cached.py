@@ -6,6 +6,7 @@ import chex
 import jax
 import numpy as np
 
+from nasjax import outcomes
 from nasjax.search import Environment, Outcome
 
 
@@ -18,22 +19,27 @@ class Cache:
     """
 
     def __init__(self, env: Environment):
-        self._evaluate = jax.jit(env.evaluate)
+        self._evaluate = jax.jit(env.evaluate) if env.traceable else env.evaluate
         self._known: dict[bytes, tuple[np.ndarray, Outcome]] = {}
         self.hits = self.misses = 0
 
     def __call__(
         self, key: chex.PRNGKey, params: Any, state: Any, arch: chex.Array
     ) -> tuple[Any, Outcome]:
-        """As `Environment.evaluate`, of a concrete architecture."""
+        """As `Environment.evaluate`, of a concrete architecture.
+
+        A failed evaluation is remembered as well; one that raises is not.
+        """
         row = np.ascontiguousarray(arch, np.uint8)
         name = row.tobytes()
         if name in self._known:
             self.hits += 1
         else:
             self.misses += 1
-            _, outcome = self._evaluate(key, params, state, arch)
-            found = Outcome(*(np.asarray(x, np.float32) for x in outcome))
+            returned = self._evaluate(key, params, state, arch)
+            _, accuracy, loss = outcomes.read(returned, state)
+            found = outcomes.outcome(accuracy, loss)
+            found = Outcome(*(np.asarray(x, np.float32) for x in found))
             self._known[name] = (row, found)
         return state, self._known[name][1]
 
@@ -74,7 +80,7 @@ def cached(env: Environment) -> Environment:
     what is known.
 
     Args:
-      env: without noise and without state; its `evaluate` is jitted.
+      env: without noise and without state; its `evaluate` is jitted if traceable.
 
     Raises:
       ValueError: the environment has a state, on which scores might depend.

@@ -151,10 +151,12 @@ def from_arrays(
         raise ValueError(
             f"the table has {flat.shape[1]} edges, {space.name} has {space.arch_shape}"
         )
-    if flat.min() < 0 or flat.max() > space.num_operations:
+    absent = space.inputs_per_node is not None
+    if flat.min() < 0 or flat.max() >= space.num_operations + absent:
+        also = f" ({space.num_operations} = absent)" if absent else ""
         raise ValueError(
             f"operations {flat.min()}..{flat.max()} in the table; {space.name} has "
-            f"0..{space.num_operations - 1} ({space.num_operations} = absent)"
+            f"0..{space.num_operations - 1}{also}"
         )
     values = np.stack([np.asarray(v, np.float32) for v in values])
     if values.shape[1:] != (len(ops),):

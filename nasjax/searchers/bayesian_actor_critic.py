@@ -17,7 +17,8 @@ import optax
 
 from nasjax.agent import Policy, adam
 from nasjax.agent import gaussian_process as gp
-from nasjax.search import Searcher
+from nasjax.outcomes import or_worst
+from nasjax.search import Searcher, in_float32
 from nasjax.searchers.bayesian_config import BayesianActorCriticConfig
 from nasjax.spaces import CellSpace
 
@@ -44,8 +45,9 @@ def bayesian_actor_critic(
 ) -> Searcher:
     """Actor-critic with a Gaussian-process critic; asks nothing twice.
 
-    Scores only enter by their rank, so that any unit and sign goes. An outcome that is
-    not a number is never asked again and teaches nothing else. Its trace's `info`:
+    Scores only enter by their rank, so that any unit and sign goes. A failed evaluation
+    is remembered as one more of the worst rank, so that the critic learns where
+    failures lie; before any score is seen it teaches nothing. Its trace's `info`:
     `mean` and `deviation` (what the critic expected of the query, in normal scores),
     `by_actor` (the actor proposed it) and `noise` (standard deviation that the critic
     ascribes to the oracle).
@@ -65,7 +67,8 @@ def bayesian_actor_critic(
     Source: Silver et al. 2014 (deterministic policy gradient) for the actor; Srinivas
     et al. 2010 (upper confidence bound), Rasmussen and Williams 2006 for the critic.
     """
-    config = (BayesianActorCriticConfig() if config is None else config).validate()
+    config = BayesianActorCriticConfig() if config is None else config
+    config = in_float32(config.validate())
     E, O = space.action_size // space.num_operations, space.num_operations
     if (project is None) != (listed is None):
         raise ValueError("project and listed go together: give both or none")
@@ -115,11 +118,11 @@ def bayesian_actor_critic(
         kernel = gp.init(E, O, prior)
         actor = policy.init(key, jnp.zeros((E, O)))
         arch = jnp.zeros((n, *space.arch_shape), jnp.uint8)
-        none = jnp.zeros(n)
+        none = jnp.zeros(n, jnp.float32)
         return BayesianActorCriticState(
             asked=jnp.full((steps, *space.arch_shape), O + 1, jnp.uint8),
             arch=arch,
-            accuracy=jnp.full(n, -jnp.inf),
+            accuracy=jnp.full(n, -jnp.inf, jnp.float32),
             kernel=kernel,
             posterior=gp.condition(kernel, prior, rows(arch), none, none),
             actor=actor,
@@ -131,7 +134,8 @@ def bayesian_actor_critic(
     def known(state, arch):
         """bool [n]: all E entries agree with something asked; a product, so fast."""
         a, b = (
-            jax.nn.one_hot(x, O + 1).reshape(len(x), -1) for x in (arch, state.asked)
+            jax.nn.one_hot(x, O + 1, dtype=jnp.float32).reshape(len(x), -1)
+            for x in (arch, state.asked)
         )
         return jnp.any(a @ b.T > E - 0.5, axis=1)
 
@@ -143,14 +147,15 @@ def bayesian_actor_critic(
             best = elite(state)
             action = jax.nn.softmax(policy.apply(state.actor, best))
             action = action[jnp.arange(acted) % best.shape[0]]
-            noise = jax.random.gumbel(key_noise, action.shape)
-            amount = config.xi * jnp.linspace(0.0, 1.0, acted)[:, None, None]
-            arch = discretize(action + amount * noise)
+            noise = jax.random.gumbel(key_noise, action.shape, jnp.float32)
+            scale = jnp.linspace(0.0, 1.0, acted, dtype=jnp.float32)
+            arch = discretize(action + config.xi * scale[:, None, None] * noise)
             found.append(arch if project is None else project(arch))
         if listed is None:
-            found.append(discretize(jax.random.uniform(key_others, (others, E, O))))
+            uniform = jax.random.uniform(key_others, (others, E, O), jnp.float32)
+            found.append(discretize(uniform))
         elif others < len(listed):
-            at = jax.random.randint(key_others, (others,), 0, len(listed))
+            at = jax.random.randint(key_others, (others,), 0, len(listed), jnp.int32)
             found.append(listed[at])
         else:
             found.append(listed)
@@ -159,9 +164,9 @@ def bayesian_actor_critic(
     def drawn(key, count):
         """What `unasked` starts from; drawn outside of a condition, as keys are."""
         if listed is not None:
-            return jax.random.randint(key, (), 0, len(listed))
+            return jax.random.randint(key, (), 0, len(listed), jnp.int32)
         if space.inputs_per_node is not None:
-            return jax.random.uniform(key, (count, E, O))
+            return jax.random.uniform(key, (count, E, O), jnp.float32)
         return space.random(key).reshape(E)
 
     def unasked(start, state):
@@ -207,9 +212,12 @@ def bayesian_actor_critic(
         n = state.accuracy.shape[0]
         # The slot that is lost: an empty one, or the worst.
         slot = jnp.argmin(state.accuracy)
-        keep = outcome.accuracy > state.accuracy[slot]
+        held = state.accuracy > -jnp.inf
+        worst = jnp.min(jnp.where(held, state.accuracy, jnp.inf))
+        observed = or_worst(outcome.accuracy, jnp.where(held[0], worst, -jnp.inf))
+        keep = observed > state.accuracy[slot]
         accuracy = state.accuracy.at[slot].set(
-            jnp.where(keep, outcome.accuracy, state.accuracy[slot])
+            jnp.where(keep, observed, state.accuracy[slot])
         )
         archs = state.arch.at[slot].set(jnp.where(keep, arch, state.arch[slot]))
         held = accuracy > -jnp.inf
@@ -217,7 +225,8 @@ def bayesian_actor_critic(
         alpha = rows(archs)
 
         def learn_kernel(i, carry):
-            order = jax.random.uniform(jax.random.fold_in(key, i), (n,)) + held
+            order = jax.random.uniform(jax.random.fold_in(key, i), (n,), jnp.float32)
+            order = order + held
             index = jax.lax.top_k(order, min(config.batch_size, n))[1]
             batch = alpha[index], score[index], held[index]
             return gp.update(critic_adam, *carry, prior, *batch)
@@ -258,4 +267,9 @@ def bayesian_actor_critic(
         }
         return state, info
 
-    return Searcher(init, ask, tell)
+    def budget(state):
+        return state.asked.shape[0]
+
+    # Below the capacity the budget is a size of the critic's matrices, whose products
+    # then round differently.
+    return Searcher(init, ask, tell, None, budget, exact_from=config.capacity)

@@ -3,7 +3,7 @@
 import chex
 import flax.struct
 
-from nasjax.search import check_range
+from nasjax.search import check_integer, check_range, check_widths
 
 ACQUISITIONS = ("both", "bound", "improvement")
 
@@ -54,13 +54,9 @@ class BayesianActorCriticConfig:
     def validate(self) -> "BayesianActorCriticConfig":
         """Returns the config; ValueError names a value out of range."""
         for name in ("top_k", "batch_size", "random_proposals", "capacity"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
+            check_integer(name, getattr(self, name), 1)
         for name in ("warm_up", "cycles", "actor_proposals"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
+            check_integer(name, getattr(self, name), 0)
         if len(self.listed_proposals) != 2 or not (
             self.listed_proposals[0] >= 0 < self.listed_proposals[1]
         ):
@@ -68,8 +64,7 @@ class BayesianActorCriticConfig:
                 "listed_proposals must be two numbers, of at least 0 and 1: "
                 f"{self.listed_proposals}"
             )
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"hidden must list widths of at least 1: {self.hidden}")
+        check_widths(self.hidden)
         if self.acquisition not in ACQUISITIONS:
             raise ValueError(
                 f"acquisition is {self.acquisition!r}; "

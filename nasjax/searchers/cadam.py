@@ -5,6 +5,7 @@ architecture parameters; their discretisation is queried; a critic learns a quan
 the reward; the actor climbs the critic.
 """
 
+import math
 from typing import NamedTuple
 
 import chex
@@ -21,9 +22,12 @@ from nasjax.agent import (
 )
 from nasjax.agent import history as histories
 from nasjax.agent import replay as replays
-from nasjax.search import Searcher
+from nasjax.outcomes import or_worst
+from nasjax.search import Searcher, in_float32, is_concrete
 from nasjax.searchers.cadam_config import CadamConfig
 from nasjax.spaces import CellSpace
+
+UNSEEN = -1e30  # a score below all, in any unit; `scaled` makes it the lowest
 
 
 class CadamState(NamedTuple):
@@ -79,6 +83,10 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
     step's cycles), `below` (reward under Q(a) before the update: near tau once the
     critic fits), `spread` (standard deviation of the action's entries).
 
+    A failed evaluation is learnt as the lowest score so far (before there is one, as an
+    accuracy of 0), so that the critic comes to know where failures lie; it never enters
+    the history of the best.
+
     Args:
       space: any cell space; the action is one vector for all its cells.
       config: see `CadamConfig`; traced fields may be tracers.
@@ -88,7 +96,7 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
 
     Source: thesis 4.1, 4.2.1, 4.4.3; Mills et al. 2021 (L2NAS).
     """
-    config = (CadamConfig() if config is None else config).validate()
+    config = in_float32((CadamConfig() if config is None else config).validate())
     size = space.action_size
 
     def critic_loss(error):
@@ -114,8 +122,8 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
             agent=agent.init(key),
             replay=replays.init(min(config.capacity, steps), item),
             history=histories.init(config.top_k, arch),
-            observation=jnp.zeros(size),
-            action=jnp.zeros(size),
+            observation=jnp.zeros(size, jnp.float32),
+            action=jnp.zeros(size, jnp.float32),
             explored=jnp.bool_(False),
             low=jnp.float32(jnp.inf),
             high=jnp.float32(-jnp.inf),
@@ -129,12 +137,13 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
             probability = exploration.cosine_epsilon(
                 step, config.epsilon_start, config.epsilon_stop, config.epsilon_steps
             )
-        explored = jax.random.uniform(key_choice) < probability
+        explored = jax.random.uniform(key_choice, dtype=jnp.float32) < probability
         observation = observe(space, state.history)
         greedy = exploration.uniform_noise(
             key_noise, agent.act(state.agent, observation), config.xi
         )
-        action = jnp.where(explored, jax.random.uniform(key_random, (size,)), greedy)
+        uniform = jax.random.uniform(key_random, (size,), jnp.float32)
+        action = jnp.where(explored, uniform, greedy)
         arch = space.discretize(action.reshape(space.alpha_shape))
         asked = state._replace(
             observation=observation, action=action, explored=explored
@@ -142,22 +151,26 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         return asked, arch
 
     def tell(key, state, step, arch, outcome):
-        low = jnp.fmin(state.low, outcome.accuracy)
-        high = jnp.fmax(state.high, outcome.accuracy)
+        failed = ~jnp.isfinite(outcome.accuracy)
+        low = jnp.where(failed, state.low, jnp.minimum(state.low, outcome.accuracy))
+        high = jnp.where(failed, state.high, jnp.maximum(state.high, outcome.accuracy))
 
         def scaled(score):  # what is scaled anew stays unscaled in the replay
             if config.reward != "scaled":
                 return score
-            return reward(config, (score - low) / jnp.maximum(high - low, 1e-30))
+            share = (score - low) / jnp.maximum(high - low, 1e-30)
+            return reward(config, jnp.maximum(share, 0.0))
 
-        earned = outcome.accuracy
+        worst = or_worst(low, UNSEEN if config.reward == "scaled" else 0.0)
+        earned = jnp.where(failed, worst, outcome.accuracy)
         if config.reward != "scaled":
             earned = reward(config, earned)
         value = agent.value(state.agent, state.action)
         replay = replays.add(
             state.replay, Batch(state.observation, state.action, earned)
         )
-        history = histories.insert(state.history, arch, outcome.accuracy)
+        score = or_worst(outcome.accuracy, jnp.nan)  # which the history passes over
+        history = histories.insert(state.history, arch, score)
         C = cycles(step, replays.capacity(replay), config)
         # All batches of the step at once: drawing is cheap, starting to draw is not.
         shape = (max(config.max_cycles, 1), config.batch_size)
@@ -183,4 +196,29 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         told = state._replace(agent=learner, replay=replay, history=history)
         return told._replace(low=low, high=high), info
 
-    return Searcher(init, ask, tell)
+    def check(accuracy, loss):
+        del loss
+        if not is_concrete(accuracy, config.reward_base, config.env_accuracy):
+            return
+        value = float(accuracy)
+        if config.reward == "power" and math.isfinite(value):
+            # Rounding may leave a fraction a little outside.
+            if not -1e-6 <= value <= 1 + 1e-6:
+                raise ValueError(
+                    f"the accuracy is {value:g}; reward='power' takes fractions in "
+                    "[0, 1]: divide a percentage by 100, or use reward='scaled'"
+                )
+        elif config.reward == "relative" and math.isfinite(value):
+            express = reward(config, jnp.float32(value))
+            if not math.isfinite(express):
+                raise ValueError(
+                    f"the accuracy is {value:g}, which reward='relative' cannot "
+                    f"express with env_accuracy={float(config.env_accuracy):g}: give "
+                    "both in one unit, or use reward='scaled'"
+                )
+
+    def budget(state):
+        room = replays.capacity(state.replay)
+        return room if room < config.capacity else None
+
+    return Searcher(init, ask, tell, check, budget, exact_from=1)

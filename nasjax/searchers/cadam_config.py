@@ -3,7 +3,7 @@
 import chex
 import flax.struct
 
-from nasjax.search import check_range
+from nasjax.search import check_integer, check_range, check_widths
 
 EXPLORATIONS = ("epsilon-greedy", "warm-up")
 CRITIC_LOSSES = ("check", "squared")
@@ -54,15 +54,10 @@ class CadamConfig:
     def validate(self) -> "CadamConfig":
         """Returns the config; ValueError names a value out of range."""
         for name in ("top_k", "batch_size", "capacity", "critics", "actor_delay"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
+            check_integer(name, getattr(self, name), 1)
         for name in ("max_cycles", "warm_up"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative: {getattr(self, name)}")
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"hidden must list widths of at least 1: {self.hidden}")
+            check_integer(name, getattr(self, name), 0)
+        check_widths(self.hidden)
         for name, allowed in (
             ("exploration", EXPLORATIONS),
             ("critic_loss", CRITIC_LOSSES),

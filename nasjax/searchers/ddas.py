@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from nasjax.agent import Transition, adam, ddpg, exploration
 from nasjax.agent import replay as replays
-from nasjax.search import Searcher
+from nasjax.search import Searcher, in_float32, is_concrete
 from nasjax.searchers.ddas_config import DdasConfig
 from nasjax.spaces import CellSpace
 
@@ -83,6 +83,11 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
     Its trace's `info`: `explored` (a random action), `burst`, `reward`, `critic_loss`
     (0 before the first update), `spread` (standard deviation of the action's entries).
 
+    A failed evaluation is learnt as the lowest accuracy and the lowest fall of the loss
+    in the replay (both 0 while it is empty), so that the critics come to know where
+    failures lie; it counts as such in Acc(OS) too. A loss alone that is not finite is
+    learnt as the lowest fall. The next loss is compared with the last finite one.
+
     Args:
       space: any cell space; the action is one vector for all its cells.
       config: see `DdasConfig`; traced fields may be tracers.
@@ -92,7 +97,7 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
 
     Source: thesis 3.1, 3.4.2; Mills et al. 2021 (DDAS).
     """
-    config = (DdasConfig() if config is None else config).validate()
+    config = in_float32((DdasConfig() if config is None else config).validate())
     size = space.action_size
     agent = ddpg(
         size,
@@ -118,9 +123,9 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
         return DdasState(
             agent=agent.init(key),
             replay=replays.init(min(config.capacity, steps), item),
-            observation=jnp.ones(size),  # the one-shot network
-            action=jnp.zeros(size),
-            walk=jnp.zeros(size),
+            observation=jnp.ones(size, jnp.float32),  # the one-shot network
+            action=jnp.zeros(size, jnp.float32),
+            walk=jnp.zeros(size, jnp.float32),
             arch=jnp.full(space.arch_shape, space.num_operations, jnp.uint8),
             loss=jnp.asarray(config.os_loss, jnp.float32),
             explored=jnp.float32(0),
@@ -141,28 +146,34 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
         }[config.noise]
         noisy = blur(key_noise, greedy, config.scale)
         action = jnp.where(late(step), jnp.clip(greedy + walk, 0.0, 1.0), noisy)
-        uniform = jax.random.uniform(key_random, (size,))
+        uniform = jax.random.uniform(key_random, (size,), jnp.float32)
         action = jnp.where(step < config.explore, uniform, action)
         arch = space.discretize(action.reshape(space.alpha_shape))
         return state._replace(action=action, walk=walk), arch
 
     def tell(key, state, step, arch, outcome):
         key_sample, key_update = jax.random.split(key)
+        failed = ~jnp.isfinite(outcome.accuracy)
+        lost = failed | ~jnp.isfinite(outcome.loss)
+        held = state.replay.items
+        worst = replays.lowest(state.replay, held.accuracy)
+        accuracy = jnp.where(failed, worst, outcome.accuracy)
         before = jnp.where(state.loss < 0, outcome.loss, state.loss)
-        fall = before - outcome.loss
+        worst = replays.lowest(state.replay, held.fall)
+        fall = jnp.where(lost, worst, before - outcome.loss)
         seen = jnp.reshape(space.one_hot(arch), size)
         replay = replays.add(
             state.replay,
-            Experience(state.observation, state.action, outcome.accuracy, fall, seen),
+            Experience(state.observation, state.action, accuracy, fall, seen),
         )
         phase = max(config.explore, 1)
-        explored = state.explored + jnp.where(step < phase, outcome.accuracy, 0.0)
+        explored = state.explored + jnp.where(step < phase, accuracy, 0.0)
         one_shot = jnp.where(
             jnp.asarray(config.os_accuracy) < 0,
             explored / jnp.minimum(step + 1, phase),
             config.os_accuracy,
         )
-        earned = reward(config, outcome.accuracy, fall, one_shot)
+        earned = reward(config, accuracy, fall, one_shot)
 
         def learn(learner):
             last = jnp.where(late(step), config.recent, config.capacity)
@@ -193,11 +204,23 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             replay=replay,
             observation=seen,
             arch=arch,
-            loss=jnp.asarray(outcome.loss, jnp.float32),
+            loss=jnp.where(lost, state.loss, outcome.loss),
             explored=explored,
             stagnant=jnp.where(start, 0, stagnant),
             burst=jnp.where(start, config.stagnation, jnp.maximum(state.burst - 1, 0)),
         )
         return told, info
 
-    return Searcher(init, ask, tell)
+    def check(accuracy, loss):
+        del accuracy
+        if loss is None and is_concrete(config.loss_weight) and config.loss_weight:
+            raise ValueError(
+                "there is no loss: return (accuracy, loss), or leave the loss out of "
+                "the reward by loss_weight=0"
+            )
+
+    def budget(state):
+        room = replays.capacity(state.replay)
+        return room if room < config.capacity else None
+
+    return Searcher(init, ask, tell, check, budget, exact_from=1)

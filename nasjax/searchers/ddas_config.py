@@ -3,7 +3,7 @@
 import chex
 import flax.struct
 
-from nasjax.search import check_range
+from nasjax.search import check_integer, check_range, check_widths
 
 NOISES = ("uniform", "gaussian")
 
@@ -63,12 +63,9 @@ class DdasConfig:
         least = dict.fromkeys(("stagnation", "recent", "batch_size", "capacity"), 1)
         least |= {"explore": 0, "exploit": 0, "critics": 1, "actor_delay": 1}
         for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(
-                    f"{name} must be at least {low}, got {getattr(self, name)}"
-                )
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"hidden must list widths of at least 1: {self.hidden}")
+            check_integer(name, getattr(self, name), low)
+        check_widths(self.hidden)
+        check_integer("action_layer", self.action_layer, 0)
         if self.noise not in NOISES:
             raise ValueError(f"noise is {self.noise!r}; allowed: {', '.join(NOISES)}")
         infinity, under_one = float("inf"), 1 - 1e-7

@@ -7,7 +7,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from nasjax.search import Searcher
+from nasjax.outcomes import or_worst
+from nasjax.search import Searcher, check_integer
 from nasjax.spaces import CellSpace
 
 
@@ -37,21 +38,23 @@ class EvolutionState(NamedTuple):
 def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Searcher:
     """Mutates the winner of a tournament; the oldest of the population dies.
 
+    A failed evaluation enters the population with the worst of all scores, -inf: it
+    wins no tournament against one that succeeded, and dies of age as the others.
+
     Raises:
-      ValueError: population or sample below 1.
+      ValueError: population or sample is no integer of at least 1.
 
     Source: Real et al. 2019; settings of Dong and Yang 2020 (10 / 3).
     """
     config = EvolutionConfig() if config is None else config
     for name in ("population", "sample"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")
+        check_integer(name, getattr(config, name), 1)
     P = config.population
 
     def init(key, steps):
         del key, steps
         arch = jnp.zeros((P, *space.arch_shape), jnp.uint8)
-        return EvolutionState(arch, jnp.full((P,), -jnp.inf))
+        return EvolutionState(arch, jnp.full((P,), -jnp.inf, jnp.float32))
 
     def ask(key, state, step):
         key_random, key_tournament, key_mutation = jax.random.split(key, 3)
@@ -65,8 +68,8 @@ def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Search
         slot = step % P
         new = EvolutionState(
             state.arch.at[slot].set(arch),
-            state.accuracy.at[slot].set(outcome.accuracy),
+            state.accuracy.at[slot].set(or_worst(outcome.accuracy, -jnp.inf)),
         )
         return new, {}
 
-    return Searcher(init, ask, tell)
+    return Searcher(init, ask, tell, exact_from=1)

@@ -7,19 +7,44 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from nasjax.search import Searcher
+from nasjax.outcomes import or_worst
+from nasjax.search import Searcher, check_integer
 from nasjax.spaces import CellSpace
+
+TRIES = 100  # random architectures drawn at most to find one that was not asked
 
 
 @flax.struct.dataclass
 class LocalSearchConfig:
-    """One choice: what a restart remembers."""
+    """How a climb starts, and what a restart remembers."""
 
     forget: bool = flax.struct.field(
         default=True,
         pytree_node=False,
         metadata={"help": "a restart forgets what earlier climbs asked"},
     )
+    initial: int = flax.struct.field(
+        default=1,
+        pytree_node=False,
+        metadata={"help": "random architectures, of which a climb starts at the best"},
+    )
+    fresh: bool = flax.struct.field(
+        default=False,
+        pytree_node=False,
+        metadata={"help": "these are drawn among those not asked (nor forgotten)"},
+    )
+
+
+def naszilla() -> LocalSearchConfig:
+    """Local search as in naszilla: best of ten first, and nothing asked twice.
+
+    Source: White et al. 2021; naszilla's `local_search` with its defaults (10 initial
+    architectures, the first better neighbour, stop at a minimum).
+    """
+    return LocalSearchConfig(forget=False, initial=10, fresh=True)
+
+
+VARIANTS = {"naszilla": naszilla}
 
 
 class LocalSearchState(NamedTuple):
@@ -27,7 +52,8 @@ class LocalSearchState(NamedTuple):
 
     arch: chex.Array  # uint8 [*arch_shape], the best of this climb
     accuracy: chex.Array  # float32 [], -inf before a climb
-    order: chex.Array  # float32 [N], neighbours are tried in ascending order
+    order: chex.Array  # float32 [N], neighbours are tried in ascending order;
+    # all -k while k random architectures are still to come before the climb
     asked: chex.Array  # uint8 [steps, *arch_shape]
     restart: chex.Array  # bool [], the pending architecture starts a climb
 
@@ -37,14 +63,21 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
 
     Neighbours differ in one operation. One that this climb asked before is not asked
     again (on a noisy oracle its first answer stands); `forget=False` extends that to
-    all climbs.
+    all climbs. A climb starts at a random architecture, or at the best of `initial`
+    ones; with `fresh`, at ones that were not asked (where nearly all of a space was
+    asked, TRIES draws may not find one).
+
+    A failed evaluation counts as worse than any score: a climb never moves to one, and
+    leaves one that it starts at for the first neighbour with a score.
 
     Raises:
-      ValueError: the space selects edges.
+      ValueError: the space selects edges, or `initial` is no integer of at least 1.
 
-    Source: White et al. 2021, "Exploring the loss landscape in NAS".
+    Source: White et al. 2021, "Exploring the loss landscape in NAS"; `naszilla` is the
+    setting of its code.
     """
     config = LocalSearchConfig() if config is None else config
+    check_integer("initial", config.initial, 1)
     count = space.neighbours(jnp.zeros(space.arch_shape, jnp.uint8)).shape[0]
 
     def init(key, steps):
@@ -52,33 +85,60 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         return LocalSearchState(
             arch=arch,
             accuracy=jnp.float32(-jnp.inf),
-            order=jax.random.uniform(key, (count,)),
+            order=jax.random.uniform(key, (count,), jnp.float32),
             asked=jnp.full((steps, *space.arch_shape), space.num_operations, jnp.uint8),
             restart=jnp.bool_(True),
         )
+
+    def start(key, asked):
+        if not config.fresh:
+            return space.random(key)
+
+        def is_known(arch):
+            return jnp.any(jnp.all((asked == arch).reshape(len(asked), -1), -1))
+
+        def again(carry):
+            tries, arch = carry
+            return is_known(arch) & (tries < TRIES)
+
+        def draw(carry):
+            tries, _ = carry
+            return tries + 1, space.random(jax.random.fold_in(key, tries))
+
+        return jax.lax.while_loop(again, draw, draw((jnp.int32(0), None)))[1]
 
     def ask(key, state, step):
         neighbours = space.neighbours(state.arch).reshape(count, -1)
         asked = state.asked.reshape(state.asked.shape[0], -1)
         known = jnp.any(jnp.all(neighbours[:, None] == asked[None], -1), -1)
         first = jnp.argmin(jnp.where(known, jnp.inf, state.order))
-        restart = (step == 0) | jnp.all(known)
+        starting = state.order[0] < 0
+        restart = (step == 0) | (jnp.all(known) & ~starting)
         neighbour = neighbours[first].reshape(space.arch_shape)
-        arch = jnp.where(restart, space.random(key), neighbour)
         asked = state.asked
         if config.forget:
             asked = jnp.where(restart, jnp.uint8(space.num_operations), asked)
+        arch = jnp.where(restart | starting, start(key, asked), neighbour)
         asked = asked.at[step].set(arch)
         return state._replace(asked=asked, restart=restart), arch
 
     def tell(key, state, step, arch, outcome):
         del step
-        moved = state.restart | (outcome.accuracy > state.accuracy)
-        order = jax.random.uniform(key, state.order.shape)
+        accuracy = or_worst(outcome.accuracy, -jnp.inf)
+        moved = state.restart | (accuracy > state.accuracy)
+        new = jax.random.uniform(key, state.order.shape, jnp.float32)
+        order = jnp.where(moved, new, state.order)
+        if config.initial > 1:
+            begun = state.restart | (state.order[0] < 0)
+            left = jnp.where(state.restart, config.initial, -state.order[0]) - 1
+            order = jnp.where(begun, jnp.where(left > 0, -left, new), order)
         return state._replace(
             arch=jnp.where(moved, arch, state.arch),
-            accuracy=jnp.where(moved, outcome.accuracy, state.accuracy),
-            order=jnp.where(moved, order, state.order),
+            accuracy=jnp.where(moved, accuracy, state.accuracy),
+            order=order,
         ), {}
 
-    return Searcher(init, ask, tell)
+    def budget(state):
+        return state.asked.shape[0]
+
+    return Searcher(init, ask, tell, None, budget, exact_from=1)

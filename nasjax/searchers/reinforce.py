@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nasjax.search import Searcher, check_range
+from nasjax.search import Searcher, check_range, in_float32
 from nasjax.spaces import CellSpace
 
 
@@ -39,6 +39,11 @@ def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Search
     Advantage = accuracy - baseline, the baseline a debiased moving average that
     already holds the new accuracy.
 
+    A failed evaluation is learnt as a score of 0 (as twice the baseline where that is
+    negative, so that it is bad in any unit), which steers the policy away from it; the
+    baseline goes on as the average of the scores there are. Before the first of them a
+    failure moves nothing.
+
     Raises:
       ValueError: the space selects edges, which independent edges cannot express; or
         a value of the config is out of range.
@@ -49,14 +54,14 @@ def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Search
         raise ValueError(
             f"reinforce draws every edge on its own; {space.name} selects edges"
         )
-    config = ReinforceConfig() if config is None else config
+    config = in_float32(ReinforceConfig() if config is None else config)
     check_range("learning_rate", config.learning_rate, 0, float("inf"))
     check_range("momentum", config.momentum, 0, 1 - 1e-7)
     adam = optax.adam(config.learning_rate)
 
     def init(key, steps):
         del steps
-        logits = 1e-3 * jax.random.normal(key, space.alpha_shape)
+        logits = 1e-3 * jax.random.normal(key, space.alpha_shape, jnp.float32)
         zero = jnp.float32(0.0)
         return ReinforceState(logits, adam.init(logits), zero, zero)
 
@@ -64,12 +69,11 @@ def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Search
         del step
         return state, jax.random.categorical(key, state.logits).astype(jnp.uint8)
 
-    def tell(key, state, step, arch, outcome):
-        del key, step
+    def learn(state, arch, accuracy):
         keep = config.momentum
-        numerator = keep * state.numerator + (1 - keep) * outcome.accuracy
+        numerator = keep * state.numerator + (1 - keep) * accuracy
         denominator = keep * state.denominator + (1 - keep)
-        advantage = outcome.accuracy - numerator / denominator
+        advantage = accuracy - numerator / denominator
 
         def loss(logits):
             log_p = jnp.sum(jax.nn.log_softmax(logits) * space.one_hot(arch))
@@ -77,6 +81,21 @@ def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Search
 
         updates, opt = adam.update(jax.grad(loss)(state.logits), state.opt)
         logits = optax.apply_updates(state.logits, updates)
-        return ReinforceState(logits, opt, numerator, denominator), {}
+        return ReinforceState(logits, opt, numerator, denominator)
 
-    return Searcher(init, ask, tell)
+    def tell(key, state, step, arch, outcome):
+        del key, step
+
+        def fail():
+            old = jax.lax.optimization_barrier(state)
+            baseline = old.numerator / jnp.maximum(old.denominator, 1e-7)
+            new = learn(old, arch, baseline - jnp.abs(baseline))
+            return new._replace(numerator=old.numerator, denominator=old.denominator)
+
+        # Computed first, looked at then: scores that are finite meet the same compiled
+        # arithmetic as if there was no failure.
+        new = learn(state, arch, outcome.accuracy)
+        new = jax.lax.cond(jnp.isfinite(new.numerator), lambda: new, fail)
+        return new, {}
+
+    return Searcher(init, ask, tell, exact_from=1)

@@ -322,7 +322,10 @@ def test_configs_are_static():
         ({"arch": np.zeros((2, 14), int)}, r"nodes have \[2, 3, 4, 5\] in-edges; each"),
         ({"arch": np.full((2, 14), 9)}, "holds 9 to 9; allowed: 0 to 8"),
         ({"arch": np.zeros(6, int)}, r"darts is \[2, 14\] integers, got int64 \[6\]"),
-        ({"space": spaces.table_space(6, ("a",))}, "no network is known for the space"),
+        (
+            {"space": spaces.table_space(6, ("a", "b"))},
+            "no network is known for the space",
+        ),
     ],
 )
 def test_config_refuses(change, message):

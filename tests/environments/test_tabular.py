@@ -197,7 +197,7 @@ def test_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match="3 edges"):
         nasjax.tabular(nasjax.nas_bench_201(), small_table())
     with pytest.raises(ValueError, match=r"operations 0..2 in the table"):
-        few = nasjax.table_space(3, ("a",))
+        few = nasjax.table_space(3, ("a", "b"))
         nasjax.tabular(few, small_table())
     with pytest.raises(ValueError, match="values for 3 architectures"):
         from_arrays(SMALL, small_table().ops, [np.zeros(4)])

@@ -13,12 +13,20 @@ import nasjax
 from nasjax import search
 from nasjax.environments.tabular import from_arrays
 from nasjax.search import Environment, Outcome
+from nasjax.searchers.local_search import naszilla
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 SPACE = nasjax.table_space(4, ("a", "b", "c"))
 VALUES = np.random.default_rng(0).random(81).astype(np.float32)
 TABLE = from_arrays(SPACE, np.asarray(SPACE.from_index(jnp.arange(81))), [VALUES])
+# A third of it fails: the architectures with "a" on the first edge.
+FAILS = np.asarray(SPACE.from_index(jnp.arange(81)))[:, 0] == 0
+BAD = np.resize(np.array([np.nan, np.inf, -np.inf], np.float32), 81)
+FAILING, NOTHING = (
+    TABLE.replace(params=TABLE.params._replace(values=jnp.asarray(values)[None]))
+    for values in (np.where(FAILS, BAD, VALUES), BAD)
+)
 STEPS = 40
 small = functools.partial(
     nasjax.CadamConfig, hidden=(8,), top_k=5, batch_size=4, max_cycles=2
@@ -29,8 +37,10 @@ tiny = functools.partial(
 SEARCHERS = {
     "cadam": nasjax.cadam(SPACE, small(epsilon_steps=20)),
     "cadam-warm-up": nasjax.cadam(
-        SPACE, small(exploration="warm-up", warm_up=10, critic_loss="squared")
+        SPACE,
+        small(exploration="warm-up", warm_up=10, critic_loss="squared", capacity=15),
     ),
+    "cadam-scaled": nasjax.cadam(SPACE, small(epsilon_steps=20, reward="scaled")),
     "cadam-td3": nasjax.cadam(SPACE, small(critics=2, actor_delay=2)),
     "ddas-nl": nasjax.ddas(SPACE, tiny()),
     "ddas-4s": nasjax.ddas(
@@ -53,6 +63,7 @@ SEARCHERS = {
     "local-search-remembers": nasjax.local_search(
         SPACE, nasjax.LocalSearchConfig(forget=False)
     ),
+    "local-search-naszilla": nasjax.local_search(SPACE, naszilla()),
 }
 
 
@@ -63,7 +74,11 @@ class Compiled(NamedTuple):
     init: Any
     half: Any
     whole: Any
+    together: Any
     lanes: Any
+
+
+KEYS = jax.vmap(jax.random.key)(jnp.arange(3))
 
 
 def key(seed):
@@ -85,9 +100,10 @@ def compiled(request, quick_compile):
 
     half = jax.jit(functools.partial(advance, length=STEPS // 2))
     whole = jax.jit(functools.partial(advance, first=0, length=STEPS))
-    keys = jax.vmap(jax.random.key)(jnp.arange(3))
-    lanes = jax.jit(jax.vmap(run, in_axes=(0, None)))(keys, TABLE)
-    return Compiled(searcher, jax.jit(init), half, whole, lanes)
+    together = jax.jit(jax.vmap(run, in_axes=(0, None)))
+    return Compiled(
+        searcher, jax.jit(init), half, whole, together, together(KEYS, TABLE)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +174,79 @@ def test_drive_with_plain_python_is_run(compiled, alone):
     np.testing.assert_array_equal(trace.accuracy, wanted.accuracy)
     np.testing.assert_array_equal(trace.loss, wanted.loss)
     assert set(trace.info) == set(wanted.info)
+
+
+def assert_no_harm(state):
+    """No leaf holds NaN, and infinity only marks scores that do not exist."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        assert not np.any(np.isnan(leaf)), path
+        if path[-1].name not in ("accuracy", "score", "low", "high"):
+            assert np.all(np.isfinite(leaf)), path
+
+
+def test_failed_evaluations_do_no_harm(compiled):
+    state, trace = compiled.together(KEYS, FAILING)
+    index = np.asarray(SPACE.index(trace.arch))
+    np.testing.assert_array_equal(
+        trace.accuracy, np.where(FAILS, BAD, VALUES)[index], "the trace has it as it is"
+    )
+    assert FAILS[index].any(axis=1).all()
+    assert_no_harm(state.searcher)
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trace.info))
+    assert min(len(np.unique(row)) for row in index) >= 10
+    for seed in range(3):
+        one = compiled.whole(key(seed), FAILING, compiled.init(key(seed), FAILING))[1]
+        np.testing.assert_array_equal(one.arch, trace.arch[seed])
+
+
+def test_nothing_but_failures(compiled):
+    state, trace = compiled.together(KEYS, NOTHING)
+    assert_no_harm(state.searcher)
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trace.info))
+
+
+def test_a_grown_search_is_the_larger_one(compiled, alone):
+    small = jax.jit(
+        functools.partial(search.init, searcher=compiled.searcher, steps=20)
+    )
+    state = small(key(1), env=TABLE)
+    state, first = compiled.half(key(1), TABLE, state, first=jnp.int32(0))
+    state = search.grow(key(1), compiled.searcher, state, STEPS)
+    state, last = compiled.half(key(1), TABLE, state, first=jnp.int32(20))
+    trace = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
+    if search.budget_free(compiled.searcher, 20):
+        jax.tree.map(np.testing.assert_array_equal, (state, trace), alone[1])
+    else:
+        jax.tree.map(lambda a, b: chex.assert_shape(a, b.shape), state, alone[1][0])
+        assert len(np.unique(SPACE.index(trace.arch))) == STEPS
+
+
+def test_the_budget_is_kept(compiled):
+    """Where the state is sized by it; elsewhere any number of steps goes."""
+    searcher = compiled.searcher
+    state = compiled.init(key(0), TABLE)
+    if searcher.budget is None or searcher.budget(state.searcher) is None:
+        return
+    with pytest.raises(ValueError, match=r"step 40 .* made for 40 steps.*search\.grow"):
+        search.advance(key(0), searcher, TABLE, state, 30, 11)
+    with pytest.raises(ValueError, match=r"made for 40 steps"):
+        search.drive(key(0), searcher, TABLE, 41, state, 39)
+    with pytest.raises(ValueError, match="does not fit a budget of 39 steps"):
+        search.grow(key(0), searcher, state, 39)
+
+
+def test_x64_changes_no_type(compiled):
+    """Traced only: a wider number in the state would stop the scan."""
+
+    def run(key):
+        return search.run(key, compiled.searcher, TABLE, 12)
+
+    usual = jax.eval_shape(run, key(0))
+    with jax.enable_x64(True):
+        wide = jax.eval_shape(run, key(0))
+    jax.tree.map(lambda a, b: chex.assert_type(a, b.dtype), wide, usual)
+    for leaf in jax.tree.leaves(wide):
+        assert leaf.dtype not in (jnp.float64, jnp.int64)
 
 
 TRACED = {
