@@ -132,14 +132,14 @@ def _groups(
         return []
     extended = [g for g in groups if g.used and g.steps[-1] != study.steps]
     table = (study.env.params,) if study.incomplete else ()
-    if extended and not getattr(search, "budget_free", lambda s: True)(
-        factory(study.space, *table)
-    ):
-        print(
-            f"{method}: what it remembers depends on the number of queries "
-            f"({extended[0].steps[-1]} then, {study.steps} now): it starts anew"
-        )
-        groups = [dataclasses.replace(group, used=False) for group in groups]
+    if extended:
+        searcher = factory(study.space, *table)
+        if not all(search.budget_free(searcher, g.steps[-1]) for g in extended):
+            print(
+                f"{method}: what it remembers depends on the number of queries "
+                f"({extended[0].steps[-1]} then, {study.steps} now): it starts anew"
+            )
+            groups = [dataclasses.replace(group, used=False) for group in groups]
     return groups
 
 

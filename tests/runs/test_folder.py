@@ -129,6 +129,9 @@ def test_a_run_may_grow(tmp_path):
     for name, value in {"seeds": [1], "steps": 6, "configs": {"a": {"x": 1}}}.items():
         with pytest.raises(ConfigMismatchError, match=f"{name}.*not take away"):
             run(tmp_path, new | {name: value}, resume=True, rules=rules)
+    later = new["configs"] | {"a": {"x": 1, "y": 2}}
+    rules = rules._replace(absent={"k": 3, "configs.a.y": 2, "configs.c.y": 2})
+    run(tmp_path, new | {"configs": later}, resume=True, rules=rules)
     with pytest.raises(ConfigMismatchError, match="k: 3 then, 4 now"):
         run(tmp_path, new | {"k": 4}, resume=True, rules=rules)
 

@@ -100,6 +100,18 @@ def test_stopped_by_a_signal_and_resumed_to_the_same_bits(tmp_path, chunk, strai
     assert done.advanced == 0
 
 
+def test_a_signal_in_the_last_chunk_stops_too(tmp_path):
+    """Other jobs may follow."""
+
+    def on_step(t):
+        if t == 19:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with opened(tmp_path) as folder, pytest.raises(StoppedError, match="20 of 20"):
+        job.run(Toy(on_step=on_step), folder)
+    assert Checkpoints(folder.checkpoints).steps() == [20]
+
+
 def test_signals_are_given_back_and_a_second_one_ends_at_once(tmp_path):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
