@@ -15,7 +15,8 @@ import numpy as np
 
 from nasjax import search
 from nasjax.runs import job
-from nasjax.runs.folder import CHECKPOINTS, Folder, read_object
+from nasjax.runs.configs import read_object
+from nasjax.runs.folder import CHECKPOINTS, Folder
 from nasjax.runs.table_search import Factory, Group, Lanes, Study
 from nasjax.spaces import CellSpace
 

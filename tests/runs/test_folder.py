@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from nasjax.runs import locks
-from nasjax.runs.configs import ConfigMismatchError, Rules
-from nasjax.runs.folder import MANIFEST, open_run, read_object
+from nasjax.runs.configs import ConfigMismatchError, Rules, read_object
+from nasjax.runs.folder import MANIFEST, open_run
 
 OUTPUTS = ("results.json", "cells-*.png")
 
@@ -154,6 +154,12 @@ def test_a_run_of_an_older_version_is_adopted(tmp_path):
     assert "mine.npz" not in read_object(tmp_path / MANIFEST)["files"]
     run(tmp_path, overwrite=True)
     assert (tmp_path / "mine.npz").read_text() == "x"
+
+
+def test_a_name_that_the_encoding_lacks_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="PYTHONUTF8=1"):
+        run(tmp_path / "\udcc3\udca9")  # how an ASCII terminal passes é on
+    run(tmp_path / "é")
 
 
 def test_a_refusal_leaves_no_folder(tmp_path):
