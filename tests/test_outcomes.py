@@ -154,7 +154,9 @@ def test_an_exception_loses_nothing():
 
     searcher, env = nasjax.evolution(SPACE), search.black_box(flaky)
     saved = []
-    with pytest.raises(RuntimeError, match="query 3 failed .OSError: no space") as info:
+    with pytest.raises(
+        RuntimeError, match=r"query 3 failed \(OSError: no space"
+    ) as info:
         search.drive(KEY, searcher, env, 8, on_step=lambda *done: saved.append(done))
     error = info.value
     assert isinstance(error, ValueError) and isinstance(error.__cause__, OSError)
