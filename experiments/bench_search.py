@@ -161,9 +161,7 @@ def pytorch_cycle(config: CadamConfig, cycles: int = 500) -> dict[int, float]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     numbers = cli.numbers(1)
     parser.add_argument(
         "--lanes", type=numbers, default="1,10,60,600", help="numbers of lanes"

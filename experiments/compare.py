@@ -33,7 +33,18 @@ from pathlib import Path
 
 import numpy as np
 
-from nasjax import cli, devices, lanes, methods, plots, regret, report, results, study
+from nasjax import (
+    cli,
+    devices,
+    flags,
+    lanes,
+    methods,
+    plots,
+    regret,
+    report,
+    results,
+    study,
+)
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
 from nasjax.runs.configs import Rules, defaults
@@ -45,9 +56,7 @@ MARKS = (50, 100, 200)
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Reads the command line; a bad value ends the program before any work."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--table", type=Path, required=True, metavar="FILE.npz")
     add("--columns", default=None, help="comma-separated (default: all numbers)")
@@ -57,13 +66,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--queries", type=cli.at_least(1), default=200, help="per search (200)")
     add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
     add("--ablation", action="store_true", help="add the best searcher's ablations")
+    add = parser.add_argument_group("the run").add_argument
     add("--out", type=Path, default=Path("runs/compare"), help="default runs/compare")
     add("--resume", action="store_true", help="continue the run in --out")
     add("--overwrite", action="store_true", help="replace the run in --out")
     add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
     add("--checkpoint-seconds", type=cli.at_least(0), default=20)
     add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
-    methods.add_flags(parser, methods.ALL, usual=methods.COMPARED)
+    flags.add(parser, methods.ALL, usual=methods.COMPARED)
     args = parser.parse_args(argv)
     args.methods = args.methods or list(methods.COMPARED)
     if args.ablation:
@@ -71,7 +81,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if args.columns is not None:
         args.columns = [name.strip() for name in args.columns.split(",")]
     try:
-        args.configs = methods.configs(args, methods.ALL)
+        args.configs = flags.configs(args, methods.ALL)
     except ValueError as error:
         parser.error(str(error))
     return args
@@ -221,6 +231,7 @@ def main(argv: list[str] | None = None) -> None:
     """Runs the experiment."""
     devices.use_cpu_cores(threads_inside_operations=False)
     args = parse(argv)
+    cli.say_seeds(args.seeds)
     with refusals():
         table, config = prepare(args)
         folder = open_run(

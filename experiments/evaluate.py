@@ -77,9 +77,7 @@ from nasjax.runs.script import refusals, script
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = cli.Parser(__doc__)
     what = made.add_mutually_exclusive_group(required=True)
     what.add_argument("--genotype", help="a name, a file or the text of one")
     what.add_argument("--genotypes", type=Path, help="JSON list of objects with one")
@@ -100,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=cli.seeds, default=[0], help="such as 0-4 (default 0)")
     add("--describe", action="store_true", help="print sizes as JSON and exit")
     add("--classes", type=cli.at_least(1), default=None, help="with --describe")
+    add = made.add_argument_group("the run").add_argument
     add("--out", type=Path, default=Path("runs/evaluate"))
     add("--resume", action="store_true", help="continue the run in --out")
     add("--overwrite", action="store_true", help="replace the run in --out")
@@ -430,7 +429,7 @@ def main(argv: list[str] | None = None) -> None:
     args.baseline = None  # logistic regression's accuracy, once it is known
     with refusals():
         if args.distributed:  # before anything starts a JAX backend
-            jax.distributed.initialize()
+            devices.join_hosts()
         devices.use_cpu_cores()
         entries = entries_of(args)
         found = architectures(args, entries)

@@ -115,9 +115,7 @@ def penalty(args, parser: argparse.ArgumentParser) -> dict[str, np.ndarray]:
 
 def main(argv: list[str] | None = None) -> int:
     """Writes one file; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--family", choices=FAMILIES, required=True)
     add("--edges", type=cli.at_least(2))

@@ -18,14 +18,13 @@ with 5.4M (Table 4.3). Spearman 0.600 to 1.000 (Table 3.2); 2.86 and 4.03 % per 
 2.123 and 3.196 % per million parameters, correlations over 0.93 and 0.86 (3.2.2).
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from nasjax import evaluated, pareto, plots, published
+from nasjax import cli, evaluated, pareto, plots, published
 from nasjax.evaluated import Evaluation, ResultsError, Searched
 from nasjax.report import text_table
 
@@ -125,9 +124,7 @@ def picture(path: Path, group: Sequence[Evaluation], title: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=Path("runs/tables"))
     args = parser.parse_args(argv)

@@ -1,33 +1,48 @@
 """experiments/compare.py on small tables: equal queries, goals, absent rows, resume."""
 
+import contextlib
+import io
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "compare.py"
-QUICK_COMPILE = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 OPS = np.array(list(np.ndindex(3, 3, 3, 3)), np.uint8)
 RNG = np.random.default_rng(0)
 COST = RNG.normal(200, 40, 81)
 KEPT = RNG.permutation(81)[:30]
 SMALL = ["--queries", "12", "--seeds", "1-3", "--chunk", "4"]
-QUICK = ["--hidden", "8,8", "--best-hidden", "8", "--best-warm-up", "4"]
+QUICK = ["--best-hidden", "8", "--best-warm-up", "4"]
+
+
+class Done(NamedTuple):
+    """A run in this process: exit status, output and errors."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)],
-        env={**os.environ, **QUICK_COMPILE, "XLA_FLAGS": "", "NASJAX_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    sys.path.insert(0, str(EXPERIMENTS))
+    import compare
+
+    sys.path.remove(str(EXPERIMENTS))
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare.devices, "use_cpu_cores", lambda **_: None)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code = compare.main([*map(str, arguments)])
+            except SystemExit as error:
+                code = error.code
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +62,7 @@ def arrays(folder):
 def test_any_unit_and_goal(tables, tmp_path):
     """The lowest cost is found as the highest gain is; all numbers are the table's."""
     methods = "bayesian-actor-critic,local-search,cadam"
-    more = ["--methods", methods, *SMALL, *QUICK]
+    more = ["--methods", methods, *SMALL, *QUICK, "--hidden", "8,8"]
     done = run(
         *("--table", tables / "whole.npz", "--columns", "cost", "--goal", "min"),
         *("--out", tmp_path / "min", *more),
