@@ -10,7 +10,9 @@ counts, also one that was asked before. `--table` is an npz file with `ops` uint
 `--trial random` returns one of a row's `NAME_trials` [n, R] at each query, and reports
 the values (means) of what looked best. What a table does not hold cannot be asked: a
 proposal is replaced by the row that differs on the fewest edges (of several, the lowest
-row), and the searcher is told so.
+row), and the searcher is told so. A value that is not finite is an evaluation that
+failed: with `--failed worst` it can be asked, counts as a query and is learnt as bad;
+with `absent` its row cannot be asked. Columns that cannot be used are listed.
 
 Scores that are no fractions are scaled, for CADAM's reward 100^x, by the lowest and
 highest seen so far. `--ablation` adds the parts of the best searcher left out one by
@@ -63,6 +65,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--goal", choices=("max", "min"), default="max")
     text = "what a query returns: the value, or one of NAME_trials [n, R] at random"
     add("--trial", choices=("mean", "random"), default="mean", help=text)
+    text = "a value that is not finite: a query that fails, or a row to leave out"
+    add("--failed", choices=("worst", "absent"), default="worst", help=text)
     add("--queries", type=cli.at_least(1), default=200, help="per search (200)")
     add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
     add("--ablation", action="store_true", help="add the best searcher's ablations")
@@ -89,17 +93,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
     """The table, and what fixes the run's results."""
-    table = tables.load(args.table, args.columns, trials=args.trial == "random")
+    table = tables.load(
+        args.table, args.columns, trials=args.trial == "random", failed=args.failed
+    )
     values = np.stack(list(table.values.values()))
-    if args.goal == "min" or values.min() < 0 or values.max() > 1:
+    if args.goal == "min" or np.nanmin(values) < 0 or np.nanmax(values) > 1:
         for name, config in args.configs.items():
             if name.startswith("cadam") and config.reward == "power":
                 args.configs[name] = config.replace(reward="scaled")
     fixed = {
-        "table": {"sha256": table.sha256, "rows": len(table.ops)},
+        "table": {"sha256": table.sha256, "rows": table.rows},
         "columns": list(table.values),
         **{name: getattr(args, name) for name in ("goal", "trial", "queries", "seeds")},
-        **{n: getattr(args, n) for n in ("methods", "inner", "preset")},
+        **{n: getattr(args, n) for n in ("methods", "inner", "preset", "failed")},
         "configs": {
             name: dataclasses.asdict(config)
             for name, config in args.configs.items()
@@ -162,7 +168,7 @@ def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
     sign = 1.0 if args.goal == "max" else -1.0
     columns = list(table.values)
     values = sign * np.stack(list(table.values.values()))
-    optimum = values.max(axis=1)
+    optimum = np.nanmax(values, axis=1)
     marks = sorted({*(m for m in MARKS if m < args.queries), args.queries})
     exact = found
     if args.trial == "mean":  # the table's own numbers: float32 was searched
@@ -188,11 +194,19 @@ def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
                 hit = first[v, s]
                 entry["optimum_after"] = int(hit) if np.isfinite(hit) else None
                 for part in (entry, *entry["queries"].values()):
-                    part |= {k: sign * part[k] for k in ("best", "table_value")}
+                    part["arch_index"] = int(table.row[part["arch_index"]])
+                    for k in ("best", "table_value"):
+                        part[k] = None if part[k] is None else sign * part[k]
     content = {"config": config, **report.provenance(), "table": str(args.table)}
+    content["left_out"] = dict(table.left_out)
     content["optimum"] = dict(zip(columns, (sign * optimum).tolist(), strict=True))
     folder.write_json("results.json", content | {"methods": described})
-    signed = {n: one._replace(accuracy=sign * one.accuracy) for n, one in exact.items()}
+    signed = {
+        n: one._replace(
+            accuracy=sign * one.accuracy, arch_index=table.row[one.arch_index]
+        )
+        for n, one in exact.items()
+    }
     folder.write_npz("results.npz", **results.arrays(signed, columns, args.seeds))
     noisy = ", one trial" if args.trial == "random" else ""
     titles = [f"{name} ({args.goal}{noisy}), {args.table.name}" for name in columns]
@@ -222,7 +236,9 @@ OUTPUTS = (
     "ablation.png",
 )
 RULES = Rules(
-    free=("chunk",), grows=("seeds", "methods", "columns", "queries", "configs")
+    free=("chunk",),
+    grows=("seeds", "methods", "columns", "queries", "configs"),
+    absent={"failed": "worst"},
 )
 
 
@@ -244,6 +260,13 @@ def main(argv: list[str] | None = None) -> None:
             overwrite=args.overwrite,
             rules=RULES._replace(absent=defaults(args.configs)),
         )
+    for name, reason in table.left_out.items():
+        print(f"left out: column {name!r} {reason}")
+    if gone := config["table"]["rows"] - len(table.ops):
+        print(f"left out: {gone:,} rows that failed in one of the columns")
+    for name, values in table.values.items():
+        if count := np.isnan(values).sum():
+            print(f"{name}: {count:,} rows failed; asking one is a query without score")
     missing = "complete" if table.complete else f"of {table.space.size:,} possible"
     print(
         f"{args.table}: {len(table.ops):,} architectures ({missing}), "

@@ -4,6 +4,7 @@ import functools
 import itertools
 import random
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -84,6 +85,27 @@ def format_arch(ops: np.ndarray) -> str:
     for (target, source), op in zip(_EDGES, ops, strict=True):
         parts[target - 1].append(f"{OP_NAMES[op]}~{source}")
     return "+".join("|" + "|".join(part) + "|" for part in parts)
+
+
+def contradiction(
+    ops: np.ndarray, names: Sequence[str], texts: np.ndarray
+) -> str | None:
+    """What is wrong where strings such as `|none~0|+...` are not their rows of `ops`.
+
+    Args:
+      ops: [A, E].
+      names: of the operations.
+      texts: [A], str or bytes; strings without any `~` cannot be checked.
+    """
+    shape = list(np.shape(texts))
+    if shape != [len(ops)]:
+        return f"`arch_str` has shape {shape}, `ops` has {len(ops)} rows"
+    for i, (row, text) in enumerate(zip(ops, texts.tolist(), strict=True)):
+        text = text.decode() if isinstance(text, bytes) else str(text)
+        told = re.findall(r"([^|+~]+)~", text)
+        if told and told != [names[o] for o in row]:
+            return f"row {i}: `arch_str` is {text!r}, but `ops` is {row.tolist()}"
+    return None
 
 
 def parse_arch(text: str) -> tuple[int, ...]:

@@ -146,6 +146,66 @@ def test_another_run_is_not_continued(tables, tmp_path):
     assert done.returncode == 2 and "goal: 'max' then, 'min' now" in done.stderr
 
 
+FAILURES = np.arange(81) % 3 == 1
+
+
+@pytest.fixture(scope="module")
+def failing(tables):
+    """A third of the rows failed; a column of text, one too short, one constant."""
+    cost = np.where(FAILURES, np.nan, COST)
+    more = {"short": COST[:5], "flat": np.full(81, 2.0), "note": np.array(["a"] * 81)}
+    np.savez(tables / "failing.npz", ops=OPS, cost=cost, speed=RNG.random(81), **more)
+    return tables / "failing.npz"
+
+
+@pytest.mark.parametrize("goal", ["max", "min"])
+@pytest.mark.parametrize("failed", ["worst", "absent"])
+def test_failed_rows(failing, tmp_path, goal, failed):
+    """No column vanishes without a word; a failure can be asked, or cannot."""
+    methods = "random,local-search"
+    flags = ["--table", failing, "--goal", goal, "--methods", methods]
+    done = run(*flags, "--failed", failed, *SMALL, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "columns cost, speed" in done.stdout
+    for text in (
+        "'short' has shape [5], `ops` has 81 rows",
+        "'flat' is constant (2.0)",
+        "'note' holds no numbers",
+    ):
+        assert f"left out: column {text}" in done.stdout
+    count = "cost: 27 rows failed" if failed == "worst" else "left out: 27 rows"
+    assert count in done.stdout and "nan" not in done.stdout.replace("nas", "")
+    described = json.loads((tmp_path / "run" / "results.json").read_text())
+    best = COST[~FAILURES].max() if goal == "max" else COST[~FAILURES].min()
+    assert described["optimum"]["cost"] == best
+    assert set(described["left_out"]) == {"short", "flat", "note"}
+    found = arrays(tmp_path / "run")
+    for method in methods.split(","):
+        index, seen = (found[f"{method}__{k}"][0] for k in ("arch_index", "accuracy"))
+        wanted = np.where(FAILURES, np.nan, COST)[index]
+        np.testing.assert_allclose(seen, wanted, rtol=1e-6)
+        assert np.isnan(seen).any() == (failed == "worst")
+        entries = described["methods"][method]["columns"]["cost"]["seeds"]
+        for s, entry in enumerate(entries.values()):
+            pick = np.nanmax if goal == "max" else np.nanmin
+            assert entry["best"] == pytest.approx(pick(seen[s]), rel=1e-6)
+            assert COST[entry["arch_index"]] == pytest.approx(entry["best"])
+
+
+def test_a_constant_column_is_refused_by_name(failing, tmp_path):
+    flags = ["--table", failing, "--columns", "flat", "--out", tmp_path / "run"]
+    done = run(*flags)
+    assert done.returncode == 2 and "column 'flat' is constant (2.0)" in done.stderr
+
+
+def test_one_seed_is_said(failing, tmp_path):
+    """What was meant as a number of seeds is one seed."""
+    more = ["--methods", "random", "--queries", "3", "--out", tmp_path / "run"]
+    done = run("--table", failing, "--seeds", "20", *more)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 seed: 20 (1-20 would be 20 seeds)\n")
+
+
 @pytest.mark.parametrize(
     "more, text",
     [
