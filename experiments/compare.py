@@ -97,7 +97,14 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
         args.table, args.columns, trials=args.trial == "random", failed=args.failed
     )
     values = np.stack(list(table.values.values()))
-    if args.goal == "min" or np.nanmin(values) < 0 or np.nanmax(values) > 1:
+    low, high = np.nanmin(values), np.nanmax(values)
+    if args.goal == "min" or low < 0 or high > 1:
+        if args.config_reward == "power":
+            raise ValueError(
+                f"--reward power needs --goal max and values in [0, 1], got --goal "
+                f"{args.goal} and values from {low:.6g} to {high:.6g}; left out, "
+                "scores are scaled"
+            )
         for name, config in args.configs.items():
             if name.startswith("cadam") and config.reward == "power":
                 args.configs[name] = config.replace(reward="scaled")
@@ -258,7 +265,7 @@ def main(argv: list[str] | None = None) -> None:
             inputs=[args.table],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES._replace(absent=defaults(args.configs)),
+            rules=RULES._replace(absent=RULES.absent | defaults(args.configs)),
         )
     for name, reason in table.left_out.items():
         print(f"left out: column {name!r} {reason}")

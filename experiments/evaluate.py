@@ -448,6 +448,7 @@ def main(argv: list[str] | None = None) -> None:
             described(args, found, settings_of(args, found[0].kind))
             return
         settings, data, trainer = prepare(args, found)
+    cli.say_seeds(args.seeds)
     with contextlib.ExitStack() as stack:
         with refusals():
             folders = open_folders(args, stack, settings, found, entries)

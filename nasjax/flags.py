@@ -1,6 +1,7 @@
 """Flags of the searchers' settings: each acts on a chosen method, or is refused."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -123,9 +124,14 @@ def idle(config: Any) -> dict[str, str]:
             found["warm_up"] = "exploration"
         if config.reward != "relative":
             found["env_accuracy"] = "reward"
+        if config.critic_loss != "check":
+            found["tau"] = "critic_loss"
+    best = isinstance(config, searchers.BayesianActorCriticConfig)
+    if best and config.acquisition == "improvement":
+        found["far_beta"] = "acquisition"
     if isinstance(config, searchers.DdasConfig):
         if not config.bursts:
-            names = ("similar", "stagnation", "recent")
+            names = ("exploit", "similar", "stagnation", "recent")
             names += ("ou_theta", "ou_sigma", "ou_dt")
             found |= dict.fromkeys(names, "bursts")
         if config.critics == 1:
@@ -142,6 +148,8 @@ def refuse_idle(
     flag: str = "--methods",
 ) -> None:
     """Refuses a flag of a config's field that no chosen method would follow.
+
+    Where some of them follow it, a line says which do not, and why.
 
     Args:
       args: parsed flags.
@@ -165,6 +173,9 @@ def refuse_idle(
         if not chosen:
             reasons = [f"it is of {', '.join(offered)}, which {flag} leaves out"]
         elif len(reasons) < len(chosen):
+            if reasons:
+                text = f"{cli.flag(prefix, name)} {value} does not change all methods: "
+                print(text + "; ".join(reasons), file=sys.stderr)
             continue
         raise ValueError(
             f"{cli.flag(prefix, name)} {value} would change nothing: "

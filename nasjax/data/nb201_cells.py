@@ -88,23 +88,30 @@ def format_arch(ops: np.ndarray) -> str:
 
 
 def contradiction(
-    ops: np.ndarray, names: Sequence[str], texts: np.ndarray
+    ops: np.ndarray, names: Sequence[str] | None, texts: np.ndarray
 ) -> str | None:
     """What is wrong where strings such as `|none~0|+...` are not their rows of `ops`.
 
     Args:
       ops: [A, E].
-      names: of the operations.
+      names: of the operations; None: not known, but each has one name throughout.
       texts: [A], str or bytes; strings without any `~` cannot be checked.
     """
     shape = list(np.shape(texts))
     if shape != [len(ops)]:
         return f"`arch_str` has shape {shape}, `ops` has {len(ops)} rows"
-    for i, (row, text) in enumerate(zip(ops, texts.tolist(), strict=True)):
+    known = {} if names is None else dict(enumerate(names))
+    for i, (row, text) in enumerate(zip(ops.tolist(), texts.tolist(), strict=True)):
         text = text.decode() if isinstance(text, bytes) else str(text)
         told = re.findall(r"([^|+~]+)~", text)
-        if told and told != [names[o] for o in row]:
-            return f"row {i}: `arch_str` is {text!r}, but `ops` is {row.tolist()}"
+        if not told:
+            continue
+        if names is None and len(told) == len(row):
+            for o, name in zip(row, told, strict=True):
+                if name not in known.values():
+                    known.setdefault(o, name)
+        if told != [known.get(o) for o in row]:
+            return f"row {i}: `arch_str` is {text!r}, but `ops` is {row}"
     return None
 
 

@@ -21,6 +21,8 @@ from nasjax.spaces import CellSpace
 
 RESERVED = ("ops", "op_names", "edge_order", "arch_str", "isomorphism_class")
 TRIALS = "_trials"
+# What NAME_... may say of a column NAME, as `nasjax.data.nb201` writes it.
+ABOUT = (TRIALS, "_source", "_version", "_trials_version", "_sha256")
 FAILED = ("refuse", "worst", "absent")
 
 
@@ -68,7 +70,6 @@ def load(
         `$NASJAX_DATA` lists and in the user's cache.
       columns: names of value columns; None takes every one that can be used.
       trials: single trials are needed: None takes the columns that have them.
-
       failed: what a value that is not finite means. `refuse`: the column cannot be
         used; `worst`: an evaluation that fails, NaN in `values`; `absent`: its row is
         left out for all columns.
@@ -76,7 +77,8 @@ def load(
     Raises:
       TableFileError: no such file, no npz, rows that are ragged, not integers, there
         twice or others than `arch_str` says, a column that is missing, of another
-        length, constant, not finite, or without single trials where they are needed.
+        length, constant, not finite, beyond float32, or without single trials where
+        they are needed.
       ValueError: `failed` is none of FAILED.
     """
     if failed not in FAILED:
@@ -94,8 +96,10 @@ def load(
     ops = _operations(path, arrays)
     names = _names(path, arrays, ops)
     texts = arrays.get("arch_str")
-    if texts is not None and (wrong := contradiction(ops, names, texts)) is not None:
-        raise TableFileError(f"{path}: {wrong}")
+    if texts is not None:
+        said = names if "op_names" in arrays else None
+        if (wrong := contradiction(ops, said, texts)) is not None:
+            raise TableFileError(f"{path}: {wrong}")
     if trials and columns is None:
         columns = [name for name in arrays if name + TRIALS in arrays]
         if not columns:
@@ -215,6 +219,9 @@ def _values(
         if not (may_fail or finite.all()):
             row = np.flatnonzero(~finite)[0]
             return f"is {column[row]} in row {row}"
+        row = np.abs(np.where(finite, column, 0)).argmax()
+        if abs(float(column[row])) > float(np.finfo(np.float32).max):
+            return f"is {column[row]} in row {row}, beyond float32"
         if np.ptp(column[finite]) == 0:
             return f"is constant ({column[finite][0]})"
         return None
@@ -225,10 +232,11 @@ def _values(
         faults = {name: fault(name) for name in offered}
         columns = [name for name, reason in faults.items() if reason is None]
         # What only describes another column, such as NAME_trials, is no column.
+        about = {name + suffix for name in offered for suffix in ABOUT}
         left_out = {
             name: reason
             for name, reason in faults.items()
-            if reason and not any(name.startswith(f"{x}_") for x in offered)
+            if reason and name not in about
         }
         if not columns:
             reasons = "; ".join(f"{x!r} {reason}" for x, reason in left_out.items())

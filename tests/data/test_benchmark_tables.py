@@ -51,6 +51,30 @@ def test_columns_by_name_and_by_default(tmp_path):
     assert list(tables.load(path, ["other"]).values) == ["other"]
 
 
+def test_what_describes_a_column_is_no_column_and_nothing_else_vanishes(tmp_path):
+    """A name that begins as another column's does is a column of its own."""
+    about = {"speed_source": "a file", "speed_trials": np.ones((4, 2))}
+    path = save(tmp_path / "t.npz", **about, speed_gpu=np.ones(4), speed_b=[1.0])
+    assert tables.load(path).left_out == {
+        "speed_gpu": "is constant (1.0)",
+        "speed_b": "has shape [1], `ops` has 4 rows",
+    }
+
+
+def test_strings_of_operations_without_names(tmp_path):
+    """Any names are right that are the same throughout, and differ."""
+    lines = ["|a~0|b~0|c~1|", "|c~0|b~0|a~1|", "|b~0|b~0|b~1|", "|a~0|a~0|a~1|"]
+    path = tmp_path / "t.npz"
+    assert list(tables.load(save(path, arch_str=np.array(lines))).values) == ["speed"]
+    for wrong in ("|a~0|a~0|b~1|", "|a~0|a~0|d~1|", "|a~0|a~0|"):
+        other = np.array([*lines[:3], wrong])
+        with pytest.raises(tables.TableFileError, match="row 3: `arch_str` is"):
+            tables.load(save(path, arch_str=other))
+    same = np.array([line.replace("c", "a") for line in lines])
+    with pytest.raises(tables.TableFileError, match="row 0: `arch_str` is"):
+        tables.load(save(path, arch_str=same))
+
+
 def test_single_trials(tmp_path):
     trials = np.array([[1.0, 2.0], [np.nan, -2.0], [30, 30], [4, np.nan]])
     more = {"speed_trials": trials, "other": np.arange(4)}
@@ -107,6 +131,7 @@ def test_single_trials_that_are_wrong(tmp_path, trials, columns, text):
             "no column of 4 finite numbers: 'speed' holds no numbers; 'x' is nan in "
             r"row 1; 'y' is constant \(2.5\)",
         ),
+        ({"x": [1, -1e39, 2, 3]}, ["x"], r"'x' is -1e\+39 in row 1, beyond float"),
         ({"x": [7, 7, 7, 7]}, ["x"], r"column 'x' is constant \(7\)"),
         ({"x": [np.nan] * 4}, ["x"], "column 'x' holds no finite number"),
         (

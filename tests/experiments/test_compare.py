@@ -142,6 +142,13 @@ def test_another_run_is_not_continued(tables, tmp_path):
     assert run(*whole, "--resume").returncode == 0
     for name, value in arrays(tmp_path / "run").items():
         np.testing.assert_array_equal(value, first[name])
+    # A run of before failures could be left out goes on, too.
+    path = tmp_path / "run" / "config.json"
+    before = json.loads(path.read_text())
+    del before["failed"]
+    path.write_text(json.dumps(before))
+    done = run(*whole, "--resume")
+    assert done.returncode == 0, done.stderr
     done = run(*whole, "--resume", "--goal", "min")
     assert done.returncode == 2 and "goal: 'max' then, 'min' now" in done.stderr
 
@@ -214,6 +221,7 @@ def test_one_seed_is_said(failing, tmp_path):
         (["--trial", "random", "--columns", "cost"], "'cost' has no single trials"),
         (["--queries", "0"], "1 or more"),
         (["--best-beta", "-1"], "beta must lie in"),
+        (["--reward", "power"], "--reward power needs --goal max and values in [0, 1]"),
         (["--table", "nowhere.npz"], "no table nowhere.npz; looked at nowhere.npz"),
     ],
 )

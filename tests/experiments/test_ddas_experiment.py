@@ -27,7 +27,7 @@ EXPERIMENTS = HERE.parents[2] / "experiments"
 CONFIG = supernet.darts(none=True, cells=1, channels=2)
 RECIPE = training.Recipe(batch_size=8, epochs=2)
 ONE_SHOT = np.array([[0.3, 2.0], [0.2, 2.2]], np.float32)
-SMALL = "--preset cpu --steps 24 --explore 8 --exploit 8 --batch-size 4 --hidden 8,8"
+SMALL = "--preset cpu --steps 24 --explore 8 --batch-size 4 --hidden 8,8"
 SMALL = [*SMALL.split(), "--valid-images", "20", "--eval-batch", "10"]
 
 
@@ -114,7 +114,7 @@ def flags(out, *more):
     return [*map(str, given), *SMALL, *more]
 
 
-RUN = ["--variant", "4s,rs", "--seeds", "0-1", "--stagnation", "2"]
+RUN = ["--variant", "4s,rs", "--seeds", "0-1", "--stagnation", "2", "--exploit", "8"]
 
 
 @pytest.fixture(scope="module")

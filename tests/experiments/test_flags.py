@@ -27,7 +27,7 @@ NEEDS = {
     **dict.fromkeys(("epsilon_start", "epsilon_stop", "epsilon_steps"), ""),
     **dict.fromkeys(("smoothing", "smoothing_clip"), "--{}critics 2"),
     **dict.fromkeys(
-        ("similar", "stagnation", "recent", "ou_theta", "ou_sigma", "ou_dt"),
+        ("exploit", "similar", "stagnation", "recent", "ou_theta", "ou_sigma", "ou_dt"),
         "--{}bursts true",
     ),
 }
@@ -166,6 +166,14 @@ def test_variants_follow_all_but_what_defines_them(argv, method, changed):
         ("ddas", "--variant rs --ablate loss", "--variant rs has no reward"),
         ("ddas", "--variant rs --gamma 0.5", "which --variant leaves out"),
         ("ddas", "--variant nl --recent 9", "nl has bursts False"),
+        ("ddas", "--variant nl --exploit 9", "nl has bursts False"),
+        ("nb201", "--critic-loss squared --tau 0.5", "cadam has critic_loss squared"),
+        (
+            "nb201",
+            "--methods bayesian-actor-critic --best-far-beta 2 --best-acquisition "
+            "improvement",
+            "bayesian-actor-critic has acquisition improvement",
+        ),
         ("ddas", "--os-accuracy -0.5", "allowed is at least 0"),
     ],
 )
@@ -173,6 +181,22 @@ def test_a_flag_without_effect_is_refused(name, argv, text, capsys):
     configs, error = read(script(name).parse, argv.split(), capsys)
     assert configs is None and text in error
     assert error.count("\n") == 2 and error.endswith("\nsee --help\n")
+
+
+def test_methods_that_keep_their_own_value_are_named(capsys):
+    """Where other chosen methods follow a flag."""
+    methods = ["--methods", "evolution,evolution-64"]
+    script("nb201").parse([*methods, "--evolution-population", "5"])
+    assert capsys.readouterr().err == (
+        "--evolution-population 5 does not change all methods: it is 64 in "
+        "evolution-64\n"
+    )
+    variants = ["--variant", "nl,4s", "--ablate", "none,loss"]
+    script("ddas").parse([*variants, "--recent", "9"])
+    found = capsys.readouterr().err
+    assert "nl has bursts False; nl-no-loss has bursts False\n" in found
+    script("nb201").parse(["--methods", "cadam,cadam-td3", "--tau", "0.5"])
+    assert capsys.readouterr().err == ""
 
 
 def test_every_flag_of_ddas_acts_or_is_refused(capsys):
