@@ -46,9 +46,14 @@ def test_bench_search_refuses(capsys):
     import bench_search
 
     sys.path.remove(str(EXPERIMENTS))
-    with pytest.raises(SystemExit):
-        bench_search.main(["--lanes", "0"])
-    assert "1 or more" in capsys.readouterr().err
+    for argv, text in (
+        ("--lanes 0", "1 or more"),
+        ("--queries 9", "--queries would change nothing with --method cadam"),
+        ("--method random --full 9", "--full would change nothing with --method rand"),
+    ):
+        with pytest.raises(SystemExit):
+            bench_search.main(argv.split())
+        assert text in capsys.readouterr().err
 
 
 def test_bench_evaluate():
