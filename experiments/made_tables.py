@@ -27,6 +27,7 @@ from nasjax import cli
 from nasjax.data import tables
 
 FAMILIES = ("pairwise", "nk", "penalty")
+IDLE = ("pairwise", "neighbours")
 
 
 def architectures(rng, edges: int, operations: int, rows: int) -> np.ndarray:
@@ -129,6 +130,14 @@ def main(argv: list[str] | None = None) -> int:
     add("--seed", type=cli.at_least(0), default=0)
     add("--out", type=Path, required=True, metavar="FILE.npz")
     args = parser.parse_args(argv)
+    for name in ("edges", "operations", "tables", "neighbours", "rows", "seed"):
+        idle = args.family == "penalty" or (args.family, name) == IDLE
+        if idle and getattr(args, name) != parser.get_default(name):
+            parser.error(f"--{name} would change nothing with --family {args.family}")
+    for name in ("gain", "cost", "weights"):
+        given = getattr(args, name) != parser.get_default(name)
+        if given and args.family != "penalty":
+            parser.error(f"--{name} would change nothing with --family {args.family}")
     arrays = penalty(args, parser) if args.family == "penalty" else drawn(args, parser)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(args.out, **arrays)
