@@ -191,6 +191,10 @@ def main(argv: list[str] | None = None) -> int:
         "--pytorch", action="store_true", help="also time a plain PyTorch loop"
     )
     args = parser.parse_args(argv)
+    idle = ("queries",) if args.method == "cadam" else ("steps", "full", "pytorch")
+    for name in idle:
+        if getattr(args, name) != parser.get_default(name):
+            parser.error(f"--{name} would change nothing with --method {args.method}")
     devices.use_cpu_cores(threads_inside_operations=False)
     config = CadamConfig()
     device = report.provenance()["device"]

@@ -437,6 +437,8 @@ def prepare(args, found) -> tuple[dict[str, Any], Any, Any]:
 def main(argv: list[str] | None = None) -> None:
     """Runs the experiment."""
     args = parser().parse_args(argv)
+    if not args.describe:
+        cli.say_seeds(args.seeds)
     args.baseline = None  # logistic regression's accuracy, once it is known
     with refusals():
         if args.distributed:  # before anything starts a JAX backend

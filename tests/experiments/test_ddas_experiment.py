@@ -140,6 +140,9 @@ def test_everything_is_written_and_printed(ran):
     assert described["config"]["one_shot"]["accuracy"] == pytest.approx(0.3)
     assert described["config"]["one_shot"]["loss"] == pytest.approx(2.2)
     assert set(described["variants"]["4s"]) == {"0", "1"}
+    used = described["config"]["configs"]["4s"]  # not the -1 of the defaults
+    assert used["os_accuracy"] == pytest.approx(0.3)
+    assert used["os_loss"] == pytest.approx(2.2)
 
 
 def test_rewards_are_those_of_the_equation(ran):
@@ -227,6 +230,20 @@ def test_it_refuses(tmp_path, more, text):
     code, _, err = call(*flags(tmp_path / "run"), *more)
     assert code == 2 and text in err
     assert not (tmp_path / "run").exists()
+
+
+def test_given_values_of_the_one_shot_network_win(tmp_path, monkeypatch):
+    """Over the warm-up's; the searches get them and the files record them."""
+    assert call(*flags(tmp_path / "run"), "--gamma", "1")[0] == 2  # imports it
+    import ddas
+
+    stand_in(monkeypatch)
+    args = ddas.parse(flags(tmp_path / "run", "--os-accuracy", "0.9"))
+    setting, config = ddas.prepare(args)
+    assert setting.one_shot == pytest.approx((0.9, 2.2))
+    assert config["one_shot"] == pytest.approx({"accuracy": 0.9, "loss": 2.2})
+    (used,) = ddas.used(args, setting).values()
+    assert (used.os_accuracy, used.os_loss) == pytest.approx((0.9, 2.2))
 
 
 def test_it_needs_a_one_shot_supernet(tmp_path):
