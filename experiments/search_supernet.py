@@ -135,6 +135,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             setattr(args, name, getattr(PRESETS[args.preset], name))
     args.methods = args.methods or list(USUAL)
     try:
+        if args.init_from and "cadam" not in args.methods:
+            raise ValueError("--init-from starts cadam, which --methods leaves out")
         configs = flags.configs(args, METHODS, CONFIGS, only_cadams=False)
         args.configs, mine = configs, configs["cadam"]
         # Acc(Env) of the relative reward: found by each seed's own warm-up.
@@ -143,8 +145,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
             methods.factory(method, configs)(spaces.darts())
         if args.find_env and (mine.exploration != "warm-up" or not mine.warm_up):
             raise ValueError("reward relative needs --env-accuracy, or a --warm-up")
-        if args.init_from and "cadam" not in args.methods:
-            raise ValueError("--init-from starts cadam, which --methods leaves out")
         if args.init_seed is not None and not args.init_from:
             raise ValueError("--init-seed needs --init-from")
     except ValueError as error:
