@@ -49,7 +49,7 @@ from nasjax import (
 )
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
-from nasjax.runs.configs import Rules
+from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
 
@@ -258,7 +258,7 @@ def main(argv: list[str] | None = None) -> None:
             inputs=[args.table],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES,
+            rules=RULES._replace(absent={**RULES.absent, **defaults(args.configs)}),
         )
     for name, reason in table.left_out.items():
         print(f"left out: column {name!r} {reason}")
