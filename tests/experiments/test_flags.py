@@ -175,6 +175,13 @@ def test_a_flag_without_effect_is_refused(name, argv, text, capsys):
     assert error.count("\n") == 2 and error.endswith("\nsee --help\n")
 
 
+def test_a_run_that_was_started_with_an_idle_flag_goes_on():
+    """Older versions took it, and it stands in their config.json."""
+    parse = script("nb201").parse
+    args = parse(["--methods", "cadam", "--warm-up", "4", "--resume"])
+    assert args.configs["cadam"].warm_up == 4
+
+
 def test_every_flag_of_ddas_acts_or_is_refused(capsys):
     parse, acted = script("ddas").parse, set()
     default = methods.METHODS["ddas-nl"].config
