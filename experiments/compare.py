@@ -63,10 +63,6 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--table", type=Path, required=True, metavar="FILE.npz")
     add("--columns", default=None, help="comma-separated (default: all numbers)")
     add("--goal", choices=("max", "min"), default="max")
-    text = "what a query returns: the value, or one of NAME_trials [n, R] at random"
-    add("--trial", choices=("mean", "random"), default="mean", help=text)
-    text = "a value that is not finite: a query that fails, or a row to leave out"
-    add("--failed", choices=("worst", "absent"), default="worst", help=text)
     add("--queries", type=cli.at_least(1), default=200, help="per search (200)")
     add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
     add("--ablation", action="store_true", help="add the best searcher's ablations")
@@ -77,6 +73,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
     add("--checkpoint-seconds", type=cli.at_least(0), default=20)
     add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
+    add = parser.add_argument_group("the table").add_argument
+    text = "what a query returns: the value, or one of NAME_trials [n, R] at random"
+    add("--trial", choices=("mean", "random"), default="mean", help=text)
+    text = "a value that is not finite: a query that fails, or a row to leave out"
+    add("--failed", choices=("worst", "absent"), default="worst", help=text)
     flags.add(parser, methods.ALL, usual=methods.COMPARED)
     args = parser.parse_args(argv)
     args.methods = args.methods or list(methods.COMPARED)
@@ -265,7 +266,7 @@ def main(argv: list[str] | None = None) -> None:
             inputs=[args.table],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES._replace(absent=RULES.absent | defaults(args.configs)),
+            rules=RULES._replace(absent={**RULES.absent, **defaults(args.configs)}),
         )
     for name, reason in table.left_out.items():
         print(f"left out: column {name!r} {reason}")

@@ -95,6 +95,20 @@ def read_flags(
         help=f"comma-separated, of {', '.join(nb201.COLUMNS)} (default: all; with "
         "--trial random those that have single trials)",
     )
+    add = parser.add_argument_group("the run").add_argument
+    add("--out", type=Path, default=Path("runs/nb201"), help="default runs/nb201")
+    add("--resume", action="store_true", help="continue the run in --out")
+    add("--overwrite", action="store_true", help="replace the run in --out")
+    add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
+    add(
+        "--checkpoint-seconds",
+        type=cli.at_least(0),
+        default=20,
+        help="least time between checkpoints",
+    )
+    add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
+    add("--distributed", action="store_true", help="call jax.distributed.initialize()")
+    add = parser.add_argument_group("the table").add_argument
     add(
         "--trial",
         choices=("mean", "random"),
@@ -111,19 +125,6 @@ def read_flags(
     add("--axis", choices=("queries", "time"), default="queries", help="of anytime.png")
     add("--table", default=None, metavar="PATH", help="npz, CSV or folder to read")
     add("--no-predictor", action="store_true", help="refuse predicted columns")
-    add = parser.add_argument_group("the run").add_argument
-    add("--out", type=Path, default=Path("runs/nb201"), help="default runs/nb201")
-    add("--resume", action="store_true", help="continue the run in --out")
-    add("--overwrite", action="store_true", help="replace the run in --out")
-    add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
-    add(
-        "--checkpoint-seconds",
-        type=cli.at_least(0),
-        default=20,
-        help="least time between checkpoints",
-    )
-    add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
-    add("--distributed", action="store_true", help="call jax.distributed.initialize()")
     flags.add(parser)
     args = parser.parse_args(argv)
     if args.protocol == "published":

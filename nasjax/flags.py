@@ -151,6 +151,9 @@ def refuse_idle(
 
     Where some of them follow it, a line says which do not, and why.
 
+    With `--resume`, one that the config does not use (see `idle`) passes: a run of an
+    older version may have been started with it.
+
     Args:
       args: parsed flags.
       prefix: of the config's flags.
@@ -168,7 +171,7 @@ def refuse_idle(
             config = configured(args, prefix, method)
             if name in method.fixed:
                 reasons.append(f"it is {getattr(config, name)} in {key}")
-            elif (by := idle(config).get(name)) is not None:
+            elif not args.resume and (by := idle(config).get(name)) is not None:
                 reasons.append(f"{key} has {by} {getattr(config, by)}")
         if not chosen:
             reasons = [f"it is of {', '.join(offered)}, which {flag} leaves out"]

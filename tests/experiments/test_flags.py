@@ -199,6 +199,13 @@ def test_methods_that_keep_their_own_value_are_named(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_run_that_was_started_with_an_idle_flag_goes_on():
+    """Older versions took it, and it stands in their config.json."""
+    parse = script("nb201").parse
+    args = parse(["--methods", "cadam", "--warm-up", "4", "--resume"])
+    assert args.configs["cadam"].warm_up == 4
+
+
 def test_every_flag_of_ddas_acts_or_is_refused(capsys):
     parse, acted = script("ddas").parse, set()
     default = methods.METHODS["ddas-nl"].config
@@ -240,3 +247,27 @@ def test_methods_without_configs_have_their_own():
         assert made.keywords["config"] == method.finish(method.config)
     with pytest.raises(ValueError, match="'bohb' is unknown; allowed: cadam, "):
         methods.factory("bohb", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("nb201", "--seeds --steps --columns --methods --preset --out --resume"),
+        ("compare", "--table --columns --goal --queries --methods --out --resume"),
+        ("search_supernet", "--supernet --seeds --steps --methods --out --resume"),
+        ("ddas", "--variant --dataset --data-dir --seeds --preset --out --resume"),
+        ("evaluate", "--genotype --genotypes --dataset --preset --out --resume"),
+        ("train_supernet", "--space --dataset --preset --out --resume"),
+    ],
+)
+def test_the_first_screen_of_help_has_the_main_flags(name, wanted, capsys, monkeypatch):
+    """24 lines of 80 columns, from the first flag on."""
+    monkeypatch.setenv("COLUMNS", "80")
+    module = script(name)
+    parse = module.parse if hasattr(module, "parse") else module.parser().parse_args
+    with pytest.raises(SystemExit) as stop:
+        parse(["--help"])
+    assert stop.value.code == 0
+    lines = capsys.readouterr().out.split("\noptions:\n")[1].splitlines()[:24]
+    shown = [line.split()[0].rstrip(",") for line in lines if line.startswith("  -")]
+    assert set(wanted.split()) <= set(shown)
