@@ -161,9 +161,7 @@ def pytorch_cycle(config: CadamConfig, cycles: int = 500) -> dict[int, float]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     numbers = cli.numbers(1)
     parser.add_argument(
         "--lanes", type=numbers, default="1,10,60,600", help="numbers of lanes"
@@ -193,6 +191,10 @@ def main(argv: list[str] | None = None) -> int:
         "--pytorch", action="store_true", help="also time a plain PyTorch loop"
     )
     args = parser.parse_args(argv)
+    idle = ("queries",) if args.method == "cadam" else ("steps", "full", "pytorch")
+    for name in idle:
+        if getattr(args, name) != parser.get_default(name):
+            parser.error(f"--{name} would change nothing with --method {args.method}")
     devices.use_cpu_cores(threads_inside_operations=False)
     config = CadamConfig()
     device = report.provenance()["device"]

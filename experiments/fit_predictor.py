@@ -54,9 +54,8 @@ KNEE = 0.05  # Where the loss turns from squares to absolute values.
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = cli.Parser(
+        __doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter, epilog=""
     )
     parser.add_argument(
         "--table",

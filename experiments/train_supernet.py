@@ -33,6 +33,7 @@ import numpy as np
 
 from nasjax import (
     cli,
+    devices,
     finalists,
     metrics,
     plots,
@@ -176,9 +177,7 @@ HELP = {
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
     """The command line and the settings that fix a run's results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--space", choices=pretraining.SPACES, default="darts")
     add(
@@ -194,6 +193,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
         default=None,
         help="default: " + ", ".join(f"{p} for {s}" for s, p in USUAL.items()),
     )
+    add = parser.add_argument_group("the run").add_argument
     add("--out", type=Path, default=None, help="default runs/supernet-SPACE")
     add("--resume", action="store_true", help="continue the run in --out")
     add("--overwrite", action="store_true", help="replace the run in --out")
@@ -341,7 +341,7 @@ def main(argv: list[str] | None = None) -> None:
     args, settings = parse(argv)
     with refusals():
         if args.distributed:
-            jax.distributed.initialize()
+            devices.join_hosts()
         count = args.devices or (
             1 if jax.default_backend() == "cpu" else jax.device_count()
         )
