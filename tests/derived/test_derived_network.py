@@ -121,6 +121,33 @@ def norm_of(train):
 NAMES = (*spaces.DARTS_OPERATIONS, "nor_conv_1x1", "nor_conv_3x3")
 
 
+@pytest.mark.parametrize("ratio, tolerance", [(10, 4e-6), (30, 8e-6), (100, 3e-5)])
+def test_batch_norm_where_the_mean_is_large(ratio, tolerance):
+    """In float32 near float64's values and gradient; statistics move as they should."""
+    x = np.random.default_rng(0).standard_normal((64, 8, 8, 4)) + ratio
+    x = x.astype(np.float32)
+    norm = layers.BatchNorm(True)
+    variables = norm.init(jax.random.key(0), x)
+
+    def loss(x):
+        y, moved = norm.apply(variables, x, mutable=["statistics"])
+        return jnp.sum(jnp.sin(y)), (y, moved["statistics"])
+
+    slope, (y, moved) = jax.jit(jax.grad(loss, has_aux=True))(x)
+    wide = x.astype(np.float64)
+    mean, variance = wide.mean((0, 1, 2)), wide.var((0, 1, 2))
+    wanted = (wide - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(y, wanted, rtol=0, atol=tolerance)
+    unbiased = variance * 4096 / 4095
+    np.testing.assert_allclose(moved["mean"], 0.1 * mean, rtol=1e-6)
+    wanted_variance = 0.9 + 0.1 * unbiased
+    np.testing.assert_allclose(moved["variance"], wanted_variance, rtol=tolerance)
+    g = np.cos(wanted)
+    along = (g * wanted).mean((0, 1, 2))
+    wanted_slope = (g - g.mean((0, 1, 2)) - wanted * along) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(slope, wanted_slope, rtol=0, atol=2 * tolerance)
+
+
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("name", NAMES)
