@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from nasjax import primitives
+from nasjax import pixels, primitives
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -110,7 +110,10 @@ class BatchNorm(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """ReLU, two 1 x 1 convolutions of stride 2, one of them a pixel off, and norm."""
+    """ReLU, two 1 x 1 convolutions of stride 2, one of them a pixel off, and norm.
+
+    Sides are rounded up; see `pixels.odd_pixels`.
+    """
 
     features: int
     norm: Norm
@@ -120,7 +123,7 @@ class FactorizedReduce(nn.Module):
         x = jax.nn.relu(x)
         half = self.features // 2
         first = Convolution(half, 1, stride=2)(x)
-        second = Convolution(half, 1, stride=2)(x[:, 1:, 1:])
+        second = Convolution(half, 1)(pixels.odd_pixels(x))
         return self.norm()(jnp.concatenate([first, second], axis=-1))
 
 

@@ -16,6 +16,7 @@ from nasjax import augment as augmentation
 from nasjax import training
 from nasjax.derived import network
 from nasjax.derived.config import DerivedConfig
+from nasjax.pixels import Size
 
 AXIS = "data"
 SCHEDULES = ("cosine", "linear")
@@ -85,13 +86,12 @@ class Metrics(NamedTuple):
 
 
 def init(
-    key: chex.PRNGKey, config: DerivedConfig, recipe: Recipe, image_size: int = 32
+    key: chex.PRNGKey, config: DerivedConfig, recipe: Recipe, image_size: Size = 32
 ) -> TrainState:
     """Random weights, no momentum, statistics of mean 0 and variance 1."""
-    variables = network.init(key, config, image_size)
-    params = variables["params"]
-    momentum = training.sgd(recipe).init(params)
-    return TrainState(params, momentum, variables["statistics"], jnp.int32(0))
+    found = network.init(key, config, image_size)
+    momentum = training.sgd(recipe).init(found["params"])
+    return TrainState(found["params"], momentum, found["statistics"], jnp.int32(0))
 
 
 def learning_rate(recipe: Recipe, epoch: chex.Numeric) -> chex.Array:

@@ -25,6 +25,7 @@ class SupernetConfig:
       dtype: of activations and of weights where they are used; weights are stored,
         and statistics, logits and losses computed, in float32.
       axis_name: of a mapped axis (`shard_map`, `pmap`) over which the batch is spread.
+      image_channels: of the images: 3 for colour, 1 for grey.
     """
 
     space: CellSpace
@@ -36,9 +37,10 @@ class SupernetConfig:
     stem: str = "cifar"
     dtype: str = "float32"
     axis_name: str | None = None
+    image_channels: int = 3
 
     def __post_init__(self):
-        for name in ("channels", "cells", "classes", "parts"):
+        for name in ("channels", "cells", "classes", "parts", "image_channels"):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"{name} must be at least 1, got {getattr(self, name)}"
@@ -62,6 +64,14 @@ class SupernetConfig:
         unknown = set(self.space.operations) - set(operations.KINDS[self.kind])
         if unknown:
             raise ValueError(f"kind {self.kind} has no operation {min(unknown)}")
+
+    @property
+    def halvings(self) -> int:
+        """How often the network halves an image."""
+        if self.kind == "nb201":
+            return 2
+        reductions = {self.cells // 3, 2 * self.cells // 3}
+        return len(reductions) + (3 if self.stem == "imagenet" else 0)
 
 
 def darts(none: bool = False, **settings: Any) -> SupernetConfig:

@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nasjax import augment as augmentation
-from nasjax import training
+from nasjax import pixels, training
 from nasjax.supernet import network
 from nasjax.supernet.config import SupernetConfig
 
@@ -41,7 +41,7 @@ def init(
     key: chex.PRNGKey,
     config: SupernetConfig,
     recipe: training.Recipe,
-    image_size: int = 32,
+    image_size: pixels.Size = 32,
 ) -> TrainState:
     """Random weights, no momentum, statistics of mean 0 and variance 1."""
     params = network.init(key, config)

@@ -219,12 +219,32 @@ def test_networks(name, train):
         same([auxiliary], [wanted_auxiliary])
 
 
+@pytest.mark.parametrize(
+    "name, shape",
+    [("cifar", (9, 14, 1)), ("imagenet", (33, 47, 4)), ("nb201", (7, 9, 1))],
+)
+@double
+def test_images_of_any_shape(name, shape):
+    """Odd sides are rounded up; grey images, and of four channels."""
+    config = dataclasses.replace(
+        CONFIGS[name], auxiliary=False, cells=3, image_channels=shape[2]
+    )
+    x = np.random.default_rng(0).standard_normal((2, *shape))
+    variables = reference.weights(shapes(config, shape[:2]))
+    (logits, _), moved = jax.jit(functools.partial(apply, config, train=True))(
+        variables, x
+    )
+    wanted, _, statistics = reference.network(variables, config, x, True)
+    same([logits], [wanted])
+    same([moved["statistics"]], [statistics])
+
+
 @pytest.mark.parametrize("name", ["cifar", "nb201"])
 @double
 def test_gradient_along_a_direction(name):
     config = dataclasses.replace(CONFIGS[name], auxiliary=False, cells=1)
-    x = images(2, 8)
-    variables = reference.weights(shapes(config, 8))
+    x = images(2, 9)  # 5 after a reduction, and 3
+    variables = reference.weights(shapes(config, 9))
     along = reference.weights(variables["params"], seed=5)
 
     @jax.jit
@@ -343,6 +363,7 @@ def test_configs_are_static():
     "change, message",
     [
         ({"channels": 0}, "channels must be at least 1, got 0"),
+        ({"image_channels": 0}, "image_channels must be at least 1, got 0"),
         ({"channels": 7}, "channels must be even, got 7"),
         ({"stem": "mnist"}, "stem is 'mnist'; allowed: cifar, imagenet"),
         ({"dtype": "float16"}, "dtype is 'float16'; allowed: float32, bfloat16"),
@@ -370,11 +391,24 @@ def test_nas_bench_201_refuses():
 @pytest.mark.parametrize(
     "settings, size, message",
     [
-        ({}, 30, "30 x 30 pixels: sides must be multiples of 4"),
-        ({"stem": "imagenet"}, 112, "multiples of 32"),
+        ({}, 3, "3 x 3 pixels: .* 2 times needs sides of at least 4"),
+        ({"stem": "imagenet"}, (32, 31), "32 x 31 pixels: .* at least 32"),
+        ({}, 0, "image_size is 0; allowed: a whole number from 1 on"),
+        ({}, (4, 4, 3), r"image_size is \(4, 4, 3\)"),
         ({"auxiliary": True}, 16, "needs 8 to 10 pixels .* got 4 x 4"),
+        ({"auxiliary": True}, (33, 47), "needs 8 to 10 pixels .* got 9 x 12"),
     ],
 )
 def test_networks_refuse_sizes(settings, size, message):
     with pytest.raises(ValueError, match=message):
         shapes(derived.darts(arch_of(), cells=3, channels=4, **settings), size)
+
+
+def test_networks_refuse_other_channels():
+    config = derived.darts(arch_of(), cells=1, channels=4, image_channels=1)
+    with pytest.raises(
+        ValueError, match="3 channels; the network has image_channels=1"
+    ):
+        jax.eval_shape(lambda v: apply(config, v, images(), True), shapes(config))
+    with pytest.raises(ValueError, match=r"are \[B, H, W, C\], got \[3, 32, 32\]"):
+        apply(config, {}, images()[..., 0], True)
