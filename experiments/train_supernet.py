@@ -44,9 +44,11 @@ from nasjax import (
 from nasjax.data.images import NAMES
 from nasjax.environments.supernet import score
 from nasjax.runs import training as runs
+from nasjax.runs.configs import Rules
 from nasjax.runs.folder import open_run
 from nasjax.runs.script import refusals, script
 from nasjax.supernet import training as supernet_training
+from nasjax.training import ABSENT
 
 SETTINGS = {
     "policy": "uniform",
@@ -65,6 +67,7 @@ SETTINGS = {
     "weight_decay": 3e-4,
     "clip": 5.0,
     "batch_size": 250,
+    "drop_last": False,
     "epochs": 10_000,
     "preprocess": True,
     "padding": 4,
@@ -107,6 +110,7 @@ SMALL = {
     "shrink": 2,
     "padding": 2,
     "batch_size": 64,
+    "drop_last": True,
     "validate": 5,
 }
 SMALL_CELLS = SMALL | {"cells": 3, "epochs": 25, "validate_images": 1_000}
@@ -162,6 +166,7 @@ HELP = {
     "none": "make `none` an eighth operation",
     "stem": "cifar or imagenet",
     "dtype": "float32 or bfloat16",
+    "drop_last": "leave out an epoch's last batch if it is smaller than the others",
     "split_seed": "seed of the halves: training, validation",
     "cutout": "side of the square cut out of training images",
     "preprocess": "crop, flip, cutout and normalise; false: scale to [0, 1] only",
@@ -333,6 +338,7 @@ def describe(curves: pretraining.Curves, true: np.ndarray | None) -> list[dict]:
 
 
 OUTPUTS = ("results.json", "results.npz", "curves.png")
+RULES = Rules(absent=ABSENT)
 
 
 @script
@@ -366,6 +372,7 @@ def main(argv: list[str] | None = None) -> None:
             "train_supernet",
             settings,
             outputs=OUTPUTS,
+            rules=RULES,
             inputs=[args.data_dir],
             resume=args.resume,
             overwrite=args.overwrite,
@@ -404,7 +411,7 @@ def work(args, folder, settings: dict, halves, training: trainer.Trainer) -> Non
     if jax.process_index() != 0:
         return
     marks = describe(curves, true)
-    images = training.steps_per_epoch * settings["batch_size"]
+    images = training.epoch.images
     content = {
         "config": settings,
         **report.provenance(),

@@ -19,6 +19,7 @@ from nasjax.data import nb201
 from nasjax.data.images import ImageData
 from nasjax.derived import training
 from nasjax.runs.checkpoints import Checkpoints
+from nasjax.training import ABSENT
 
 STREAMED = ("imagenet",)  # read while training: `nasjax.streaming`
 DATASETS = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "synthetic": 10}
@@ -110,8 +111,8 @@ def config(settings: Mapping[str, Any], classes: int) -> derived.DerivedConfig:
 
 def recipe(settings: Mapping[str, Any]) -> training.Recipe:
     """The optimizer's part of a run's settings."""
-    fields = training.Recipe.__dataclass_fields__
-    return training.Recipe(**{name: settings[name] for name in fields})
+    fields, known = training.Recipe.__dataclass_fields__, ABSENT | settings
+    return training.Recipe(**{name: known[name] for name in fields})
 
 
 def augmentation(settings: Mapping[str, Any], data: ImageData) -> augment.AugmentConfig:
@@ -258,7 +259,7 @@ def load(folder: str | Path, seed: int | None = None) -> Trained:
             f"{folder} holds no network: {path} is missing (train one with "
             f"experiments/evaluate.py --out {folder})"
         )
-    settings = json.loads(path.read_text())
+    settings = ABSENT | json.loads(path.read_text())
     seed = settings["seeds"][0] if seed is None else seed
     found = [g for g in groups(settings["seeds"], settings["lanes"]) if seed in g]
     if not found:

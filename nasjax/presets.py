@@ -21,6 +21,7 @@ SETTINGS = {
     "weight_decay": 3e-4,
     "clip": 5.0,
     "batch_size": 96,
+    "drop_last": False,
     "epochs": 600,
     "schedule": "cosine",
     "warmup": 0,
@@ -71,6 +72,7 @@ SMALL = {
     "channels": 8,
     "learning_rate": 0.05,
     "batch_size": 64,
+    "drop_last": True,
     "epochs": 12,
     "auxiliary": 0.0,
     "drop_path": 0.0,
@@ -86,7 +88,13 @@ KINDS_OF = dict.fromkeys(PRESETS, ("darts",)) | {
 USUAL = {"darts": "cadam", "nb201": "nb201"}
 # Of a data set that is streamed; and what is not for one.
 STREAMED = {"image_size": 224, "resize": 256}
-IN_MEMORY = {"padding": 0, "cutout": 0, "train_images": 0, "shrink": 1}
+IN_MEMORY = {
+    "drop_last": True,
+    "padding": 0,
+    "cutout": 0,
+    "train_images": 0,
+    "shrink": 1,
+}
 # What depends on the data set, where the preset has it at all.
 CUTOUT = {"cifar100": 8}
 DDAS_CELLS = {"cifar100": 20}
@@ -95,6 +103,7 @@ HELP = {
     "channels": "C of the first cells",
     "stem": "cifar or imagenet",
     "dtype": "float32 or bfloat16",
+    "drop_last": "leave out an epoch's last batch if it is smaller; imagenet: always",
     "schedule": "cosine or linear",
     "warmup": "epochs of warm-up of the linear schedule",
     "auxiliary": "weight of the auxiliary head's loss; 0: no such head",

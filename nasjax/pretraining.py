@@ -152,8 +152,8 @@ def augmentation(settings: Mapping[str, Any], halves: Halves) -> augment.Augment
 
 def recipe(settings: Mapping[str, Any]) -> training.Recipe:
     """The optimizer's part of a run's settings."""
-    fields = training.Recipe.__dataclass_fields__
-    return training.Recipe(**{name: settings[name] for name in fields})
+    fields, known = training.Recipe.__dataclass_fields__, training.ABSENT | settings
+    return training.Recipe(**{name: known[name] for name in fields})
 
 
 def validated(settings: Mapping[str, Any], space) -> np.ndarray:
@@ -176,7 +176,7 @@ def load(folder: str | Path) -> Pretrained:
             f"{folder} holds no supernet: {path} is missing (train one with "
             f"experiments/train_supernet.py --out {folder})"
         )
-    settings = json.loads(path.read_text())
+    settings = training.ABSENT | json.loads(path.read_text())
     found_config = config(settings, settings["classes"])
     shapes = jax.eval_shape(
         functools.partial(

@@ -8,6 +8,9 @@ import pytest
 
 from nasjax import evaluation, evaluator, genotypes
 from nasjax.data import images
+from nasjax.runs import job
+from nasjax.runs import training as runs
+from nasjax.runs.folder import open_run
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -203,9 +206,67 @@ def test_seeds_over_devices_are_seeds_alone(data):
                 np.testing.assert_allclose(a, b[0], rtol=1e-4, atol=1e-4)
 
 
+class Stops(runs.NetworkTraining):
+    """Fails before the chunk that `at` is the first step of."""
+
+    def __init__(self, *args, at):
+        super().__init__(*args)
+        self._at = at
+
+    def advance(self, carry, first, last):
+        if first == self._at:
+            raise InterruptedError
+        return super().advance(carry, first, last)
+
+
+@pytest.fixture(scope="module")
+def odd(data):
+    """Two epochs of batches of 48, 48 and 32 images: step by step, and in scans."""
+    small = data._replace(
+        train_images=data.train_images[:, ::2, ::2],
+        test_images=data.test_images[:100, ::2, ::2],
+        test_labels=data.test_labels[:100],
+    )
+    cell = "|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    changed = {"genotype": cell, "batch_size": 48, "drop_last": False}
+    found = {}
+    for scan in (False, True):
+        one = evaluator.Evaluator(SETTINGS | changed, small, [0], scan=scan)
+        found[scan] = one, *runs.network(one, None)
+    return found
+
+
+def test_a_scan_with_a_smaller_last_batch(odd):
+    """It learns what single steps learn; the epoch's mean weighs images alike."""
+    found = []
+    for one, state, curves in odd.values():
+        assert one.steps_per_epoch == 3
+        _, metrics = one.advance(one.init(), range(0, 3))
+        assert metrics.loss.shape == (1, 3)
+        mean = (metrics.loss[0] * np.array([48, 48, 32])).sum() / 128
+        np.testing.assert_allclose(curves.loss[0, 0], mean, rtol=1e-5)
+        found.append((state, metrics, curves._replace(seconds=0)))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_resuming_anywhere_gives_the_same_bits(odd, scan, tmp_path):
+    one, state, curves = odd[scan]
+    for at in (2, 3, 5):  # before and after the smaller batch
+        with open_run(tmp_path / str(at), "test", {}) as folder:
+            with pytest.raises(InterruptedError):
+                job.run(Stops(one, at=at), folder, checkpoint_seconds=0)
+            other, again = runs.network(one, folder, resume=True)
+        same = (state, curves._replace(seconds=0)), (other, again._replace(seconds=0))
+        for a, b in zip(*map(jax.tree.leaves, same), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize(
     ("changed", "devices", "text"),
     [
+        ({"batch_size": 48, "drop_last": False}, 3, "last batch, of 32 images"),
         ({"batch_size": 500}, 1, "128 images are too few for a batch of 500"),
         ({"batch_size": 31}, 2, "batch of 31 cannot be divided over 2 devices"),
         ({"auxiliary": 0.4}, 1, "no auxiliary head"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 
 from nasjax import pretraining, trainer
+from nasjax.runs import training as runs
 from nasjax.supernet import training as supernet_training
+from nasjax.training import ABSENT
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "train_supernet.py"
@@ -149,6 +152,54 @@ def test_devices_share_a_batch_like_one(quick_compile):
         ends.append(jax.device_get((state.params, state.statistics)))
     for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_scan_with_a_smaller_last_batch(quick_compile):
+    """320 images in batches of 96, the last of 32: in a scan and step by step."""
+    chosen = settings(batch_size=96, drop_last=False, epochs=1)
+    halves = pretraining.data(chosen, log=lambda _: None)
+    found = []
+    for scan in (False, True):
+        one = trainer.Trainer(chosen, halves, scan=scan)
+        assert one.steps_per_epoch == 4
+        state, curves = runs.supernet(one, None, [1], 1, lambda _: (0.5, 0.5, 0.5))
+        other, metrics = one.advance(one.init(), one.batches(0))
+        mean = (metrics.loss * np.array([96, 96, 96, 32])).sum() / 320
+        np.testing.assert_allclose(curves.loss, mean, rtol=1e-4)
+        assert int(other.step) == 4
+        found.append((state.params, curves.loss, curves.accuracy))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_presets_that_repeat_a_paper_keep_the_last_batch():
+    sys.path.insert(0, str(SCRIPT.parent))
+    import train_supernet
+
+    for preset, spaces in train_supernet.SPACES_OF.items():
+        flags = ["--space", spaces[0], "--preset", preset]
+        _, found = train_supernet.parse(flags)
+        assert found["drop_last"] == preset.startswith("cpu")
+        _, found = train_supernet.parse([*flags, "--drop-last=true"])
+        assert found["drop_last"]
+
+
+def test_a_run_of_an_older_version_loads_and_resumes(straight, tmp_path, capsys):
+    """Its config.json has no `drop_last`; it dropped."""
+    sys.path.insert(0, str(SCRIPT.parent))
+    import train_supernet
+
+    out = tmp_path / "old"
+    shutil.copytree(straight[0], out)
+    config = json.loads((out / "config.json").read_text())
+    for name in ABSENT:
+        del config[name]
+    (out / "config.json").write_text(json.dumps(config))
+    assert pretraining.load(out).settings["drop_last"]
+    assert train_supernet.main([*SMALL, "--out", str(out), "--resume"]) == 0
+    flags = ["--out", str(out), "--resume", "--drop-last=false"]
+    assert train_supernet.main([*SMALL, *flags]) == 2
+    assert "drop_last: True then, False now" in capsys.readouterr().err
 
 
 def test_one_step_trains_one_architecture_only():
