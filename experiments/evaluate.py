@@ -189,7 +189,8 @@ def settings_of(args: argparse.Namespace, kind: str) -> dict[str, Any]:
 
 def sizes(settings: Mapping[str, Any], classes: int, image_size: int) -> dict[str, Any]:
     """The arguments of `evaluation.describe`."""
-    chosen = {name: settings[name] for name in ("cells", "channels", "stem")}
+    names = ("cells", "channels", "stem", "image_channels")
+    chosen = {name: (ABSENT | settings)[name] for name in names}
     return chosen | {"classes": classes, "image_size": image_size}
 
 
@@ -421,6 +422,7 @@ def prepare(args, found) -> tuple[dict[str, Any], Any, Any]:
         trainer = make(args, one, data, group)
     settings |= {
         "image_size": trainer.image_size,
+        "image_channels": trainer.config.image_channels,
         "steps_per_epoch": trainer.steps_per_epoch,
     }
     return settings, data, trainer

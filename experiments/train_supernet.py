@@ -361,7 +361,8 @@ def main(argv: list[str] | None = None) -> None:
         every = np.linspace(0, settings["epochs"], settings["validate"] + 1)[1:]
         settings |= {
             "classes": halves.classes,
-            "image_size": halves.train_images.shape[1],
+            "image_size": training.image_size,
+            "image_channels": training.config.image_channels,
             "steps_per_epoch": training.steps_per_epoch,
             "marks": sorted({max(round(epoch), 1) for epoch in every}),
             "data_sha256": halves.sha256,

@@ -18,6 +18,7 @@ from nasjax.data import images as image_data
 from nasjax.data import nb201
 from nasjax.data.images import ImageData
 from nasjax.derived import training
+from nasjax.pixels import Size
 from nasjax.runs.checkpoints import Checkpoints
 from nasjax.training import ABSENT
 
@@ -106,6 +107,7 @@ def config(settings: Mapping[str, Any], classes: int) -> derived.DerivedConfig:
         stem=settings["stem"],
         auxiliary=settings["auxiliary"] > 0,
         dtype=settings["dtype"],
+        image_channels=(ABSENT | settings)["image_channels"],
     )
 
 
@@ -157,7 +159,8 @@ def describe(
     channels: int,
     classes: int,
     stem: str = "cifar",
-    image_size: int = 32,
+    image_size: Size = 32,
+    image_channels: int = 3,
 ) -> dict[str, Any]:
     """Exact costs of a network, for one image; width and depth of its cells.
 
@@ -170,6 +173,7 @@ def describe(
       ValueError: sizes that do not fit the network.
     """
     sizes = {"channels": channels, "classes": classes, "image_size": image_size}
+    sizes["image_channels"] = image_channels
     space, arch = SPACES[found.kind], found.arch
     if found.kind == "nb201":
         table = costs.nb201_network(cells_per_stage=cells, **sizes)

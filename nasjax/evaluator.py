@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nasjax import evaluation
+from nasjax import evaluation, pixels
 from nasjax import training as schedules
+from nasjax.augment import check_statistics
 from nasjax.data.images import ImageData
 from nasjax.derived import training
 from nasjax.derived.training import TrainState
@@ -59,13 +60,18 @@ class Evaluator:
         mesh: Mesh | None = None,
         scan: bool | None = None,
     ):
+        settings = {"image_channels": data.train_images.shape[-1]} | settings
         self.config = evaluation.config(settings, data.classes)
+        for part in ("train", "test"):
+            given = getattr(data, f"{part}_images"), getattr(data, f"{part}_labels")
+            pixels.check_examples(*given, self.config, f"{part} images")
+        check_statistics(data.mean, data.std, self.config.image_channels)
         self.recipe = evaluation.recipe(settings)
         self.seeds, self.tested = tuple(group), len(data.test_labels)
         count, size = len(data.train_labels), self.recipe.batch_size
         self.trained, self.epoch = count, schedules.epoch_of(count, self.recipe)
         self.steps_per_epoch = self.epoch.steps
-        self.image_size = data.train_images.shape[1]
+        self.image_size = pixels.size_of(data.train_images)
         self._rows = -1, None  # an epoch and int32 [S, steps_per_epoch, B]
         spread = mesh is not None and mesh.axis_names == (SEEDS,)
         if len(group) != (mesh.devices.size if spread else 1):

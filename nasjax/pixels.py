@@ -1,4 +1,4 @@
-"""Sizes of images, and halving images of any size.
+"""Which images a network takes, and halving images of any size.
 
 Where a side is odd, a halved image is rounded up: 33 pixels become 17, then 9. Images
 are [B, H, W, C].
@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 Sides = tuple[int, int]
 Size = int | Sides  # `image_size`: pixels a side, or (height, width)
@@ -24,8 +26,9 @@ def sides(image_size: Size | Sequence[int], halvings: int = 0) -> Sides:
     Raises:
       ValueError: neither, a side below 1, or fewer pixels than can be halved.
     """
-    whole = isinstance(image_size, Integral)
-    pair = (image_size, image_size) if whole else tuple(image_size)
+    pair = image_size
+    if not isinstance(pair, Sequence):
+        pair = (image_size, image_size)
     if len(pair) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in pair):
         raise ValueError(
             f"image_size is {image_size!r}; allowed: a whole number from 1 on, or two "
@@ -70,6 +73,50 @@ def check(shape: Sequence[int], channels: int, halvings: int) -> None:
             f"image_channels={channels}"
         )
     sides(shape[1:3], halvings)
+
+
+def check_examples(images: Any, labels: Any, config: Any, what: str = "images") -> None:
+    """Whether a network can be trained on or judged by a data set.
+
+    Args:
+      images: uint8 [N, H, W, C]; like labels, of NumPy or JAX.
+      labels: integers [N]; their values are not looked at under `jit`.
+      config: of the network, with `image_channels`, `halvings` and `classes`.
+      what: names the data set in errors.
+
+    Raises:
+      ValueError: images of another type, size or channels than the network takes,
+        another number of labels, or labels outside 0 .. classes - 1, whose loss would
+        be NaN.
+    """
+    try:
+        if images.dtype != np.uint8:
+            raise ValueError(f"images are {images.dtype}, not uint8")
+        check(images.shape, config.image_channels, config.halvings)
+        if labels.shape != images.shape[:1] or not np.issubdtype(
+            labels.dtype, np.integer
+        ):
+            raise ValueError(
+                f"labels are {labels.dtype} {list(labels.shape)}, not one integer for "
+                f"each of {len(images)} images"
+            )
+        if not len(labels) or not _known(labels):
+            return
+        least, most = np.asarray(labels).min(), np.asarray(labels).max()
+        if least < 0 or most >= config.classes:
+            raise ValueError(
+                f"labels are {least} to {most}; allowed: 0 to {config.classes - 1}, "
+                f"since classes={config.classes}"
+            )
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+
+
+def _known(array: Any) -> bool:
+    """Whether this process can see all values: not under `jit`, not of other hosts."""
+    if isinstance(array, jax.core.Tracer):
+        return False
+    return not isinstance(array, jax.Array) or array.is_fully_addressable
 
 
 def odd_pixels(x):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nasjax import augment, supernet, training
+from nasjax import augment, pixels, supernet, training
 from nasjax.data import images as image_data
 from nasjax.runs.checkpoints import Checkpoints
 from nasjax.supernet import training as supernet_training
@@ -22,7 +22,10 @@ SPACES = ("darts", "pc-darts", "nb201")
 
 
 class Halves(NamedTuple):
-    """A data set, its training images divided in two; uint8 images, int32 labels."""
+    """A data set, its training images divided in two.
+
+    Images are uint8 [N, H, W, C], labels int32 [N].
+    """
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -80,6 +83,7 @@ def no_curves(epochs: int, marks: Sequence[int], archs: int) -> Curves:
 def config(settings: Mapping[str, Any], classes: int) -> supernet.SupernetConfig:
     """The network that a run's settings describe."""
     chosen = {
+        "image_channels": (training.ABSENT | settings)["image_channels"],
         "channels": settings["channels"],
         "cells": settings["cells"],
         "classes": classes,
@@ -148,6 +152,14 @@ def augmentation(settings: Mapping[str, Any], halves: Halves) -> augment.Augment
         mean=halves.mean,
         std=halves.std,
     )
+
+
+def check_halves(halves: Halves, network: supernet.SupernetConfig) -> None:
+    """ValueError if the network does not fit the images or labels, naming which."""
+    for part in ("train", "valid", "test"):
+        images, labels = (getattr(halves, f"{part}_{x}") for x in ("images", "labels"))
+        pixels.check_examples(images, labels, network, f"{part} images")
+    augment.check_statistics(halves.mean, halves.std, network.image_channels)
 
 
 def recipe(settings: Mapping[str, Any]) -> training.Recipe:

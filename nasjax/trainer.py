@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nasjax import pretraining, training
+from nasjax import pixels, pretraining, training
 from nasjax.supernet import training as supernet_training
 from nasjax.supernet.training import TrainState
 
@@ -29,7 +29,7 @@ class Trainer:
 
     Raises:
       ValueError: a batch that cannot be divided over the devices, or that is larger
-        than the training set.
+        than the training set; images or labels that do not fit the network.
     """
 
     def __init__(
@@ -39,9 +39,11 @@ class Trainer:
         mesh: Mesh | None = None,
         scan: bool | None = None,
     ):
+        settings = {"image_channels": halves.train_images.shape[-1]} | settings
         self.config = pretraining.config(settings, halves.classes)
+        pretraining.check_halves(halves, self.config)
         self.recipe = pretraining.recipe(settings)
-        self._size = halves.train_images.shape[1]
+        self.image_size = pixels.size_of(halves.train_images)
         self._key = jax.random.key(settings["seed"])
         self._count = len(halves.train_labels)
         self.epoch = training.epoch_of(self._count, self.recipe)
@@ -89,7 +91,7 @@ class Trainer:
             supernet_training.init,
             config=self.config,
             recipe=self.recipe,
-            image_size=self._size,
+            image_size=self.image_size,
         )
         return self._put(jax.jit(start)(key))
 

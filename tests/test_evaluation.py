@@ -280,6 +280,72 @@ def test_evaluators_refuse(data, changed, devices, text):
         evaluator.Evaluator(SETTINGS | changed, data, [0], mesh)
 
 
+def grey(count=40, seed=0, channels=1):
+    """Made-up images of 33 x 47 pixels."""
+    rng = np.random.default_rng(seed)
+    shape = (count, 33, 47, channels)
+    return (
+        rng.integers(0, 256, shape, dtype=np.uint8),
+        rng.integers(0, 10, count).astype(np.int32),
+    )
+
+
+def images_of(**changed):
+    given = [*grey(), *grey(20, 1)]
+    made = images.ImageData("grey", *given, 10, (0.5,), (0.25,), "made up", "")
+    return made._replace(**changed)
+
+
+def test_grey_images_of_33_by_47(tmp_path):
+    """Trained, tested, saved and loaded."""
+    changed = {"epochs": 1, "batch_size": 20, "train_images": 0, "shrink": 1}
+    one = evaluator.Evaluator(SETTINGS | changed, images_of(), [0])
+    assert (one.image_size, one.config.image_channels) == ((33, 47), 1)
+    settings = (
+        SETTINGS
+        | changed
+        | {
+            "seeds": [0],
+            "lanes": 1,
+            "classes": 10,
+            "image_size": one.image_size,
+            "image_channels": one.config.image_channels,
+            "steps_per_epoch": one.steps_per_epoch,
+        }
+    )
+    with open_run(tmp_path / "run", "test", settings) as folder:
+        state, curves = runs.network(one, folder)
+    assert np.isfinite(curves.loss).all()
+    assert round(float(curves.test[0, 0]) * 20, 3) in range(21)
+    loaded = evaluation.load(tmp_path / "run")
+    assert loaded.params["body"]["stem"]["kernel"].shape == (3, 3, 1, 4)
+    for a, b in zip(*map(jax.tree.leaves, (loaded.params, state.params)), strict=True):
+        np.testing.assert_array_equal(a, b[0])
+    found = evaluation.read(CELL)
+    sizes = {"cells": 1, "channels": 4, "classes": 10}
+    shown = evaluation.describe(
+        found, image_size=one.image_size, image_channels=1, **sizes
+    )
+    assert shown["params"] == sum(x.size for x in jax.tree.leaves(loaded.params))
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        (dict(zip(("train_images", "train_labels"), grey(channels=4), strict=True)),
+         "test images: images have 1 channels; the network has image_channels=4"),
+        ({"test_labels": np.full(20, 10, np.int32)}, "test images: labels are 10"),
+        ({"train_labels": np.full(40, -1, np.int32)}, "labels are -1 to -1; allowed"),
+        ({"mean": (0.5,) * 3, "std": (0.2,) * 3}, "the images have 1 channels"),
+        ({"classes": 0}, "classes must be at least 1, got 0"),
+    ],
+)  # fmt: skip
+def test_evaluators_refuse_images(changed, text):
+    """Before training: labels outside of the classes made losses NaN."""
+    with pytest.raises(ValueError, match=text):
+        evaluator.Evaluator(SETTINGS, images_of(**changed), [0])
+
+
 def test_load_needs_a_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no network"):
         evaluation.load(tmp_path)

@@ -15,6 +15,7 @@ import pytest
 
 from nasjax import pretraining, trainer
 from nasjax.runs import training as runs
+from nasjax.runs.folder import open_run
 from nasjax.supernet import training as supernet_training
 from nasjax.training import ABSENT
 
@@ -200,6 +201,61 @@ def test_a_run_of_an_older_version_loads_and_resumes(straight, tmp_path, capsys)
     flags = ["--out", str(out), "--resume", "--drop-last=false"]
     assert train_supernet.main([*SMALL, *flags]) == 2
     assert "drop_last: True then, False now" in capsys.readouterr().err
+
+
+def made_halves(**changed):
+    """Images of 33 x 47 pixels and 4 channels; of 4 classes."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for count in (16, 8, 8):
+        shape = (count, 33, 47, 4)
+        parts += [
+            rng.integers(0, 256, shape, dtype=np.uint8),
+            rng.integers(0, 4, count).astype(np.int32),
+        ]
+    mean, std = (0.5,) * 4, (0.25,) * 4
+    made = pretraining.Halves(*parts, 4, mean, std, "made up", "")
+    return made._replace(**changed)
+
+
+def test_images_of_33_by_47_and_four_channels(quick_compile, tmp_path):
+    chosen = settings(batch_size=8, epochs=1, channels=4)
+    one = trainer.Trainer(chosen, made_halves())
+    chosen |= {
+        "classes": 4,
+        "image_size": one.image_size,
+        "image_channels": one.config.image_channels,
+        "steps_per_epoch": one.steps_per_epoch,
+        "marks": [1],
+    }
+    assert one.image_size == (33, 47)
+    archs = pretraining.validated(chosen, one.config.space)
+    score = np.zeros(len(archs)), np.zeros(len(archs)), np.zeros(2)
+    with open_run(tmp_path, "test", chosen) as folder:
+        state, curves = runs.supernet(one, folder, [1], len(archs), lambda _: score)
+    assert np.isfinite(curves.loss).all()
+    loaded = pretraining.load(tmp_path)
+    assert loaded.config == one.config
+    assert loaded.params["stem"]["kernel"].shape == (3, 3, 4, 4)
+    np.testing.assert_array_equal(
+        loaded.params["stem"]["kernel"], state.params["stem"]["kernel"]
+    )
+
+
+@pytest.mark.parametrize(
+    "changed, text",
+    [
+        ({"classes": 3}, "train images: labels are 0 to 3; allowed: 0 to 2"),
+        ({"valid_labels": np.full(8, 9)}, "valid images: labels are 9 to 9; allowed"),
+        ({"test_images": np.zeros((8, 33, 47, 3), np.uint8)}, "images have 3 channels"),
+        ({"mean": (0.5,) * 3, "std": (0.2,) * 3}, "the images have 4 channels"),
+        ({"train_images": np.zeros((16, 3, 3, 4), np.uint8)}, "sides of at least 4"),
+    ],
+)
+def test_trainers_refuse_images(changed, text):
+    """Before training: labels outside of the classes made losses NaN."""
+    with pytest.raises(ValueError, match=text):
+        trainer.Trainer(settings(), made_halves(**changed))
 
 
 def test_one_step_trains_one_architecture_only():
