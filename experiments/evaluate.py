@@ -421,6 +421,7 @@ def prepare(args, found) -> tuple[dict[str, Any], Any, Any]:
         trainer = make(args, one, data, group)
     settings |= {
         "image_size": trainer.image_size,
+        "image_channels": trainer.config.image_channels,
         "steps_per_epoch": trainer.steps_per_epoch,
     }
     return settings, data, trainer

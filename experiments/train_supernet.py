@@ -362,6 +362,7 @@ def main(argv: list[str] | None = None) -> None:
         settings |= {
             "classes": halves.classes,
             "image_size": halves.train_images.shape[1],
+            "image_channels": training.config.image_channels,
             "steps_per_epoch": training.steps_per_epoch,
             "marks": sorted({max(round(epoch), 1) for epoch in every}),
             "data_sha256": halves.sha256,

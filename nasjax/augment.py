@@ -11,6 +11,7 @@ import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def _static(default: Any, text: str) -> Any:
@@ -46,6 +47,63 @@ def check_statistics(mean: Sequence[float] | None, std: Sequence[float] | None):
         raise ValueError(f"mean {mean} and std {std}: give both or neither")
     if std is not None and not all(value > 0 for value in std):
         raise ValueError(f"std {std} must be positive")
+
+
+def check_size(shape: tuple[int, ...], channels: int, halvings: int) -> None:
+    """ValueError unless images [..., H, W, C] fit a network.
+
+    Args:
+      shape: of the images.
+      channels: of images that the network takes.
+      halvings: how often the network halves them.
+    """
+    height, width, found = shape[-3:]
+    if found != channels:
+        raise ValueError(
+            f"images have {found} channel(s), the network takes {channels} "
+            "(image_channels)"
+        )
+    if height % 2**halvings or width % 2**halvings:
+        raise ValueError(
+            f"images of {height} x {width} pixels: sides must be multiples of "
+            f"{2**halvings}"
+        )
+
+
+def check_images(
+    images: np.ndarray,
+    labels: np.ndarray,
+    config: Any,
+    mean: tuple[float, ...] | None = None,
+) -> None:
+    """ValueError unless a network can be trained on the images.
+
+    Args:
+      images: must be uint8 [N, H, W, C].
+      labels: must be integers [N] in 0 .. classes - 1.
+      config: of the network, with `image_channels`, `halvings` and `classes`.
+      mean: to normalise by, [C].
+    """
+    if np.ndim(images) != 4 or images.dtype != np.uint8:
+        raise ValueError(
+            f"images must be uint8 [N, H, W, C], got {images.dtype} "
+            f"{list(np.shape(images))}"
+        )
+    check_size(images.shape, config.image_channels, config.halvings)
+    if mean is not None and len(mean) != images.shape[-1]:
+        raise ValueError(
+            f"mean has {len(mean)} number(s), the images {images.shape[-1]} channel(s)"
+        )
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels must be {len(images)} integers, got {labels.dtype} "
+            f"{list(labels.shape)}"
+        )
+    if len(labels) and not 0 <= labels.min() <= labels.max() < config.classes:
+        raise ValueError(
+            f"labels are {labels.min()} to {labels.max()}; allowed with "
+            f"{config.classes} classes: 0 to {config.classes - 1}"
+        )
 
 
 def normalize(

@@ -96,6 +96,7 @@ def read(source: str | Mapping) -> Architecture:
 
 def config(settings: Mapping[str, Any], classes: int) -> derived.DerivedConfig:
     """The network that a run's settings describe."""
+    settings = ABSENT | settings
     found = read(settings["genotype"])
     return derived.DerivedConfig(
         SPACES[found.kind],
@@ -103,6 +104,7 @@ def config(settings: Mapping[str, Any], classes: int) -> derived.DerivedConfig:
         channels=settings["channels"],
         cells=settings["cells"],
         classes=classes,
+        image_channels=settings["image_channels"],
         stem=settings["stem"],
         auxiliary=settings["auxiliary"] > 0,
         dtype=settings["dtype"],

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from nasjax import augment as augmentation
 from nasjax import evaluation
 from nasjax import training as schedules
 from nasjax.data.images import ImageData
@@ -45,8 +46,8 @@ class Evaluator:
 
     Raises:
       ValueError: a batch that cannot be divided over the devices, or that is larger
-        than the training set; a mesh that does not fit the seeds; images that do not
-        fit the network.
+        than the training set; a mesh that does not fit the seeds; images or labels
+        that do not fit the network.
     """
 
     top5, note = False, ""
@@ -59,7 +60,13 @@ class Evaluator:
         mesh: Mesh | None = None,
         scan: bool | None = None,
     ):
-        self.config = evaluation.config(settings, data.classes)
+        seen = {"image_channels": data.train_images.shape[-1]}
+        self.config = evaluation.config(settings | seen, data.classes)
+        for images, labels in (
+            (data.train_images, data.train_labels),
+            (data.test_images, data.test_labels),
+        ):
+            augmentation.check_images(images, labels, self.config, data.mean)
         self.recipe = evaluation.recipe(settings)
         self.seeds, self.tested = tuple(group), len(data.test_labels)
         count, size = len(data.train_labels), self.recipe.batch_size

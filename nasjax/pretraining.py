@@ -79,8 +79,10 @@ def no_curves(epochs: int, marks: Sequence[int], archs: int) -> Curves:
 
 def config(settings: Mapping[str, Any], classes: int) -> supernet.SupernetConfig:
     """The network that a run's settings describe."""
+    settings = training.ABSENT | settings
     chosen = {
         "channels": settings["channels"],
+        "image_channels": settings["image_channels"],
         "cells": settings["cells"],
         "classes": classes,
         "dtype": settings["dtype"],

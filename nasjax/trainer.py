@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from nasjax import augment as augmentation
 from nasjax import pretraining, training
 from nasjax.supernet import training as supernet_training
 from nasjax.supernet.training import TrainState
@@ -28,8 +29,8 @@ class Trainer:
       scan: whether many steps are one scan; None decides by the backend.
 
     Raises:
-      ValueError: a batch that cannot be divided over the devices, or that is larger
-        than the training set.
+      ValueError: images or labels that do not fit the network; a batch that cannot be
+        divided over the devices, or that is larger than the training set.
     """
 
     def __init__(
@@ -39,7 +40,18 @@ class Trainer:
         mesh: Mesh | None = None,
         scan: bool | None = None,
     ):
-        self.config = pretraining.config(settings, halves.classes)
+        seen = {"image_channels": halves.train_images.shape[-1]}
+        self.config = pretraining.config(settings | seen, halves.classes)
+        augment = pretraining.augmentation(settings, halves)
+        parts = (
+            (halves.train_images, halves.train_labels),
+            (
+                halves.valid_images,
+                halves.valid_labels,
+            ),
+        )
+        for images, labels in parts:
+            augmentation.check_images(images, labels, self.config, augment.mean)
         self.recipe = pretraining.recipe(settings)
         self._size = halves.train_images.shape[1]
         self._key = jax.random.key(settings["seed"])
@@ -57,7 +69,7 @@ class Trainer:
             supernet_training.step,
             config=shared,
             recipe=self.recipe,
-            augment=pretraining.augmentation(settings, halves),
+            augment=augment,
             policy=settings["policy"],
             steps_per_epoch=self.steps_per_epoch,
             mesh=mesh,

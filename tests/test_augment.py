@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from nasjax import augment
-from nasjax.augment import AugmentConfig
+from nasjax import augment, supernet
+from nasjax.augment import AugmentConfig, check_images
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 # Compiled once per shape and config: operation by operation takes seconds to start.
@@ -247,3 +247,32 @@ def test_only_bytes_and_batches():
             augment.augment(jax.random.key(0), wrong, NOTHING)
     with pytest.raises(AssertionError):
         augment.normalize(images, (0.5, 0.5), (0.2, 0.2))
+
+
+GREY, CLASSES = np.zeros((4, 8, 12, 1), np.uint8), np.arange(4)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "text"),
+    [
+        (
+            np.zeros((4, 33, 47, 1), np.uint8),
+            CLASSES,
+            r"33 x 47 pixels: .* multiples of",
+        ),
+        (GREY[..., [0] * 4], CLASSES, r"have 4 channel\(s\), the network takes 1"),
+        (GREY, CLASSES + 7, "labels are 7 to 10; allowed with 10 classes: 0 to 9"),
+        (GREY, CLASSES - 1, "labels are -1 to 2; allowed with 10 classes: 0 to 9"),
+        (GREY, CLASSES[:3], r"labels must be 4 integers, got int64 \[3\]"),
+        (GREY, CLASSES / 2, r"labels must be 4 integers, got float64 \[4\]"),
+        (GREY / 255, CLASSES, "images must be uint8"),
+        (GREY[0], CLASSES, "images must be uint8"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(images, labels, text):
+    config = supernet.nas_bench_201(image_channels=1)
+    check_images(GREY, CLASSES, config, (0.5,))
+    with pytest.raises(ValueError, match=text):
+        check_images(images, labels, config)
+    with pytest.raises(ValueError, match=r"mean has 3 number\(s\), the images 1"):
+        check_images(GREY, CLASSES, config, (0.5,) * 3)

@@ -280,6 +280,27 @@ def test_evaluators_refuse(data, changed, devices, text):
         evaluator.Evaluator(SETTINGS | changed, data, [0], mesh)
 
 
+def test_images_of_one_channel(data):
+    """The network follows the images; what does not fit is refused before training."""
+    grey = data._replace(
+        train_images=data.train_images[..., :1],
+        test_images=data.test_images[..., :1],
+        mean=data.mean[:1],
+        std=data.std[:1],
+    )
+    one = evaluator.Evaluator(SETTINGS, grey, [0])
+    assert one.config.image_channels == 1
+    settings = SETTINGS | {"image_channels": 1}
+    assert evaluation.config(settings, 10) == one.config
+    for changed, text in (
+        ({"test_labels": grey.test_labels + 1}, "labels are 1 to 10"),
+        ({"test_images": data.test_images}, "images have 3 channel"),
+        ({"mean": data.mean, "std": data.std}, "mean has 3 number"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            evaluator.Evaluator(SETTINGS, grey._replace(**changed), [0])
+
+
 def test_load_needs_a_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no network"):
         evaluation.load(tmp_path)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax import augment
 from nasjax.derived.cells import Cell, DartsCell
 from nasjax.derived.config import DerivedConfig
 from nasjax.derived.layers import (
@@ -174,7 +175,8 @@ class Network(nn.Module):
         """Logits of a batch.
 
         Args:
-          images: [B, H, W, 3], normalised; H and W halve as often as the network does.
+          images: [B, H, W, C], normalised, C = `config.image_channels`; H and W halve
+            as often as the network does.
           train: static; normalise by the batch's statistics and move the running ones
             (apply with `mutable=["statistics"]`), else by the running ones.
           drop_path: probability [] that an image's output of an operation becomes zero
@@ -186,18 +188,12 @@ class Network(nn.Module):
           the network has one, else None.
 
         Raises:
-          ValueError: images whose sides cannot be halved so often, or are too small
-            or large for the auxiliary head.
+          ValueError: images of other channels, or whose sides cannot be halved so
+            often, or are too small or large for the auxiliary head.
         """
         config = self.config
-        chex.assert_shape(images, (None, None, None, 3))
-        halvings = 2 if config.kind == "nb201" else len(config.reductions)
-        halvings += 3 if config.stem == "imagenet" else 0
-        if any(size % 2**halvings for size in images.shape[1:3]):
-            raise ValueError(
-                f"images of {images.shape[1]} x {images.shape[2]} pixels: sides must "
-                f"be multiples of {2**halvings}"
-            )
+        chex.assert_rank(images, 4)
+        augment.check_size(images.shape, config.image_channels, config.halvings)
         if config.dtype == "bfloat16":
             images = images.astype(jnp.bfloat16)
         off = not train or (isinstance(drop_path, int | float) and drop_path == 0)
@@ -219,7 +215,7 @@ def init(
       key: consumed once.
       config, image_size: static.
     """
-    images = jnp.zeros((1, image_size, image_size, 3))
+    images = jnp.zeros((1, image_size, image_size, config.image_channels))
     return Network(config).init(key, images, train=True)
 
 

@@ -123,7 +123,7 @@ def gradient(
       key: of the batch, the same on every device.
       params, statistics: of the network.
       drop_path: probability [].
-      images: [B, H, W, 3], normalised.
+      images: [B, H, W, C], normalised.
       labels: int32 [B].
       config, recipe: static.
     """
@@ -168,7 +168,7 @@ def step(
     Args:
       key: of the whole training; the step's own is folded from it.
       state: from `init` or the step before.
-      images: uint8 [N, H, W, 3], the training set.
+      images: uint8 [N, H, W, C], the training set.
       labels: int32 [N].
       index: int32 [B], the batch's rows.
       config, recipe, augment, steps_per_epoch: static.
@@ -213,7 +213,7 @@ def learn(
     Args:
       key: of the batch.
       state: from `init` or the step before.
-      images: [B, H, W, 3], augmented and normalised.
+      images: [B, H, W, C], augmented and normalised.
       labels: int32 [B].
       config, recipe, steps_per_epoch, mesh: as in `step`.
 
@@ -264,7 +264,7 @@ def correct(
 
     Args:
       state: of the network.
-      images: uint8 [B, H, W, 3].
+      images: uint8 [B, H, W, C].
       labels: int32 [B].
       counted: bool [B], False for rows that only fill the batch.
       config, augment: static; of the latter the normalisation only.

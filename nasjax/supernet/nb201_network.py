@@ -39,10 +39,10 @@ def plan(config: SupernetConfig) -> Mapping[str, tuple[int, cells.Cell]]:
 def init(key: chex.PRNGKey, config: SupernetConfig) -> Any:
     """See `network.init`."""
     keys = iter(jax.random.split(key, len(plan(config)) + 3 * STAGES + 2))
-    C = config.channels
+    C, seen = config.channels, config.image_channels
     params: dict[str, Any] = {
         "stem": {
-            "kernel": uniform(next(keys), (3, 3, 3, C), 27),
+            "kernel": uniform(next(keys), (3, 3, seen, C), 9 * seen),
             "scale": jnp.ones(C),
             "bias": jnp.zeros(C),
         }

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax import augment
 from nasjax.supernet import cells, darts_network, nb201_network
 from nasjax.supernet.config import SupernetConfig
 from nasjax.supernet.norms import Norms
@@ -64,7 +65,8 @@ def apply(
       params: from `init`.
       choice: an architecture, integers `[*arch_shape]`; or, with `mode="dense"` only,
         a mask alpha, float `[*arch_shape, O]` (all ones: the one-shot network).
-      images: [B, H, W, 3], normalised.
+      images: [B, H, W, C], normalised, C = `config.image_channels`; H and W halve as
+        often as the network does.
       config: static.
       mode: `path` computes the selected operations; `dense` all, under the mask.
       statistics: to normalise by, as `initial_statistics` shapes them; None takes the
@@ -74,11 +76,14 @@ def apply(
       Logits float32 [B, classes], and the statistics used.
 
     Raises:
-      ValueError: an unknown mode, or a mask with `mode="path"`.
+      ValueError: an unknown mode, a mask with `mode="path"`, or images of other
+        channels or whose sides cannot be halved so often.
       AssertionError: a choice of another shape.
     """
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; allowed: {', '.join(MODES)}")
+    chex.assert_rank(images, 4)
+    augment.check_size(images.shape, config.image_channels, config.halvings)
     space = config.space
     if mode == "path":
         if not jnp.issubdtype(jnp.asarray(choice).dtype, jnp.integer):
@@ -100,7 +105,8 @@ def apply(
 
 def initial_statistics(config: SupernetConfig, image_size: int = 32) -> Statistics:
     """Running statistics before the first update: mean 0, variance 1."""
-    images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+    shape = (1, image_size, image_size, config.image_channels)
+    images = jax.ShapeDtypeStruct(shape, jnp.float32)
     space = config.space
     arch = jax.ShapeDtypeStruct(space.arch_shape, jnp.uint8)
     params = jax.eval_shape(lambda: init(jax.random.key(0), config))

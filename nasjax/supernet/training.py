@@ -88,7 +88,7 @@ def gradient(
 
     Args:
       params, choice, config, mode: see `network.apply`.
-      images: [B, H, W, 3], normalised.
+      images: [B, H, W, C], normalised.
       labels: int32 [B].
     """
 
@@ -138,7 +138,7 @@ def train(
       key: of the augmentation.
       state: from `init`, or trained.
       choice, mode: see `network.apply`.
-      images: uint8 [B, H, W, 3].
+      images: uint8 [B, H, W, C].
       labels: int32 [B].
       learning_rate: [].
       config, recipe, augment, mesh: see `step`.
@@ -184,7 +184,7 @@ def step(
     Args:
       key: of the whole training; the step's own is folded from it.
       state: from `init` or the step before.
-      images: uint8 [N, H, W, 3], the training set.
+      images: uint8 [N, H, W, C], the training set.
       labels: int32 [N].
       index: int32 [B], the batch's rows.
       config, recipe, augment, policy, steps_per_epoch: static.

@@ -343,6 +343,7 @@ def test_configs_are_static():
     "change, message",
     [
         ({"channels": 0}, "channels must be at least 1, got 0"),
+        ({"image_channels": 0}, "image_channels must be at least 1, got 0"),
         ({"channels": 7}, "channels must be even, got 7"),
         ({"stem": "mnist"}, "stem is 'mnist'; allowed: cifar, imagenet"),
         ({"dtype": "float16"}, "dtype is 'float16'; allowed: float32, bfloat16"),
@@ -378,3 +379,16 @@ def test_nas_bench_201_refuses():
 def test_networks_refuse_sizes(settings, size, message):
     with pytest.raises(ValueError, match=message):
         shapes(derived.darts(arch_of(), cells=3, channels=4, **settings), size)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_of_any_channels(channels):
+    config = derived.darts(arch_of(), cells=3, channels=4)
+    chosen = dataclasses.replace(config, image_channels=channels)
+    more = derived.count(shapes(chosen, 8)["params"])
+    more -= derived.count(shapes(config, 8)["params"])
+    assert more == 9 * (channels - 3) * 3 * 4
+    with pytest.raises(ValueError, match=r"images have 3 channel.* takes [14]"):
+        network = derived.Network(chosen)
+        x = jnp.zeros((1, 8, 8, 3))
+        jax.eval_shape(lambda: network.init(jax.random.key(0), x, False))

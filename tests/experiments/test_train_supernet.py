@@ -205,6 +205,9 @@ def test_a_run_of_an_older_version_loads_and_resumes(straight, tmp_path, capsys)
 def test_one_step_trains_one_architecture_only():
     chosen = settings()
     halves = pretraining.data(chosen, log=lambda _: None)
+    wrong = halves._replace(valid_labels=halves.valid_labels + 1)
+    with pytest.raises(ValueError, match="labels are 1 to 10; allowed with 10 classes"):
+        trainer.Trainer(chosen, wrong)
     one = trainer.Trainer(chosen, halves)
     before = jax.device_get(one.init())
     after, _ = one.advance(one.init(), one.batches(0)[:1])
