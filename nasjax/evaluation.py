@@ -139,6 +139,7 @@ def data(
     """
     name = settings["dataset"]
     found = image_data.load(name, data_dir, log=log)
+    found = pretraining.with_constants(found, settings)
     most = settings["train_images"] or len(found.train_labels)
     if not 1 <= most <= len(found.train_labels):
         raise ValueError(
