@@ -190,7 +190,8 @@ def settings_of(args: argparse.Namespace, kind: str) -> dict[str, Any]:
 def sizes(settings: Mapping[str, Any], classes: int, image_size: int) -> dict[str, Any]:
     """The arguments of `evaluation.describe`."""
     chosen = {name: settings[name] for name in ("cells", "channels", "stem")}
-    return chosen | {"classes": classes, "image_size": image_size}
+    seen = {name: settings[name] for name in ("image_channels",) if name in settings}
+    return chosen | seen | {"classes": classes, "image_size": image_size}
 
 
 def layout(args, settings: Mapping[str, Any], images: int = 0) -> tuple[int, int]:

@@ -160,7 +160,7 @@ class _Cell(NamedTuple):
 
 
 def _layout(
-    space: CellSpace, cells: int, C: int, size: int, stem: str, wide: int
+    space: CellSpace, cells: int, C: int, size: int, stem: str, wide: int, seen: int = 3
 ) -> tuple[np.ndarray, list[_Cell]]:
     """The cost of the stem, `wide` channels, and the cells."""
     if space.edges != darts().edges or space.cells != 2:
@@ -175,9 +175,9 @@ def _layout(
             f"pixels that halve {halvings} times, even channels for the imagenet stem"
         )
     if stem == "cifar":
-        cost = _convolution(3, wide, 3, size)
+        cost = _convolution(seen, wide, 3, size)
     else:
-        cost = _convolution(3, wide // 2, 3, size // 2)
+        cost = _convolution(seen, wide // 2, 3, size // 2)
         cost += _convolution(wide // 2, wide, 3, size // 4)
         size //= 8
         cost += _convolution(wide, wide, 3, size)
@@ -197,6 +197,7 @@ def darts_network(
     channels: int = 36,
     classes: int = 10,
     image_size: int = 32,
+    image_channels: int = 3,
     stem: str = "cifar",
 ) -> CostTable:
     """Networks of DARTS cells as trained from scratch.
@@ -205,11 +206,10 @@ def darts_network(
     2 cells // 3 are reductions; the auxiliary head follows the second.
 
     Args:
-      space: `darts(...)`.
-      cells: how many.
+      space, cells: `darts(...)`, how many.
       channels: C of the first cell; a reduction doubles it.
       classes: outputs of the classifier.
-      image_size: pixels a side.
+      image_size, image_channels: of the images: pixels a side, 3 for colours.
       stem: "cifar", or "imagenet" (which halves three times).
 
     Raises:
@@ -218,7 +218,8 @@ def darts_network(
     Source: NetworkCIFAR and NetworkImageNet of the public DARTS code.
     """
     wide = 3 * channels if stem == "cifar" else channels
-    base, layout = _layout(space, cells, channels, image_size, stem, wide)
+    sizes = (cells, channels, image_size, stem, wide, image_channels)
+    base, layout = _layout(space, *sizes)
     edges = np.zeros((*space.arch_shape, space.num_operations + 1, 5), np.int64)
     for cell in layout:
         base = base + cell.preprocessing()
@@ -254,7 +255,7 @@ def supernet_parameters(
     """
     if partial < 1 or channels % partial:
         raise ValueError(f"{channels} channels do not split into {partial} parts")
-    # No parameter depends on the pixels: any number that halves will do.
+    # No parameter depends on the pixels.
     frame, layout = _layout(space, cells, channels, 32, stem, 3 * channels)
     total = frame[:2].sum() + _linear(4 * layout[-1].channels, classes)[0]
     for cell in layout:
@@ -269,13 +270,14 @@ def nb201_network(
     channels: int = 16,
     classes: int = 10,
     image_size: int = 32,
+    image_channels: int = 3,
 ) -> CostTable:
     """The networks of NAS-Bench-201: three stages, residual blocks between them.
 
     Args:
       cells_per_stage: N of the paper.
       channels: C of the first stage; the others have 2 C and 4 C.
-      classes, image_size: as for `darts_network`.
+      classes, image_size, image_channels: as for `darts_network`.
 
     Raises:
       ValueError: sizes below 1, or pixels that cannot be halved twice.
@@ -286,7 +288,7 @@ def nb201_network(
         sizes = f"{cells_per_stage} cells, {channels} channels, {image_size} pixels"
         raise ValueError(f"{sizes}: needs at least 1, and pixels that halve twice")
     space = nas_bench_201()
-    base, edges = _convolution(3, channels, 3, image_size), 0
+    base, edges = _convolution(image_channels, channels, 3, image_size), 0
     for stage in range(3):
         C, size = channels * 2**stage, image_size // 2**stage
         if stage:

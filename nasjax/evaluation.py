@@ -161,6 +161,7 @@ def describe(
     classes: int,
     stem: str = "cifar",
     image_size: int = 32,
+    image_channels: int = 3,
 ) -> dict[str, Any]:
     """Exact costs of a network, for one image; width and depth of its cells.
 
@@ -173,6 +174,7 @@ def describe(
       ValueError: sizes that do not fit the network.
     """
     sizes = {"channels": channels, "classes": classes, "image_size": image_size}
+    sizes["image_channels"] = image_channels
     space, arch = SPACES[found.kind], found.arch
     if found.kind == "nb201":
         table = costs.nb201_network(cells_per_stage=cells, **sizes)

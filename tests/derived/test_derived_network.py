@@ -388,6 +388,14 @@ def test_images_of_any_channels(channels):
     more = derived.count(shapes(chosen, 8)["params"])
     more -= derived.count(shapes(config, 8)["params"])
     assert more == 9 * (channels - 3) * 3 * 4
+    sizes = {"cells": 3, "channels": 4, "image_size": 8, "image_channels": channels}
+    table = costs.darts_network(config.space, **sizes)
+    count = derived.count(shapes(chosen, 8)["params"])
+    assert costs.params(table, np.array(config.arch)) == count
+    small = {"channels": 4, "image_size": 8, "image_channels": channels}
+    nb201 = derived.nas_bench_201([1] * 6, channels=4, image_channels=channels)
+    count = derived.count(shapes(nb201, 8)["params"])
+    assert costs.params(costs.nb201_network(**small), np.array(nb201.arch)) == count
     with pytest.raises(ValueError, match=r"images have 3 channel.* takes [14]"):
         network = derived.Network(chosen)
         x = jnp.zeros((1, 8, 8, 3))
