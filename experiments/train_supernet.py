@@ -71,6 +71,7 @@ SETTINGS = {
     "epochs": 10_000,
     "preprocess": True,
     "padding": 4,
+    "constants": "own",
     "cutout": 0,
     "train_images": 0,
     "shrink": 1,
@@ -168,6 +169,7 @@ HELP = {
     "dtype": "float32 or bfloat16",
     "drop_last": "leave out an epoch's last batch if it is smaller than the others",
     "split_seed": "seed of the halves: training, validation",
+    "constants": "mean and deviation of pixels: own, or cifar10's (as PC-DARTS' code)",
     "cutout": "side of the square cut out of training images",
     "preprocess": "crop, flip, cutout and normalise; false: scale to [0, 1] only",
     "train_images": "use so many of the training half; 0: all",
@@ -237,6 +239,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
                 raise ValueError(
                     f"{name} is {base[name]}; --space {args.space} has only {value}"
                 )
+        pretraining.check_constants(base)
         pretraining.recipe(base)
         pretraining.config(base, 10)
         if base["policy"] not in supernet_training.POLICIES:

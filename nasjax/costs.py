@@ -206,8 +206,7 @@ def darts_network(
     2 cells // 3 are reductions; the auxiliary head follows the second.
 
     Args:
-      space: `darts(...)`.
-      cells: how many.
+      space, cells: `darts(...)`, how many.
       channels: C of the first cell; a reduction doubles it.
       classes: outputs of the classifier.
       image_size, image_channels: of the images; (height, width) if not square.

@@ -97,6 +97,7 @@ def read(source: str | Mapping) -> Architecture:
 
 def config(settings: Mapping[str, Any], classes: int) -> derived.DerivedConfig:
     """The network that a run's settings describe."""
+    settings = ABSENT | settings
     found = read(settings["genotype"])
     return derived.DerivedConfig(
         SPACES[found.kind],
@@ -104,10 +105,10 @@ def config(settings: Mapping[str, Any], classes: int) -> derived.DerivedConfig:
         channels=settings["channels"],
         cells=settings["cells"],
         classes=classes,
+        image_channels=settings["image_channels"],
         stem=settings["stem"],
         auxiliary=settings["auxiliary"] > 0,
         dtype=settings["dtype"],
-        image_channels=(ABSENT | settings)["image_channels"],
     )
 
 
@@ -139,6 +140,7 @@ def data(
     """
     name = settings["dataset"]
     found = image_data.load(name, data_dir, log=log)
+    found = pretraining.with_constants(found, settings)
     most = settings["train_images"] or len(found.train_labels)
     if not 1 <= most <= len(found.train_labels):
         raise ValueError(

@@ -46,8 +46,8 @@ class Evaluator:
 
     Raises:
       ValueError: a batch that cannot be divided over the devices, or that is larger
-        than the training set; a mesh that does not fit the seeds; images that do not
-        fit the network.
+        than the training set; a mesh that does not fit the seeds; images or labels
+        that do not fit the network.
     """
 
     top5, note = False, ""

@@ -18,6 +18,7 @@ from nasjax.data import images as image_data
 from nasjax.runs.checkpoints import Checkpoints
 from nasjax.supernet import training as supernet_training
 
+CONSTANTS = ("own", "cifar10")
 SPACES = ("darts", "pc-darts", "nb201")
 
 
@@ -82,9 +83,10 @@ def no_curves(epochs: int, marks: Sequence[int], archs: int) -> Curves:
 
 def config(settings: Mapping[str, Any], classes: int) -> supernet.SupernetConfig:
     """The network that a run's settings describe."""
+    settings = training.ABSENT | settings
     chosen = {
-        "image_channels": (training.ABSENT | settings)["image_channels"],
         "channels": settings["channels"],
+        "image_channels": settings["image_channels"],
         "cells": settings["cells"],
         "classes": classes,
         "dtype": settings["dtype"],
@@ -107,7 +109,9 @@ def data(
     Source: thesis 4.2.2: half of the training images trains the supernet, the other
     half scores architectures.
     """
-    found = image_data.load(settings["dataset"], data_dir, log=log)
+    found = with_constants(
+        image_data.load(settings["dataset"], data_dir, log=log), settings
+    )
     halves = image_data.halves(len(found.train_labels), settings["split_seed"])
     most = settings["train_images"] or len(halves[0])
     if not 1 <= most <= len(halves[0]):
@@ -129,6 +133,32 @@ def data(
         found.source,
         found.sha256,
     )
+
+
+def check_constants(settings: Mapping[str, Any]) -> None:
+    """ValueError if `constants` is unknown, or not for the data set."""
+    chosen = settings.get("constants", training.ABSENT["constants"])
+    if chosen not in CONSTANTS:
+        raise ValueError(f"constants is {chosen!r}; allowed: {', '.join(CONSTANTS)}")
+    if chosen != "own" and settings["dataset"] not in ("cifar10", "cifar100"):
+        raise ValueError(
+            f"constants {chosen}: not with --dataset {settings['dataset']}"
+        )
+
+
+def with_constants(
+    found: image_data.ImageData, settings: Mapping[str, Any]
+) -> image_data.ImageData:
+    """The data set with the mean and deviation that the settings name.
+
+    Source: the public code of PC-DARTS normalises CIFAR-100 by CIFAR-10's, and cuts 16
+    pixels out (`constants="cifar10", cutout=16`).
+    """
+    check_constants(settings)
+    if settings.get("constants", "own") == "own":
+        return found
+    facts = image_data.PUBLISHED["cifar10"]
+    return found._replace(mean=facts.mean, std=facts.std)
 
 
 def shrink(images: np.ndarray, factor: int) -> np.ndarray:

@@ -15,7 +15,7 @@ import optax
 PyTree = Any
 
 # Values of settings that a run's config.json lacks if an older version wrote it.
-ABSENT = {"drop_last": True, "image_channels": 3}
+ABSENT = {"drop_last": True, "image_channels": 3, "constants": "own"}
 
 
 @dataclasses.dataclass(frozen=True)

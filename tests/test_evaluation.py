@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from nasjax import evaluation, evaluator, genotypes
+from nasjax import evaluation, evaluator, genotypes, pretraining
 from nasjax.data import images
 from nasjax.runs import job
 from nasjax.runs import training as runs
@@ -344,6 +344,30 @@ def test_evaluators_refuse_images(changed, text):
     """Before training: labels outside of the classes made losses NaN."""
     with pytest.raises(ValueError, match=text):
         evaluator.Evaluator(SETTINGS, images_of(**changed), [0])
+
+
+def test_constants_of_cifar10_on_cifar100(monkeypatch):
+    """As the code of PC-DARTS, which has no others."""
+    made = images.synthetic(200, 100)
+    monkeypatch.setattr(images, "load", lambda *args, **options: made)
+    settings = SETTINGS | {"dataset": "cifar100"}
+    own = evaluation.data(settings)
+    assert (
+        evaluation.data(settings | {"constants": "own"}).mean == own.mean == made.mean
+    )
+    changed = settings | {"constants": "cifar10", "train_images": 50}
+    facts = images.PUBLISHED["cifar10"]
+    mine = evaluation.augmentation(changed, evaluation.data(changed))
+    assert (mine.mean, mine.std) == (facts.mean, facts.std)
+    both = changed | {"split_seed": 0, "preprocess": True}
+    theirs = pretraining.augmentation(both, pretraining.data(both))
+    assert (theirs.mean, theirs.std) == (facts.mean, facts.std)
+    for wrong, text in (
+        ({"constants": "mine"}, "constants is 'mine'; allowed: own, cifar10"),
+        ({"dataset": "synthetic"}, "constants cifar10: not with --dataset synthetic"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            evaluation.data(changed | wrong)
 
 
 def test_load_needs_a_run(tmp_path):

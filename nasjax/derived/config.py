@@ -25,6 +25,7 @@ class DerivedConfig:
       channels: C of the first cells.
       cells: how many; of each of the three stages in NAS-Bench-201.
       classes: of the classifier.
+      image_channels: of the images: 3 for colours, 1 for grey.
       stem: cifar, or imagenet: three convolutions that divide the image's side by 8.
       auxiliary: a second classifier after the second reduction, in training only.
       dtype: of activations and of weights where they are used; weights are stored, and
@@ -32,7 +33,6 @@ class DerivedConfig:
         they are under float32.
       axis_name: of a mapped axis (`shard_map`, `pmap`) over which a batch is spread;
         batch statistics are then those of the whole batch.
-      image_channels: of the images: 3 for colour, 1 for grey.
 
     Raises:
       ValueError: names the value and what is allowed.

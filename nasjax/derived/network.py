@@ -206,7 +206,10 @@ def init(
 ) -> Mapping[str, Any]:
     """Random variables `{"params": ..., "statistics": ...}`, float32.
 
-    Weights are drawn as PyTorch draws them; means are 0, variances 1.
+    Weights are drawn as today's PyTorch does: convolutions U(-1 / sqrt(n), 1 /
+    sqrt(n)), n the inputs of an output, scales 1; in DARTS's time (PyTorch 0.3) scales
+    were U(0, 1), and n of a depthwise convolution counted all channels. Means are 0,
+    variances 1.
 
     Args:
       key: consumed once.

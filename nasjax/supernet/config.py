@@ -20,12 +20,12 @@ class SupernetConfig:
       channels: C of the first cells.
       cells: how many; of each of the three stages for nb201.
       classes: of the classifier.
+      image_channels: of the images: 3 for colours, 1 for grey.
       parts: K; operations see 1 / K of the channels (PC-DARTS).
       stem: cifar, or imagenet: three convolutions that divide the image's side by 8.
       dtype: of activations and of weights where they are used; weights are stored,
         and statistics, logits and losses computed, in float32.
       axis_name: of a mapped axis (`shard_map`, `pmap`) over which the batch is spread.
-      image_channels: of the images: 3 for colour, 1 for grey.
     """
 
     space: CellSpace

@@ -31,7 +31,11 @@ def _network(config: SupernetConfig):
 
 
 def init(key: chex.PRNGKey, config: SupernetConfig) -> Params:
-    """Random weights, drawn as PyTorch draws them: dicts of float32 arrays.
+    """Random weights, drawn as today's PyTorch does: dicts of float32 arrays.
+
+    Convolutions are U(-1 / sqrt(n), 1 / sqrt(n)), n the inputs of an output, scales 1.
+    In DARTS's time (PyTorch 0.3) scales were U(0, 1), and n of a depthwise convolution
+    counted all channels.
 
     `params["cell3"]["edges"][group][operation][name]` is stacked over edges.
     """

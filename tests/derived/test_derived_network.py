@@ -412,3 +412,20 @@ def test_networks_refuse_other_channels():
         jax.eval_shape(lambda v: apply(config, v, images(), True), shapes(config))
     with pytest.raises(ValueError, match=r"are \[B, H, W, C\], got \[3, 32, 32\]"):
         apply(config, {}, images()[..., 0], True)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_of_any_channels(channels):
+    config = derived.darts(arch_of(), cells=3, channels=4)
+    chosen = dataclasses.replace(config, image_channels=channels)
+    more = derived.count(shapes(chosen, 8)["params"])
+    more -= derived.count(shapes(config, 8)["params"])
+    assert more == 9 * (channels - 3) * 3 * 4
+    sizes = {"cells": 3, "channels": 4, "image_size": 8, "image_channels": channels}
+    table = costs.darts_network(config.space, **sizes)
+    count = derived.count(shapes(chosen, 8)["params"])
+    assert costs.params(table, np.array(config.arch)) == count
+    small = {"channels": 4, "image_size": 8, "image_channels": channels}
+    nb201 = derived.nas_bench_201([1] * 6, channels=4, image_channels=channels)
+    count = derived.count(shapes(nb201, 8)["params"])
+    assert costs.params(costs.nb201_network(**small), np.array(nb201.arch)) == count

@@ -262,3 +262,26 @@ def test_configs_are_static():
     assert supernet.darts() != supernet.darts(none=True)
     assert supernet.pc_darts().parts == 4
     assert math.prod(supernet.nas_bench_201().space.alpha_shape) == 30
+
+
+@pytest.mark.parametrize("config", [SMALL, NB201, PARTIAL], ids=lambda c: c.kind)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_of_any_channels_and_sides(config, channels):
+    """Only the stem's first convolution differs; RGB is refused."""
+    chosen = dataclasses.replace(config, image_channels=channels)
+    stem = "stem" if config.kind == "nb201" else "stem0"
+    kernel = shapes(config)[stem]["kernel"].shape
+    more = supernet.count(shapes(chosen)) - supernet.count(shapes(config))
+    assert more == 9 * (channels - 3) * kernel[-1]
+    arch = jnp.ones(config.space.arch_shape, jnp.uint8)
+
+    def logits(*size):
+        x = jax.ShapeDtypeStruct((2, *size), jnp.float32)
+        run = functools.partial(supernet.apply, config=chosen)
+        return jax.eval_shape(run, shapes(chosen), arch, x)[0].shape
+
+    assert logits(32, 64, channels) == (2, 10)
+    assert logits(33, 47, channels) == (2, 10)
+    with pytest.raises(ValueError, match=f"has image_channels={channels}"):
+        logits(32, 32, 3)
+    supernet.initial_statistics(chosen)
