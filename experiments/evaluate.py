@@ -76,6 +76,7 @@ from nasjax.runs.configs import Rules
 from nasjax.runs.errors import RunError
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
+from nasjax.training import ABSENT
 
 
 def parser() -> argparse.ArgumentParser:
@@ -196,12 +197,13 @@ def settings_of(args: argparse.Namespace, kind: str) -> dict[str, Any]:
 
 def sizes(settings: Mapping[str, Any], classes: int, image_size: int) -> dict[str, Any]:
     """The arguments of `evaluation.describe`."""
-    chosen = {name: settings[name] for name in ("cells", "channels", "stem")}
+    names = ("cells", "channels", "stem", "image_channels")
+    chosen = {name: (ABSENT | settings)[name] for name in names}
     return chosen | {"classes": classes, "image_size": image_size}
 
 
-def layout(args, settings: Mapping[str, Any]) -> tuple[int, int]:
-    """How many devices, and how many seeds at a time.
+def layout(args, settings: Mapping[str, Any], images: int = 0) -> tuple[int, int]:
+    """How many devices, and how many seeds at a time, for so many training images.
 
     Dividing the batches of one seed over CPU cores was measured to be 1.5 times as fast
     as a seed per core with small networks, and as fast with larger ones: a smaller
@@ -211,6 +213,7 @@ def layout(args, settings: Mapping[str, Any]) -> tuple[int, int]:
       ValueError: more devices or lanes than there are.
     """
     present, batch = jax.device_count(), settings["batch_size"]
+    left = 0 if settings["drop_last"] else images % batch
     on_cpu = jax.default_backend() == "cpu"
     count = args.devices or present
     if count > present:
@@ -225,7 +228,7 @@ def layout(args, settings: Mapping[str, Any]) -> tuple[int, int]:
         raise ValueError(f"--devices {count}: several hosts use all {present}")
     if args.devices is None and lanes == jax.process_count() == 1:
         least = 32 if on_cpu else 1
-        fitting = [n for n in range(1, count + 1) if batch % n == 0]
+        fitting = [n for n in range(1, count + 1) if not (batch % n or left % n)]
         count = max(n for n in fitting if n == 1 or batch // n >= least)
     return count, lanes
 
@@ -260,7 +263,7 @@ def train(args, settings: Mapping[str, Any], data, folder: Folder, entry) -> dic
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("loss", "accuracy", "test")
     )
-    images = settings["steps_per_epoch"] * settings["batch_size"] * len(parts[0].loss)
+    images = trainer.epoch.images * len(parts[0].loss)
     found = evaluation.read(settings["genotype"])
     shown = found.printed
     if found.kind == "darts":
@@ -353,7 +356,7 @@ def agreement(contents: list[Mapping[str, Any]]) -> None:
 
 
 OUTPUTS = ("results.json", "results.npz", "curves.png")
-RULES = Rules(grows=("seeds",))
+RULES = Rules(grows=("seeds",), absent=ABSENT)
 
 
 class Run(NamedTuple):
@@ -413,6 +416,7 @@ def prepare(args, found) -> tuple[dict[str, Any], Any, Any]:
         data = streaming.open_source(data_dir=args.data_dir)
     else:
         data = evaluation.data(settings, args.data_dir)
+        count, lanes = layout(args, settings, len(data.train_labels))
     if args.classes not in (None, data.classes):
         raise ValueError(f"--classes {args.classes}: the data has {data.classes}")
     settings |= {
@@ -428,6 +432,7 @@ def prepare(args, found) -> tuple[dict[str, Any], Any, Any]:
         trainer = make(args, one, data, group)
     settings |= {
         "image_size": trainer.image_size,
+        "image_channels": trainer.config.image_channels,
         "steps_per_epoch": trainer.steps_per_epoch,
     }
     return settings, data, trainer

@@ -100,15 +100,16 @@ ALLOWED = {
     "searchers": {"searchers", "agent", "outcomes", "search", "spaces"},
     "genotypes": {"spaces"},
     "graphs": {"spaces"},
-    "costs": {"spaces", "graphs"},
+    "pixels": set(),
+    "costs": {"spaces", "graphs", "pixels"},
     "pareto": set(),
     "frontier": {"spaces", "costs", "genotypes", "pareto"},
     "augment": set(),
     "color": {"augment"},
     "training": set(),
     "primitives": set(),
-    "supernet": {"supernet", "primitives", "spaces", "augment", "training"},
-    "derived": {"derived", "primitives", "spaces", "augment", "training"},
+    "supernet": {"supernet", "primitives", "pixels", "spaces", "augment", "training"},
+    "derived": {"derived", "primitives", "pixels", "spaces", "augment", "training"},
 }
 
 

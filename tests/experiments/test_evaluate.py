@@ -267,3 +267,26 @@ def test_presets_follow_the_thesis():
     assert settings("ddas", "cifar100") == (20, 600, 96, 0.2, 8)
     assert settings("ddas", cells=20, cutout=0)[::4] == (20, 0)
     assert settings("imagenet") == (14, 250, 1024, 0.0, 0)
+    for preset, kinds in presets.KINDS_OF.items():
+        kept = not presets.settings(kinds[0], preset)["drop_last"]
+        assert kept == (preset not in ("cpu", "imagenet"))
+    with pytest.raises(ValueError, match="--drop-last: not with --dataset imagenet"):
+        presets.settings("darts", "imagenet", given={"drop_last": False})
+
+
+@pytest.mark.parametrize(
+    ("batch", "images", "drop", "count"),
+    [(96, 0, False, 4), (96, 98, False, 2), (96, 98, True, 4), (96, 97, False, 1)],
+)
+def test_devices_that_divide_every_batch_are_taken(
+    batch, images, drop, count, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import evaluate
+
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    args = evaluate.parser().parse_args(["--genotype", CELL])
+    settings = {"batch_size": batch, "drop_last": drop, "dataset": "cifar10"}
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    args.lanes = 1
+    assert evaluate.layout(args, settings, images) == (count, 1)
