@@ -1,4 +1,4 @@
-"""README.md and experiments/README.md: snippets, tables, links and commands are true."""
+"""README.md and experiments/README.md: snippets, tables, links and commands."""
 
 import argparse
 import contextlib
@@ -38,14 +38,15 @@ def code(path):
 
 
 def commands(path):
-    """(script, arguments) of every command that names a script with flags."""
-    found = []
+    """(script, arguments) of every command that names a script, with flags or alone."""
+    found = set()
     for line in code(path):
         match = re.search(r"(?:^|experiments/)(\w+)\.py((?: .*)?)$", line)
-        if match and (ROOT / "experiments" / f"{match[1]}.py").exists():
-            if match[2] or "experiments/" in line:
-                found.append((match[1], match[2].strip()))
-    return sorted(set(found))
+        if not match or not (ROOT / "experiments" / f"{match[1]}.py").exists():
+            continue
+        if match[2] or line.startswith("python "):
+            found.add((match[1], match[2].strip()))
+    return found
 
 
 class ParsedError(Exception):
@@ -127,7 +128,7 @@ def test_every_script_has_a_section():
     assert set(re.findall(r"^## (\w+)\.py$", texts(EXPERIMENTS), re.M)) == scripts
 
 
-COMMANDS = sorted({command for path in DOCUMENTS for command in commands(path)})
+COMMANDS = sorted(set().union(*map(commands, DOCUMENTS)))
 
 
 @pytest.mark.parametrize(("script", "arguments"), COMMANDS)
