@@ -35,7 +35,7 @@ import numpy as np
 from nasjax import cli, devices, lanes, methods, plots, regret, report, results, study
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
-from nasjax.runs.configs import Rules
+from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
 
@@ -230,7 +230,7 @@ def main(argv: list[str] | None = None) -> None:
             inputs=[args.table],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES,
+            rules=RULES._replace(absent=defaults(args.configs)),
         )
     missing = "complete" if table.complete else f"of {table.space.size:,} possible"
     print(

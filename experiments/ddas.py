@@ -53,7 +53,7 @@ from nasjax import (
 )
 from nasjax.data.images import NAMES
 from nasjax.environments.trainable_supernet import Images, trainable_supernet
-from nasjax.runs.configs import Rules
+from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run, refuse_inputs
 from nasjax.runs.script import refusals, script
 from nasjax.searchers.ddas_config import VARIANTS
@@ -363,7 +363,7 @@ def main(argv: list[str] | None = None) -> int | None:
             inputs=[args.warm_up, args.data_dir],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES,
+            rules=RULES._replace(absent=defaults(args.configs)),
         )
     print(
         f"{args.warm_up}: one-shot accuracy {100 * setting.one_shot[0]:.2f} %; each "

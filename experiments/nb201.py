@@ -51,7 +51,7 @@ from nasjax import (
 )
 from nasjax.data import nb201
 from nasjax.environments.tabular import tabular
-from nasjax.runs.configs import Rules
+from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
 from nasjax.searchers.cadam import observe
@@ -412,7 +412,7 @@ def main(argv: list[str] | None = None) -> None:
             inputs=[args.table],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES,
+            rules=RULES._replace(absent=defaults(args.configs)),
             writes=writes,
         )
     with folder:

@@ -62,7 +62,7 @@ from nasjax import (
 from nasjax.agent.history import HistoryState
 from nasjax.environments import cached
 from nasjax.environments import supernet as on_supernet
-from nasjax.runs.configs import Rules
+from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
 from nasjax.searchers.cadam import cadam, observe
@@ -402,7 +402,7 @@ def main(argv: list[str] | None = None) -> None:
             inputs=[args.supernet, args.init_from, args.data_dir],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES,
+            rules=RULES._replace(absent=defaults(args.configs)),
         )
     images = config["images"]
     print(

@@ -42,8 +42,8 @@ def check_finite(tree: Any, where: str) -> None:
     for leaf in jax.tree.leaves(tree):
         if jnp.issubdtype(leaf.dtype, jnp.inexact) and not jnp.all(jnp.isfinite(leaf)):
             raise DivergedError(
-                f"{where}: weights are not finite: the training diverged. The last "
-                "checkpoint is from before; a smaller learning rate may help"
+                f"{where}: weights are not finite: the training diverged. They were "
+                "not saved; a smaller learning rate may help"
             )
 
 

@@ -80,8 +80,8 @@ class Epochs(job.Job):
             values = np.asarray(loss).reshape(-1, loss.shape[-1])[:, bad.argmax()]
             raise DivergedError(
                 f"the loss is {', '.join(f'{x:g}' for x in values)} at step {step:,} "
-                f"(epoch {step // self.per_epoch + 1}): the training diverged. The "
-                "last checkpoint is from before; a smaller learning rate may help"
+                f"(epoch {step // self.per_epoch + 1}): the training diverged. "
+                "Checkpoints are from before; a smaller learning rate may help"
             )
 
 
