@@ -449,7 +449,10 @@ def commands() -> Rows:
     tasks = {
         "nb201": ("Table 4.1: CADAM and baselines on NAS-Bench-201", ""),
         "compare": ("searchers at equal queries on any table", "--table FILE.npz"),
-        "made_tables": ("tables from a generator", "--family nk ..."),
+        "made_tables": (
+            "tables from a generator",
+            "--family nk --edges 9 --operations 3 --out nk.npz",
+        ),
         "train_supernet": ("train a supernet", "--space nb201 --preset cpu"),
         "search_supernet": ("search a supernet", "--supernet RUN --preset cpu"),
         "ddas": ("train and search in parallel", "--variant 4s,rs --preset cpu"),
