@@ -5,7 +5,6 @@ together, checkpoints. `nasjax.evaluator` makes them.
 """
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from nasjax.data import nb201
 from nasjax.data.images import ImageData
 from nasjax.derived import training
 from nasjax.runs.checkpoints import Checkpoints
+from nasjax.runs.configs import read_object
 
 STREAMED = ("imagenet",)  # read while training: `nasjax.streaming`
 DATASETS = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "synthetic": 10}
@@ -258,7 +258,7 @@ def load(folder: str | Path, seed: int | None = None) -> Trained:
             f"{folder} holds no network: {path} is missing (train one with "
             f"experiments/evaluate.py --out {folder})"
         )
-    settings = json.loads(path.read_text())
+    settings = read_object(path)
     seed = settings["seeds"][0] if seed is None else seed
     found = [g for g in groups(settings["seeds"], settings["lanes"]) if seed in g]
     if not found:
