@@ -409,8 +409,11 @@ def frontier() -> Rows:
 
 
 def predictor() -> Rows:
-    found = [row for row in cells("predictor", "column") if row[0] in KEYS]
-    return [["", "Kendall's tau", "mean absolute error"], *found]
+    line = r"^(\S+)\s+tau (\S+)\s+error (\S+)\s+class mean"
+    found = re.findall(line, text("predictor"), re.M)
+    titles = dict(zip(KEYS, HEADER, strict=True))
+    rows = [[titles[name], tau, error] for name, tau, error in found]
+    return [["", "Kendall's tau", "mean absolute error"], *rows]
 
 
 def archived(file: str) -> Rows:
