@@ -9,7 +9,7 @@ process, one lane after another, if PyTorch is installed (its seconds are one la
 scaled). `--inner map,vmap` compares the two ways to run lanes inside a device.
 `--method bayesian-actor-critic` times whole searches of 200 queries instead.
 
-Measured on two CPU cores (AMD EPYC, jax 0.10.2), 3 minutes in all: 243 us per cycle
+Measured on two CPU cores (AMD EPYC, jax 0.10.2): 243 us per cycle
 with 1 lane, 138 with 2, 121 with 10, 125 with 60, 111 with 600; the PyTorch loop
 1,807 us. `--method bayesian-actor-critic --lanes 1,10,60` on slower cores: 1.6, 3.2 and
 3.3 searches per second.

@@ -21,11 +21,10 @@ of every query), report.txt, log.jsonl, regret.png (mean and 95% band over seeds
 with `--ablation`, ablation.png. A run that was killed goes on with `--resume`, to the
 same bits.
 
-Measured on NAS-Bench-201 (v1_1), 50 seeds, `--methods bayesian-actor-critic`, in 99 s
-on two CPU cores (AMD EPYC): mean best after 100 queries 91.61, 94.37, 73.49, 73.51,
-46.66, 47.21 on the six columns in their usual order (the nearest published, CoLLM-NAS:
-91.59, 94.37, 73.44, 73.44, 46.62, 46.79); after 200 the optimum in all 50 seeds of
-every column.
+Measured on NAS-Bench-201 (v1_1), 50 seeds, `--methods bayesian-actor-critic`: mean best
+after 100 queries 91.61, 94.37, 73.49, 73.51, 46.66, 47.21 on the six columns in their
+usual order (the nearest published, CoLLM-NAS: 91.59, 94.37, 73.44, 73.44, 46.62,
+46.79); after 200 the optimum in all 50 seeds of every column.
 """
 
 import argparse

@@ -39,8 +39,8 @@ Published test accuracies in percent, and parameters:
 
 Measured: `--genotype DARTS_V2 --preset cpu --dataset cifar10` (3 cells, C = 8, images
 of 16 x 16, 8,234 parameters, 12 epochs) 63.22 after the last epoch, logistic regression
-on the same pixels 41.68; 13 min 11 s (442 s of processor time) on two AMD EPYC cores
-that also did other work, 1.3 GB.
+on the same pixels 41.68; 641 s of training on two AMD EPYC cores that also did other
+work.
 Full size: not measured yet.
 """
 

@@ -17,12 +17,12 @@ the winner's 200-epoch accuracies on all columns.
 Best accuracy in percent, ten seeds, benchmark version v1_1, columns in order:
 
     CADAM-500 published  91.36  94.11  72.47  72.69  46.23  46.74
-              measured   91.32  94.08  72.36  72.53  45.99  46.30  (40: 46.18, 46.47)
+              measured   91.32  94.08  72.36  72.53  45.99  46.30
     CADAM-1k  published  91.47  94.28  73.02  73.09  46.58  47.03
-              measured   91.37  94.18  72.80  72.87  46.41  46.62  (40: 46.47, 46.76)
+              measured   91.37  94.18  72.80  72.87  46.41  46.62
 
-(in brackets the ImageNet columns over 40 seeds). Two CPU cores (AMD EPYC): 90 to 94 s
-in all, of which CADAM 65 to 70 s and compiling 10 s. Baselines, deviations: README.md.
+Two CPU cores (AMD EPYC): 77 s of compiling and running, of which CADAM 69 s. Baselines
+and deviations: experiments/README.md.
 """
 
 import argparse

@@ -25,10 +25,10 @@ Published (Table 4.4, one seed, in percent): validation, test, rank in the top K
     DARTS, by validation     88.90  91.81    1    by test  87.87  92.25  416
     PC-DARTS, by validation  87.08  87.78    1    by test  86.52  88.04  129
 
-Measured: the `cpu` preset on the `cpu` NAS-Bench-201 supernet, seeds 1-10, in 12
-minutes on two CPU cores (AMD EPYC): CADAM, random search and evolution end at a true
+Measured: the `cpu` preset on the `cpu` NAS-Bench-201 supernet, seeds 1-10, in 490
+s on two CPU cores (AMD EPYC): CADAM, random search and evolution end at a true
 accuracy of 89.4, 89.1, 89.8 %, no better than one another. On the `cpu` supernets of
-DARTS and PC-DARTS, seed 1, in 11 and 7 minutes; CADAM's best: 48.8 and 47.1 % by
+DARTS and PC-DARTS, seed 1, in 535 and 417 s; best of CADAM's top 32: 48.8 and 47.1 % by
 validation, 47.9 and 45.3 % on test images.
 """
 
