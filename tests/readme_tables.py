@@ -223,7 +223,7 @@ def ablation() -> Rows:
 HELD_OUT = {
     "heldout-12ep": "six 12-epoch columns",
     "heldout-trials": "one random trial per query, four columns",
-    "heldout-latency": "28 columns of latency and energy, lowest wanted",
+    "heldout-latency": "27 latencies and one energy, lowest wanted",
     "heldout-penalty": "CIFAR-100 accuracy minus 0.1, 0.3, 1 x latency on a Pixel 2",
     "heldout-pairwise14x2": "four tables of pairwise interactions, 14 edges of 2",
     "heldout-nk10x3": "four NK landscapes, 10 edges of 3",
