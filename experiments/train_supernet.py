@@ -18,8 +18,8 @@ On NAS-Bench-201 the scores are held against the true table: Kendall's tau and
 Spearman's rho, by batch statistics and by running ones. Published supernets of random
 sampling reach tau 0.5 to 0.6 after 250 epochs (Dong and Yang 2020 and followers). The
 `cpu` preset gave 0.19, 0.37, 0.44, 0.53, 0.43 after 20, 40, 60, 80, 100 epochs by batch
-statistics, 0.29, 0.34, 0.28, 0.34, 0.40 by running ones, in 11 minutes on two CPU cores
-(AMD EPYC); DARTS and PC-DARTS 15 and 8 minutes, mean accuracy of 30 architectures 43.8
+statistics, 0.29, 0.34, 0.28, 0.34, 0.40 by running ones, in 1,110 s on two CPU cores
+(AMD EPYC); DARTS and PC-DARTS 776 and 378 s, mean accuracy of 30 architectures 43.8
 and 41.7 %.
 """
 
@@ -33,6 +33,7 @@ import numpy as np
 
 from nasjax import (
     cli,
+    devices,
     finalists,
     metrics,
     plots,
@@ -44,9 +45,11 @@ from nasjax import (
 from nasjax.data.images import NAMES
 from nasjax.environments.supernet import score
 from nasjax.runs import training as runs
+from nasjax.runs.configs import Rules
 from nasjax.runs.folder import open_run
 from nasjax.runs.script import refusals, script
 from nasjax.supernet import training as supernet_training
+from nasjax.training import ABSENT
 
 SETTINGS = {
     "policy": "uniform",
@@ -65,9 +68,11 @@ SETTINGS = {
     "weight_decay": 3e-4,
     "clip": 5.0,
     "batch_size": 250,
+    "drop_last": False,
     "epochs": 10_000,
     "preprocess": True,
     "padding": 4,
+    "constants": "own",
     "cutout": 0,
     "train_images": 0,
     "shrink": 1,
@@ -107,6 +112,7 @@ SMALL = {
     "shrink": 2,
     "padding": 2,
     "batch_size": 64,
+    "drop_last": True,
     "validate": 5,
 }
 SMALL_CELLS = SMALL | {"cells": 3, "epochs": 25, "validate_images": 1_000}
@@ -162,7 +168,9 @@ HELP = {
     "none": "make `none` an eighth operation",
     "stem": "cifar or imagenet",
     "dtype": "float32 or bfloat16",
+    "drop_last": "leave out an epoch's last batch if it is smaller than the others",
     "split_seed": "seed of the halves: training, validation",
+    "constants": "mean and deviation of pixels: own, or cifar10's (as PC-DARTS' code)",
     "cutout": "side of the square cut out of training images",
     "preprocess": "crop, flip, cutout and normalise; false: scale to [0, 1] only",
     "train_images": "use so many of the training half; 0: all",
@@ -176,9 +184,7 @@ HELP = {
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
     """The command line and the settings that fix a run's results."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--space", choices=pretraining.SPACES, default="darts")
     add(
@@ -194,6 +200,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
         default=None,
         help="default: " + ", ".join(f"{p} for {s}" for s, p in USUAL.items()),
     )
+    add = parser.add_argument_group("the run").add_argument
     add("--out", type=Path, default=None, help="default runs/supernet-SPACE")
     add("--resume", action="store_true", help="continue the run in --out")
     add("--overwrite", action="store_true", help="replace the run in --out")
@@ -232,6 +239,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
                 raise ValueError(
                     f"{name} is {base[name]}; --space {args.space} has only {value}"
                 )
+        pretraining.check_constants(base)
         pretraining.recipe(base)
         pretraining.config(base, 10)
         if base["policy"] not in supernet_training.POLICIES:
@@ -333,6 +341,7 @@ def describe(curves: pretraining.Curves, true: np.ndarray | None) -> list[dict]:
 
 
 OUTPUTS = ("results.json", "results.npz", "curves.png")
+RULES = Rules(absent=ABSENT)
 
 
 @script
@@ -341,7 +350,7 @@ def main(argv: list[str] | None = None) -> None:
     args, settings = parse(argv)
     with refusals():
         if args.distributed:
-            jax.distributed.initialize()
+            devices.join_hosts()
         count = args.devices or (
             1 if jax.default_backend() == "cpu" else jax.device_count()
         )
@@ -355,7 +364,8 @@ def main(argv: list[str] | None = None) -> None:
         every = np.linspace(0, settings["epochs"], settings["validate"] + 1)[1:]
         settings |= {
             "classes": halves.classes,
-            "image_size": halves.train_images.shape[1],
+            "image_size": training.image_size,
+            "image_channels": training.config.image_channels,
             "steps_per_epoch": training.steps_per_epoch,
             "marks": sorted({max(round(epoch), 1) for epoch in every}),
             "data_sha256": halves.sha256,
@@ -366,6 +376,7 @@ def main(argv: list[str] | None = None) -> None:
             "train_supernet",
             settings,
             outputs=OUTPUTS,
+            rules=RULES,
             inputs=[args.data_dir],
             resume=args.resume,
             overwrite=args.overwrite,
@@ -404,7 +415,7 @@ def work(args, folder, settings: dict, halves, training: trainer.Trainer) -> Non
     if jax.process_index() != 0:
         return
     marks = describe(curves, true)
-    images = training.steps_per_epoch * settings["batch_size"]
+    images = training.epoch.images
     content = {
         "config": settings,
         **report.provenance(),

@@ -40,12 +40,23 @@ class AugmentConfig:
         check_statistics(self.mean, self.std)
 
 
-def check_statistics(mean: Sequence[float] | None, std: Sequence[float] | None):
-    """Raises a ValueError if only one is given, or a std is not positive."""
+def check_statistics(
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    channels: int | None = None,
+):
+    """Raises a ValueError if only one is given, or a std is not positive.
+
+    With `channels` also if there is not one number for each.
+    """
     if (mean is None) != (std is None):
         raise ValueError(f"mean {mean} and std {std}: give both or neither")
     if std is not None and not all(value > 0 for value in std):
         raise ValueError(f"std {std} must be positive")
+    if None not in (std, channels) and {len(mean), len(std)} != {channels}:
+        raise ValueError(
+            f"mean {mean} and std {std}: the images have {channels} channels"
+        )
 
 
 def normalize(

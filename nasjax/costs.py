@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax import pixels
 from nasjax.graphs import depth as depth
 from nasjax.graphs import width as width
 from nasjax.spaces import CellSpace, darts, nas_bench_201
@@ -93,44 +94,42 @@ def _total(
 
 
 def _convolution(
-    inputs: int, outputs: int, kernel: int, size: int, *, groups: int = 1, norm=True
+    inputs: int, outputs: int, kernel: int, area: int, *, groups: int = 1, norm=True
 ) -> np.ndarray:
-    """A convolution to `size` x `size` pixels and, usually, batch normalisation."""
+    """A convolution to `area` pixels and, usually, batch normalisation."""
     weights = inputs // groups * outputs * kernel**2
-    elements = outputs * size**2 * norm
-    return np.array([weights, 2 * outputs * norm, weights * size**2, elements, 0])
+    elements = outputs * area * norm
+    return np.array([weights, 2 * outputs * norm, weights * area, elements, 0])
 
 
 def _linear(inputs: int, classes: int) -> np.ndarray:
     return np.array([(inputs + 1) * classes, 0, inputs * classes, 0, 0])
 
 
-def _operation(name: str, C: int, size: int, stride: int = 1) -> np.ndarray:
-    """An operation of either space, `size` x `size` pixels after its stride."""
+def _operation(name: str, C: int, area: int, stride: int = 1) -> np.ndarray:
+    """An operation of either space, `area` pixels after its stride."""
     kernel = int(name[-1]) if name[-1].isdigit() else 0
     match name:
         case "skip_connect" if stride == 2:  # factorized reduce: two half convolutions
-            return _convolution(C, C, 1, size)
+            return _convolution(C, C, 1, area)
         case "none" | "skip_connect" | "max_pool_3x3":
             return np.zeros(5, np.int64)
         case "avg_pool_3x3":
-            return np.array([0, 0, 0, 0, C * size**2])
+            return np.array([0, 0, 0, 0, C * area])
         case "nor_conv_1x1" | "nor_conv_3x3":
-            return _convolution(C, C, kernel, size)
+            return _convolution(C, C, kernel, area)
         case "sep_conv_3x3" | "sep_conv_5x5" | "dil_conv_3x3" | "dil_conv_5x5":
-            once = _convolution(C, C, kernel, size, groups=C, norm=False)
-            once += _convolution(C, C, 1, size)
+            once = _convolution(C, C, kernel, area, groups=C, norm=False)
+            once += _convolution(C, C, 1, area)
             return 2 * once if name.startswith("sep") else once
     raise ValueError(f"the cost of operation {name!r} is not known")
 
 
-def _edges(space: CellSpace, C: int, size: int, reduction: int = 0) -> np.ndarray:
+def _edges(space: CellSpace, C: int, area: int, reduction: int = 0) -> np.ndarray:
     """int64 [E, O + 1, 5] of one cell."""
     names = (*space.operations, "none")  # an absent edge costs what `none` does
     strides = [2 if reduction and source < 2 else 1 for source, _ in space.edges]
-    return np.array(
-        [[_operation(name, C, size, stride) for name in names] for stride in strides]
-    )
+    return np.array([[_operation(n, C, area, s) for n in names] for s in strides])
 
 
 def _table(
@@ -151,16 +150,16 @@ class _Cell(NamedTuple):
     reduction: int  # 1, or 0: a normal cell
     inputs: tuple[int, int]  # channels of the two cells before
     channels: int
-    size: int  # pixels a side, of its nodes
+    given: int  # pixels of the newer input
+    area: int  # pixels of its nodes
 
     def preprocessing(self) -> np.ndarray:
         """To C channels; a factorized reduce costs what a 1x1 convolution does."""
-        size = self.size << self.reduction
-        return sum(_convolution(C, self.channels, 1, size) for C in self.inputs)
+        return sum(_convolution(C, self.channels, 1, self.given) for C in self.inputs)
 
 
-def _layout(
-    space: CellSpace, cells: int, C: int, size: int, stem: str, wide: int
+def _plan(
+    space: CellSpace, cells: int, C: int, stem: str, wide: int, size, colours
 ) -> tuple[np.ndarray, list[_Cell]]:
     """The cost of the stem, `wide` channels, and the cells."""
     if space.edges != darts().edges or space.cells != 2:
@@ -168,24 +167,25 @@ def _layout(
     if stem not in ("cifar", "imagenet"):
         raise ValueError(f"unknown stem {stem!r}: allowed are cifar, imagenet")
     reductions = {cells // 3, 2 * cells // 3}
-    halvings = len(reductions) + (3 if stem == "imagenet" else 0)
-    if min(cells, C, size) < 1 or size % 2**halvings or (C % 2 and stem == "imagenet"):
+    halvings = len(reductions) + 3 * (stem == "imagenet")
+    if min(cells, C) < 1 or (C % 2 and stem == "imagenet"):
         raise ValueError(
-            f"{cells} cells, {C} channels, {size} pixels: needs at least 1 of each, "
-            f"pixels that halve {halvings} times, even channels for the imagenet stem"
+            f"{cells} cells, {C} channels: at least 1; imagenet: even channels"
         )
+    areas = pixels.areas(size, halvings)
     if stem == "cifar":
-        cost = _convolution(3, wide, 3, size)
+        cost = _convolution(colours, wide, 3, areas[0])
     else:
-        cost = _convolution(3, wide // 2, 3, size // 2)
-        cost += _convolution(wide // 2, wide, 3, size // 4)
-        size //= 8
-        cost += _convolution(wide, wide, 3, size)
+        cost = _convolution(colours, wide // 2, 3, areas[1])
+        cost += _convolution(wide // 2, wide, 3, areas[2])
+        areas = areas[3:]
+        cost += _convolution(wide, wide, 3, areas[0])
     layout, inputs = [], (wide, wide)
     for index in range(cells):
         reduction = int(index in reductions)
-        C, size = C << reduction, size >> reduction
-        layout.append(_Cell(reduction, inputs, C, size))
+        C <<= reduction
+        layout.append(_Cell(reduction, inputs, C, areas[0], areas[reduction]))
+        areas = areas[reduction:]
         inputs = (inputs[1], 4 * C)
     return cost, layout
 
@@ -196,8 +196,9 @@ def darts_network(
     cells: int = 20,
     channels: int = 36,
     classes: int = 10,
-    image_size: int = 32,
+    image_size: pixels.Size = 32,
     stem: str = "cifar",
+    image_channels: int = 3,
 ) -> CostTable:
     """Networks of DARTS cells as trained from scratch.
 
@@ -205,24 +206,24 @@ def darts_network(
     2 cells // 3 are reductions; the auxiliary head follows the second.
 
     Args:
-      space: `darts(...)`.
-      cells: how many.
+      space, cells: `darts(...)`, how many.
       channels: C of the first cell; a reduction doubles it.
       classes: outputs of the classifier.
-      image_size: pixels a side.
+      image_size, image_channels: of the images; (height, width) if not square.
       stem: "cifar", or "imagenet" (which halves three times).
 
     Raises:
-      ValueError: another space or stem, or sizes that cannot be halved.
+      ValueError: another space or stem, or images too small to be halved.
 
     Source: NetworkCIFAR and NetworkImageNet of the public DARTS code.
     """
     wide = 3 * channels if stem == "cifar" else channels
-    base, layout = _layout(space, cells, channels, image_size, stem, wide)
+    image = image_size, image_channels
+    base, layout = _plan(space, cells, channels, stem, wide, *image)
     edges = np.zeros((*space.arch_shape, space.num_operations + 1, 5), np.int64)
     for cell in layout:
         base = base + cell.preprocessing()
-        edges[cell.reduction] += _edges(space, cell.channels, cell.size, cell.reduction)
+        edges[cell.reduction] += _edges(space, cell.channels, cell.area, cell.reduction)
     base = base + _linear(4 * layout[-1].channels, classes)
     head = _convolution(4 * layout[2 * cells // 3].channels, 128, 1, 1)
     # The public ImageNet head lacks its second normalisation.
@@ -238,6 +239,7 @@ def supernet_parameters(
     classes: int = 10,
     partial: int = 1,
     stem: str = "cifar",
+    image_channels: int = 3,
 ) -> int:
     """Parameters of the search network, which holds every operation on every edge.
 
@@ -245,7 +247,7 @@ def supernet_parameters(
 
     Args:
       partial: operations see 1 / partial of the channels (PC-DARTS).
-      space, cells, channels, classes, stem: as for `darts_network`.
+      space, cells, channels, classes, stem, image_channels: as for `darts_network`.
 
     Raises:
       ValueError: as `darts_network`, and channels that `partial` does not divide.
@@ -254,11 +256,10 @@ def supernet_parameters(
     """
     if partial < 1 or channels % partial:
         raise ValueError(f"{channels} channels do not split into {partial} parts")
-    # No parameter depends on the pixels: any number that halves will do.
-    frame, layout = _layout(space, cells, channels, 32, stem, 3 * channels)
-    total = frame[:2].sum() + _linear(4 * layout[-1].channels, classes)[0]
+    base, layout = _plan(space, cells, channels, stem, 3 * channels, 32, image_channels)
+    total = base[:2].sum() + _linear(4 * layout[-1].channels, classes)[0]
     for cell in layout:
-        edges = _edges(space, cell.channels // partial, cell.size, cell.reduction)
+        edges = _edges(space, cell.channels // partial, cell.area, cell.reduction)
         total += cell.preprocessing()[0] + edges[..., 0].sum()
     return int(total)
 
@@ -268,31 +269,31 @@ def nb201_network(
     cells_per_stage: int = 5,
     channels: int = 16,
     classes: int = 10,
-    image_size: int = 32,
+    image_size: pixels.Size = 32,
+    image_channels: int = 3,
 ) -> CostTable:
     """The networks of NAS-Bench-201: three stages, residual blocks between them.
 
     Args:
       cells_per_stage: N of the paper.
       channels: C of the first stage; the others have 2 C and 4 C.
-      classes, image_size: as for `darts_network`.
+      classes, image_size, image_channels: as for `darts_network`.
 
     Raises:
       ValueError: sizes below 1, or pixels that cannot be halved twice.
 
     Source: Dong and Yang 2020; TinyNetwork of the public code.
     """
-    if min(cells_per_stage, channels, image_size) < 1 or image_size % 4:
-        sizes = f"{cells_per_stage} cells, {channels} channels, {image_size} pixels"
-        raise ValueError(f"{sizes}: needs at least 1, and pixels that halve twice")
-    space = nas_bench_201()
-    base, edges = _convolution(3, channels, 3, image_size), 0
-    for stage in range(3):
-        C, size = channels * 2**stage, image_size // 2**stage
+    if min(cells_per_stage, channels) < 1:
+        raise ValueError(f"{cells_per_stage} cells, {channels} channels: at least 1")
+    space, areas = nas_bench_201(), pixels.areas(image_size, 2)
+    base, edges = _convolution(image_channels, channels, 3, areas[0]), 0
+    for stage, area in enumerate(areas):
+        C = channels * 2**stage
         if stage:
-            base += _convolution(C // 2, C, 3, size) + _convolution(C, C, 3, size)
-            base += _convolution(C // 2, C, 1, size, norm=False)
-            base += _operation("avg_pool_3x3", C // 2, size)
-        edges = edges + cells_per_stage * _edges(space, C, size)
-    base += np.array([0, 2 * C, 0, C * size**2, 0]) + _linear(C, classes)
+            base += _convolution(C // 2, C, 3, area) + _convolution(C, C, 3, area)
+            base += _convolution(C // 2, C, 1, area, norm=False)
+            base += _operation("avg_pool_3x3", C // 2, area)
+        edges = edges + cells_per_stage * _edges(space, C, area)
+    base += np.array([0, 2 * C, 0, C * area, 0]) + _linear(C, classes)
     return _table(space, base, edges)

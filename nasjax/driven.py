@@ -80,11 +80,10 @@ class Queries(job.Job):
         carry, whole = tree, self.template()
         if len(tree["trace"].accuracy) != self.steps:
             self._refuse_growth(len(tree["trace"].accuracy))
-            fresh = search.init(
-                jax.random.key(0), self._searcher, self._env, self.steps
-            )
+            key = jax.random.key(0)  # of rows that are not filled yet
+            state = jax.tree.map(jnp.asarray, tree["state"])
             carry = {
-                "state": jax.tree.map(corner, fresh, tree["state"]),
+                "state": search.grow(key, self._searcher, state, self.steps),
                 "trace": jax.tree.map(corner, whole["trace"], tree["trace"]),
                 "seconds": tree["seconds"],
             }
@@ -96,7 +95,7 @@ class Queries(job.Job):
         return carry
 
     def _refuse_growth(self, before: int) -> None:
-        if not getattr(search, "budget_free", lambda s: True)(self._searcher):
+        if not search.budget_free(self._searcher, before):
             raise RefusedError(
                 f"{self.name} was started with {before} queries, on which what it "
                 f"remembers depends: it cannot go on to {self.steps}; use another --out"

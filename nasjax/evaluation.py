@@ -5,7 +5,6 @@ together, checkpoints. `nasjax.evaluator` makes them.
 """
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,10 @@ from nasjax.data import images as image_data
 from nasjax.data import nb201
 from nasjax.data.images import ImageData
 from nasjax.derived import training
+from nasjax.pixels import Size
 from nasjax.runs.checkpoints import Checkpoints
+from nasjax.runs.configs import read_object
+from nasjax.training import ABSENT
 
 STREAMED = ("imagenet",)  # read while training: `nasjax.streaming`
 DATASETS = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "synthetic": 10}
@@ -95,6 +97,7 @@ def read(source: str | Mapping) -> Architecture:
 
 def config(settings: Mapping[str, Any], classes: int) -> derived.DerivedConfig:
     """The network that a run's settings describe."""
+    settings = ABSENT | settings
     found = read(settings["genotype"])
     return derived.DerivedConfig(
         SPACES[found.kind],
@@ -102,6 +105,7 @@ def config(settings: Mapping[str, Any], classes: int) -> derived.DerivedConfig:
         channels=settings["channels"],
         cells=settings["cells"],
         classes=classes,
+        image_channels=settings["image_channels"],
         stem=settings["stem"],
         auxiliary=settings["auxiliary"] > 0,
         dtype=settings["dtype"],
@@ -110,8 +114,8 @@ def config(settings: Mapping[str, Any], classes: int) -> derived.DerivedConfig:
 
 def recipe(settings: Mapping[str, Any]) -> training.Recipe:
     """The optimizer's part of a run's settings."""
-    fields = training.Recipe.__dataclass_fields__
-    return training.Recipe(**{name: settings[name] for name in fields})
+    fields, known = training.Recipe.__dataclass_fields__, ABSENT | settings
+    return training.Recipe(**{name: known[name] for name in fields})
 
 
 def augmentation(settings: Mapping[str, Any], data: ImageData) -> augment.AugmentConfig:
@@ -136,6 +140,7 @@ def data(
     """
     name = settings["dataset"]
     found = image_data.load(name, data_dir, log=log)
+    found = pretraining.with_constants(found, settings)
     most = settings["train_images"] or len(found.train_labels)
     if not 1 <= most <= len(found.train_labels):
         raise ValueError(
@@ -156,7 +161,8 @@ def describe(
     channels: int,
     classes: int,
     stem: str = "cifar",
-    image_size: int = 32,
+    image_size: Size = 32,
+    image_channels: int = 3,
 ) -> dict[str, Any]:
     """Exact costs of a network, for one image; width and depth of its cells.
 
@@ -169,6 +175,7 @@ def describe(
       ValueError: sizes that do not fit the network.
     """
     sizes = {"channels": channels, "classes": classes, "image_size": image_size}
+    sizes["image_channels"] = image_channels
     space, arch = SPACES[found.kind], found.arch
     if found.kind == "nb201":
         table = costs.nb201_network(cells_per_stage=cells, **sizes)
@@ -258,7 +265,7 @@ def load(folder: str | Path, seed: int | None = None) -> Trained:
             f"{folder} holds no network: {path} is missing (train one with "
             f"experiments/evaluate.py --out {folder})"
         )
-    settings = json.loads(path.read_text())
+    settings = ABSENT | read_object(path)
     seed = settings["seeds"][0] if seed is None else seed
     found = [g for g in groups(settings["seeds"], settings["lanes"]) if seed in g]
     if not found:

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nasjax import evaluation
+from nasjax import evaluation, pixels
 from nasjax import training as schedules
+from nasjax.augment import check_statistics
 from nasjax.data.images import ImageData
 from nasjax.derived import training
 from nasjax.derived.training import TrainState
@@ -41,11 +42,12 @@ class Evaluator:
       data: all of it.
       group: the seeds.
       mesh: from `mesh_of`; None for one seed on one device.
+      scan: whether many steps are one scan; None decides by the backend.
 
     Raises:
       ValueError: a batch that cannot be divided over the devices, or that is larger
-        than the training set; a mesh that does not fit the seeds; images that do not
-        fit the network.
+        than the training set; a mesh that does not fit the seeds; images or labels
+        that do not fit the network.
     """
 
     top5, note = False, ""
@@ -56,16 +58,21 @@ class Evaluator:
         data: ImageData,
         group: Sequence[int],
         mesh: Mesh | None = None,
+        scan: bool | None = None,
     ):
+        settings = {"image_channels": data.train_images.shape[-1]} | settings
         self.config = evaluation.config(settings, data.classes)
+        for part in ("train", "test"):
+            given = getattr(data, f"{part}_images"), getattr(data, f"{part}_labels")
+            pixels.check_examples(*given, self.config, f"{part} images")
+        check_statistics(data.mean, data.std, self.config.image_channels)
         self.recipe = evaluation.recipe(settings)
         self.seeds, self.tested = tuple(group), len(data.test_labels)
         count, size = len(data.train_labels), self.recipe.batch_size
-        self.trained, self.steps_per_epoch = count, count // size
-        self.image_size = data.train_images.shape[1]
+        self.trained, self.epoch = count, schedules.epoch_of(count, self.recipe)
+        self.steps_per_epoch = self.epoch.steps
+        self.image_size = pixels.size_of(data.train_images)
         self._rows = -1, None  # an epoch and int32 [S, steps_per_epoch, B]
-        if count < size:
-            raise ValueError(f"{count} images are too few for a batch of {size}")
         spread = mesh is not None and mesh.axis_names == (SEEDS,)
         if len(group) != (mesh.devices.size if spread else 1):
             raise ValueError(f"seeds {list(group)} need a device each")
@@ -79,10 +86,7 @@ class Evaluator:
         if mesh is not None and not spread:
             devices, divided = mesh.devices.size, mesh
             test_batch += -test_batch % devices
-            if size % devices:
-                raise ValueError(
-                    f"a batch of {size} cannot be divided over {devices} devices"
-                )
+            self.epoch.check(devices)
             shared = dataclasses.replace(shared, axis_name=training.AXIS)
         self._data = jax.device_put(
             (data.train_images, data.train_labels), self._everywhere
@@ -107,7 +111,7 @@ class Evaluator:
             image_size=self.image_size,
         )
         jax.eval_shape(self._init, jax.random.key(0))  # or raise
-        self.scans = jax.default_backend() != "cpu"
+        self.scans = jax.default_backend() != "cpu" if scan is None else scan
 
         def train(seed, state, index, images, labels):
             key = jax.random.fold_in(jax.random.key(seed), 2)
@@ -141,7 +145,11 @@ class Evaluator:
         self._order = jax.jit(
             jax.vmap(
                 lambda seed, epoch: schedules.batches(
-                    jax.random.fold_in(jax.random.key(seed), 1), epoch, count, size
+                    jax.random.fold_in(jax.random.key(seed), 1),
+                    epoch,
+                    count,
+                    size,
+                    self.recipe.drop_last,
                 ),
                 (0, None),
             )
@@ -175,13 +183,13 @@ class Evaluator:
         if self._rows[0] != epoch:
             self._rows = epoch, np.asarray(self._order(seeds, epoch))
         index = self._rows[1][:, at : at + len(steps)]
-        if self.scans:
-            return self._train(seeds, state, index, *self._data)
-        rows = []
-        for t in range(index.shape[1]):
-            state, metrics = self._train(seeds, state, index[:, t], *self._data)
-            rows.append(metrics)
-        return state, jax.tree.map(lambda *x: jnp.stack(x, axis=1), *rows)
+        found = []
+        for part in schedules.parts(index):
+            for rows in [part] if self.scans else part.swapaxes(0, 1):
+                state, metrics = self._train(seeds, state, rows, *self._data)
+                found.append(metrics)
+        join = jnp.concatenate if self.scans else jnp.stack
+        return state, jax.tree.map(lambda *x: join(x, axis=1), *found)
 
     def test(self, state: TrainState) -> dict[str, np.ndarray]:
         """`test`: float64 [S], the share of test images that is classified right."""

@@ -111,34 +111,6 @@ class Chunk(NamedTuple):
     trace: search.Trace  # NumPy, [L, last - first, ...]
 
 
-def edges(steps: int, chunk: int, milestones: Sequence[int] = ()) -> list[int]:
-    """Where chunks end: fixed by the steps alone, and none is one step long.
-
-    Args:
-      steps: the whole budget.
-      chunk: steps per chunk, at least 2.
-      milestones: further ends (for their states); a regular end one step away makes
-        room, an end of the run or another milestone does not.
-
-    Raises:
-      ValueError: steps below 1, chunk below 2, or no integers.
-    """
-    search.check_integer("steps", steps, 1)
-    search.check_integer("chunk", chunk, 2)
-    ends: list[int] = []
-    for end in sorted({*range(chunk, steps, chunk), *milestones}):
-        if not 2 <= end <= steps - 2:
-            continue
-        if ends and end - ends[-1] < 2:
-            if end not in milestones or ends[-1] in milestones:
-                continue
-            ends.pop()
-            if end - (ends[-1] if ends else 0) < 2:
-                continue
-        ends.append(end)
-    return [*ends, steps]
-
-
 class Runner:
     """Many lanes of one kind of search: placed, compiled once, run in chunks.
 
@@ -244,6 +216,14 @@ class Runner:
         """The state of every lane before step 0."""
         return self._call("init", self._start)
 
+    def grow(self, state: search.SearchState) -> search.SearchState:
+        """A placed state of a smaller budget, with room for this one's steps."""
+
+        def wider(key, made, state):
+            return search.grow(key, made[0], state, self._steps)
+
+        return self._call("grow", wider, state)
+
     def shapes(self, length: int) -> tuple[search.SearchState, search.Trace]:
         """Shapes of the gathered state and of a trace of `length` steps."""
 
@@ -286,7 +266,7 @@ class Runner:
         """Runs from step `first` (0, or an earlier chunk's end) to the last end.
 
         Args:
-          ends: from `edges`.
+          ends: where chunks end, ascending; the last is the budget.
           state: the state at `first`, from `init` or `place`; made anew if None.
 
         Yields:

@@ -2,12 +2,15 @@
 
 Source: Liu et al. 2019 and thesis 3.4.3, 4.4.4 (DARTS cells), Xu et al. 2020
 (ImageNet), Dong and Yang 2020 (NAS-Bench-201).
+
+Drop path of `pc-cadam` is that of 4.4.4, "a batch size of 96 and a drop path
+probability of 0.2"; PC-DARTS' own script has 0.3 (`--drop-path 0.3`).
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from nasjax import evaluation
+from nasjax import evaluation, pretraining
 
 SETTINGS = {
     "cells": 20,
@@ -21,6 +24,7 @@ SETTINGS = {
     "weight_decay": 3e-4,
     "clip": 5.0,
     "batch_size": 96,
+    "drop_last": False,
     "epochs": 600,
     "schedule": "cosine",
     "warmup": 0,
@@ -28,6 +32,7 @@ SETTINGS = {
     "auxiliary": 0.4,
     "drop_path": 0.2,
     "padding": 4,
+    "constants": "own",
     "cutout": 16,
     "train_images": 0,
     "shrink": 1,
@@ -71,6 +76,7 @@ SMALL = {
     "channels": 8,
     "learning_rate": 0.05,
     "batch_size": 64,
+    "drop_last": True,
     "epochs": 12,
     "auxiliary": 0.0,
     "drop_path": 0.0,
@@ -86,7 +92,14 @@ KINDS_OF = dict.fromkeys(PRESETS, ("darts",)) | {
 USUAL = {"darts": "cadam", "nb201": "nb201"}
 # Of a data set that is streamed; and what is not for one.
 STREAMED = {"image_size": 224, "resize": 256}
-IN_MEMORY = {"padding": 0, "cutout": 0, "train_images": 0, "shrink": 1}
+IN_MEMORY = {
+    "drop_last": True,
+    "constants": "own",
+    "padding": 0,
+    "cutout": 0,
+    "train_images": 0,
+    "shrink": 1,
+}
 # What depends on the data set, where the preset has it at all.
 CUTOUT = {"cifar100": 8}
 DDAS_CELLS = {"cifar100": 20}
@@ -95,11 +108,14 @@ HELP = {
     "channels": "C of the first cells",
     "stem": "cifar or imagenet",
     "dtype": "float32 or bfloat16",
+    "drop_last": "leave out an epoch's last batch if it is smaller; imagenet: always",
     "schedule": "cosine or linear",
     "warmup": "epochs of warm-up of the linear schedule",
     "auxiliary": "weight of the auxiliary head's loss; 0: no such head",
     "drop_path": "probability of dropping a path in the last epoch",
-    "cutout": "side of the square cut out of training images",
+    "constants": "mean and deviation of pixels: own, or cifar10's (PC-DARTS' code has "
+    "these and cutout 16 on cifar100, too)",
+    "cutout": "side of the square cut out of training images; default 8 on cifar100",
     "train_images": "use the first so many training images; 0: all",
     "shrink": "average so many by so many pixels first",
     "test_batch": "images per batch of a test",
@@ -150,5 +166,6 @@ def settings(
     for name in ("shrink", "test_batch", "test_every"):
         if base[name] < 1:
             raise ValueError(f"{name} must be at least 1, got {base[name]}")
+    pretraining.check_constants(base)
     evaluation.recipe(base)
     return base

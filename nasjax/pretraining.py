@@ -5,7 +5,6 @@ A run's folder holds config.json (its settings) and checkpoints; both are all th
 """
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,16 +12,21 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nasjax import augment, supernet, training
+from nasjax import augment, pixels, supernet, training
 from nasjax.data import images as image_data
 from nasjax.runs.checkpoints import Checkpoints
+from nasjax.runs.configs import read_object
 from nasjax.supernet import training as supernet_training
 
+CONSTANTS = ("own", "cifar10")
 SPACES = ("darts", "pc-darts", "nb201")
 
 
 class Halves(NamedTuple):
-    """A data set, its training images divided in two; uint8 images, int32 labels."""
+    """A data set, its training images divided in two.
+
+    Images are uint8 [N, H, W, C], labels int32 [N].
+    """
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -79,8 +83,10 @@ def no_curves(epochs: int, marks: Sequence[int], archs: int) -> Curves:
 
 def config(settings: Mapping[str, Any], classes: int) -> supernet.SupernetConfig:
     """The network that a run's settings describe."""
+    settings = training.ABSENT | settings
     chosen = {
         "channels": settings["channels"],
+        "image_channels": settings["image_channels"],
         "cells": settings["cells"],
         "classes": classes,
         "dtype": settings["dtype"],
@@ -103,7 +109,9 @@ def data(
     Source: thesis 4.2.2: half of the training images trains the supernet, the other
     half scores architectures.
     """
-    found = image_data.load(settings["dataset"], data_dir, log=log)
+    found = with_constants(
+        image_data.load(settings["dataset"], data_dir, log=log), settings
+    )
     halves = image_data.halves(len(found.train_labels), settings["split_seed"])
     most = settings["train_images"] or len(halves[0])
     if not 1 <= most <= len(halves[0]):
@@ -125,6 +133,32 @@ def data(
         found.source,
         found.sha256,
     )
+
+
+def check_constants(settings: Mapping[str, Any]) -> None:
+    """ValueError if `constants` is unknown, or not for the data set."""
+    chosen = settings.get("constants", training.ABSENT["constants"])
+    if chosen not in CONSTANTS:
+        raise ValueError(f"constants is {chosen!r}; allowed: {', '.join(CONSTANTS)}")
+    if chosen != "own" and settings["dataset"] not in ("cifar10", "cifar100"):
+        raise ValueError(
+            f"constants {chosen}: not with --dataset {settings['dataset']}"
+        )
+
+
+def with_constants(
+    found: image_data.ImageData, settings: Mapping[str, Any]
+) -> image_data.ImageData:
+    """The data set with the mean and deviation that the settings name.
+
+    Source: the public code of PC-DARTS normalises CIFAR-100 by CIFAR-10's, and cuts 16
+    pixels out (`constants="cifar10", cutout=16`).
+    """
+    check_constants(settings)
+    if settings.get("constants", "own") == "own":
+        return found
+    facts = image_data.PUBLISHED["cifar10"]
+    return found._replace(mean=facts.mean, std=facts.std)
 
 
 def shrink(images: np.ndarray, factor: int) -> np.ndarray:
@@ -150,10 +184,18 @@ def augmentation(settings: Mapping[str, Any], halves: Halves) -> augment.Augment
     )
 
 
+def check_halves(halves: Halves, network: supernet.SupernetConfig) -> None:
+    """ValueError if the network does not fit the images or labels, naming which."""
+    for part in ("train", "valid", "test"):
+        images, labels = (getattr(halves, f"{part}_{x}") for x in ("images", "labels"))
+        pixels.check_examples(images, labels, network, f"{part} images")
+    augment.check_statistics(halves.mean, halves.std, network.image_channels)
+
+
 def recipe(settings: Mapping[str, Any]) -> training.Recipe:
     """The optimizer's part of a run's settings."""
-    fields = training.Recipe.__dataclass_fields__
-    return training.Recipe(**{name: settings[name] for name in fields})
+    fields, known = training.Recipe.__dataclass_fields__, training.ABSENT | settings
+    return training.Recipe(**{name: known[name] for name in fields})
 
 
 def validated(settings: Mapping[str, Any], space) -> np.ndarray:
@@ -176,7 +218,7 @@ def load(folder: str | Path) -> Pretrained:
             f"{folder} holds no supernet: {path} is missing (train one with "
             f"experiments/train_supernet.py --out {folder})"
         )
-    settings = json.loads(path.read_text())
+    settings = training.ABSENT | read_object(path)
     found_config = config(settings, settings["classes"])
     shapes = jax.eval_shape(
         functools.partial(

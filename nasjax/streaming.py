@@ -23,6 +23,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nasjax import augment, color, evaluation
+from nasjax import training as schedules
 from nasjax.data import imagenet
 from nasjax.derived import training
 from nasjax.derived.training import TrainState
@@ -81,8 +82,8 @@ def hits(logits: chex.Array, labels: chex.Array, top: int) -> chex.Array:
 class Streamer:
     """Trains one seed in steps, as `evaluator.Evaluator` does a group in memory.
 
-    The batch of a step follows from the seed and the step's number alone. States have a
-    leading axis of 1.
+    The batch of a step follows from the seed and the step's number alone; an epoch's
+    last images, too few for a batch, are left out. States have a leading axis of 1.
 
     Args:
       settings: of the run; see `experiments/evaluate.py`.
@@ -113,14 +114,12 @@ class Streamer:
         self.seeds, self.scans = tuple(group), False
         self.trained, self.tested = len(source.train.source), len(source.test.source)
         self.image_size, size = settings["image_size"], self.recipe.batch_size
-        self.steps_per_epoch = self.trained // size
-        if self.trained < size:
-            raise ValueError(f"{self.trained} images are too few for a batch of {size}")
+        if not self.recipe.drop_last:
+            raise ValueError("drop_last is False; a streamed data set needs True")
+        self.epoch = schedules.epoch_of(self.trained, self.recipe)
+        self.steps_per_epoch = self.epoch.steps
         devices = 1 if mesh is None else mesh.devices.size
-        if size % devices:
-            raise ValueError(
-                f"a batch of {size} cannot be divided over {devices} devices"
-            )
+        self.epoch.check(devices)
         shared, self._everywhere, self._divided = self.config, None, None
         if mesh is not None:
             shared = dataclasses.replace(shared, axis_name=training.AXIS)

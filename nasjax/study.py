@@ -15,7 +15,8 @@ import numpy as np
 
 from nasjax import search
 from nasjax.runs import job
-from nasjax.runs.folder import CHECKPOINTS, Folder, read_object
+from nasjax.runs.configs import read_object
+from nasjax.runs.folder import CHECKPOINTS, Folder
 from nasjax.runs.table_search import Factory, Group, Lanes, Study
 from nasjax.spaces import CellSpace
 
@@ -132,14 +133,14 @@ def _groups(
         return []
     extended = [g for g in groups if g.used and g.steps[-1] != study.steps]
     table = (study.env.params,) if study.incomplete else ()
-    if extended and not getattr(search, "budget_free", lambda s: True)(
-        factory(study.space, *table)
-    ):
-        print(
-            f"{method}: what it remembers depends on the number of queries "
-            f"({extended[0].steps[-1]} then, {study.steps} now): it starts anew"
-        )
-        groups = [dataclasses.replace(group, used=False) for group in groups]
+    if extended:
+        searcher = factory(study.space, *table)
+        if not all(search.budget_free(searcher, g.steps[-1]) for g in extended):
+            print(
+                f"{method}: what it remembers depends on the number of queries "
+                f"({extended[0].steps[-1]} then, {study.steps} now): it starts anew"
+            )
+            groups = [dataclasses.replace(group, used=False) for group in groups]
     return groups
 
 

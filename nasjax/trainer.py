@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nasjax import pretraining, training
+from nasjax import pixels, pretraining, training
 from nasjax.supernet import training as supernet_training
 from nasjax.supernet.training import TrainState
 
@@ -20,6 +20,16 @@ class Trainer:
 
     On a GPU, many steps are one scan; on CPU each is a call, since gradients of
     convolutions are slow inside a loop there.
+
+    Args:
+      settings: of the run; see `experiments/train_supernet.py`.
+      halves: the data set.
+      mesh: devices over which a batch is divided; None for one.
+      scan: whether many steps are one scan; None decides by the backend.
+
+    Raises:
+      ValueError: a batch that cannot be divided over the devices, or that is larger
+        than the training set; images or labels that do not fit the network.
     """
 
     def __init__(
@@ -27,19 +37,18 @@ class Trainer:
         settings: Mapping[str, Any],
         halves: pretraining.Halves,
         mesh: Mesh | None = None,
+        scan: bool | None = None,
     ):
+        settings = {"image_channels": halves.train_images.shape[-1]} | settings
         self.config = pretraining.config(settings, halves.classes)
+        pretraining.check_halves(halves, self.config)
         self.recipe = pretraining.recipe(settings)
-        self._size = halves.train_images.shape[1]
+        self.image_size = pixels.size_of(halves.train_images)
         self._key = jax.random.key(settings["seed"])
         self._count = len(halves.train_labels)
-        self.steps_per_epoch = self._count // self.recipe.batch_size
-        training.batches(self._key, 0, self._count, self.recipe.batch_size)  # or raise
-        if mesh is not None and self.recipe.batch_size % mesh.devices.size:
-            raise ValueError(
-                f"a batch of {self.recipe.batch_size} cannot be divided over "
-                f"{mesh.devices.size} devices"
-            )
+        self.epoch = training.epoch_of(self._count, self.recipe)
+        self.epoch.check(1 if mesh is None else mesh.devices.size)
+        self.steps_per_epoch = self.epoch.steps
         self._sharding = None
         shared = self.config
         if mesh is not None:
@@ -61,13 +70,14 @@ class Trainer:
                 lambda state, row: one(key, state, images, labels, row), state, index
             )
 
-        self._scan = jax.default_backend() != "cpu"
+        self._scan = jax.default_backend() != "cpu" if scan is None else scan
         self._call = jax.jit(several if self._scan else one, donate_argnums=1)
         self._order = jax.jit(
             functools.partial(
                 training.batches,
                 count=self._count,
                 batch_size=self.recipe.batch_size,
+                drop_last=self.recipe.drop_last,
             )
         )
 
@@ -81,7 +91,7 @@ class Trainer:
             supernet_training.init,
             config=self.config,
             recipe=self.recipe,
-            image_size=self._size,
+            image_size=self.image_size,
         )
         return self._put(jax.jit(start)(key))
 
@@ -89,17 +99,17 @@ class Trainer:
         """Puts a restored state on the devices."""
         return self._put(jax.tree.map(jnp.asarray, state))
 
-    def batches(self, epoch: int) -> jax.Array:
-        """int32 [steps_per_epoch, B]: the epoch's images."""
-        return self._order(jax.random.fold_in(self._key, 1), epoch)
+    def batches(self, epoch: int) -> np.ndarray:
+        """int32 [steps_per_epoch, B]: the epoch's images; see `training.batches`."""
+        return np.asarray(self._order(jax.random.fold_in(self._key, 1), epoch))
 
-    def advance(self, state: TrainState, index) -> tuple[TrainState, Any]:
-        """Steps over `index` [T, B]; metrics are arrays [T] on the device."""
+    def advance(self, state: TrainState, index: np.ndarray) -> tuple[TrainState, Any]:
+        """Steps over rows [T, B] of `batches`; metrics are arrays [T] on the device."""
         key = jax.random.fold_in(self._key, 2)
-        if self._scan:
-            return self._call(key, state, *self._data, self._put(index))
-        rows = []
-        for row in np.asarray(index):
-            state, metrics = self._call(key, state, *self._data, self._put(row))
-            rows.append(metrics)
-        return state, jax.tree.map(lambda *x: jnp.stack(x), *rows)
+        found = []
+        for part in training.parts(index):
+            for rows in [part] if self._scan else part:
+                state, metrics = self._call(key, state, *self._data, self._put(rows))
+                found.append(metrics)
+        join = jnp.concatenate if self._scan else jnp.stack
+        return state, jax.tree.map(lambda *x: join(x), *found)

@@ -4,14 +4,18 @@ Shared by supernets and networks trained from scratch.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 PyTree = Any
+
+# Values of settings that a run's config.json lacks if an older version wrote it.
+ABSENT = {"drop_last": True, "image_channels": 3, "constants": "own"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Recipe:
       clip: largest global norm of a gradient; 0 for none.
       batch_size: images per step, over all devices.
       epochs: of the whole training.
+      drop_last: leave out an epoch's last batch if it is smaller than the others.
     """
 
     learning_rate: float = 0.025
@@ -35,6 +40,7 @@ class Recipe:
     clip: float = 5.0
     batch_size: int = 64
     epochs: int = 50
+    drop_last: bool = True
 
     def __post_init__(self):
         for name in ("batch_size", "epochs"):
@@ -158,16 +164,98 @@ def update(
     return keep(moved, params), (*others, momentum)
 
 
-def batches(
-    key: chex.PRNGKey, epoch: chex.Numeric, count: int, batch_size: int
-) -> chex.Array:
-    """int32 [steps, B]: an epoch's images in random order; the last few are left out.
+class Epoch(NamedTuple):
+    """An epoch's division into batches, of which the last may be smaller."""
+
+    images: int  # all that an epoch shows
+    batch_size: int  # of all batches but the last
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        return -(-self.images // self.batch_size)
+
+    @property
+    def whole(self) -> int:
+        """Batches of full size."""
+        return self.images // self.batch_size
+
+    def sizes(self, first: int, last: int) -> np.ndarray:
+        """int [last - first]: images of the steps `first .. last - 1` of an epoch."""
+        left = self.images - self.batch_size * np.arange(first, last)
+        return np.minimum(left, self.batch_size)
+
+    def weights(self, first: int, last: int) -> np.ndarray:
+        """float32: `sizes` by the full size; their sum over an epoch is `total`."""
+        return (self.sizes(first, last) / self.batch_size).astype(np.float32)
+
+    @property
+    def total(self) -> float:
+        """The images of an epoch in full batches."""
+        return self.images / self.batch_size
+
+    def check(self, devices: int) -> None:
+        """ValueError if a batch cannot be divided over so many devices."""
+        last = self.images % self.batch_size
+        if self.whole and self.batch_size % devices:
+            raise ValueError(
+                f"a batch of {self.batch_size} cannot be divided over {devices} devices"
+            )
+        if last % devices:
+            raise ValueError(
+                f"the last batch, of {last} images, cannot be divided over {devices} "
+                "devices; drop_last=True (--drop-last true) leaves it out"
+            )
+
+
+def epoch_of(count: int, recipe: Recipe) -> Epoch:
+    """The division of so many images.
 
     Raises:
-      ValueError: there are fewer images than a batch takes.
+      ValueError: there are fewer images than a batch takes, and `drop_last`.
     """
-    if count < batch_size:
-        raise ValueError(f"{count} images are too few for a batch of {batch_size}")
+    size = recipe.batch_size
+    if not recipe.drop_last:
+        return Epoch(count, size)
+    if count < size:
+        raise ValueError(f"{count} images are too few for a batch of {size}")
+    return Epoch(count // size * size, size)
+
+
+def batches(
+    key: chex.PRNGKey,
+    epoch: chex.Numeric,
+    count: int,
+    batch_size: int,
+    drop_last: bool = True,
+) -> chex.Array:
+    """int32 [steps, B]: an epoch's images in random order.
+
+    The last few, too few for a batch, are left out; or they are a row of their own,
+    filled up with -1, which `parts` cuts off.
+
+    Raises:
+      ValueError: there are fewer images than a batch takes, and `drop_last`.
+    """
     order = jax.random.permutation(jax.random.fold_in(key, epoch), count)
-    steps = count // batch_size
-    return order[: steps * batch_size].reshape(steps, batch_size).astype(jnp.int32)
+    of = epoch_of(count, Recipe(batch_size=batch_size, drop_last=drop_last))
+    fill = of.steps * batch_size - of.images
+    order = jnp.pad(order[: of.images], (0, fill), constant_values=-1)
+    return order.reshape(of.steps, batch_size).astype(jnp.int32)
+
+
+def parts(index: np.ndarray) -> list[np.ndarray]:
+    """Steps of one size each: the full ones, and the one that `batches` filled up.
+
+    Args:
+      index: int32 [..., T, B], rows of `batches`.
+
+    Returns:
+      Arrays [..., t, b] without fill, in order, none of them empty.
+    """
+    sizes = (index.reshape(-1, *index.shape[-2:])[0] >= 0).sum(axis=1)
+    whole = int((sizes == index.shape[-1]).sum())
+    found = [index[..., :whole, :]] if whole else []
+    if whole < len(sizes):
+        found.append(index[..., whole:, : sizes[-1]])
+    return found

@@ -247,3 +247,10 @@ def test_only_bytes_and_batches():
             augment.augment(jax.random.key(0), wrong, NOTHING)
     with pytest.raises(AssertionError):
         augment.normalize(images, (0.5, 0.5), (0.2, 0.2))
+
+
+def test_statistics_of_other_channels():
+    augment.check_statistics((0.5,), (0.2,), 1)
+    augment.check_statistics(None, None, 1)
+    with pytest.raises(ValueError, match="the images have 1 channels"):
+        augment.check_statistics((0.5,) * 3, (0.2,) * 3, 1)

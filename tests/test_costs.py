@@ -53,7 +53,8 @@ class Walk:
         return shape
 
     def average(self, shape, kernel=3, stride=1, padding=1):
-        size = (shape[1] + 2 * padding - kernel) // stride + 1
+        odd = shape[1] % 2 if kernel == 2 else 0  # rounded up
+        size = (shape[1] + odd + 2 * padding - kernel) // stride + 1
         self.pooled += shape[0] * size * size
         return shape[0], size
 
@@ -63,7 +64,8 @@ class Walk:
 
     def factorized(self, shape, outputs):
         left = self.conv(shape, outputs // 2, 1, stride=2)
-        right = self.conv((shape[0], shape[1] - 1), outputs // 2, 1, stride=2)
+        offset = shape[1] - 1 + shape[1] % 2  # padded to an even side
+        right = self.conv((shape[0], offset), outputs // 2, 1, stride=2)
         assert left == right
         return self.norm((left[0] + right[0], left[1]))
 
@@ -87,13 +89,13 @@ class Walk:
             return self.average(shape, 3, stride)
         if name == "skip_connect" and stride == 2:
             return self.factorized(shape, shape[0])
-        return shape[0], shape[1] // stride
+        return shape[0], -(-shape[1] // stride)
 
-    def darts(self, space, arch, cells, channels, classes, image_size, stem):
+    def darts(self, space, arch, cells, channels, classes, image_size, stem, colours):
         if stem == "cifar":
-            s0 = s1 = self.norm(self.conv((3, image_size), 3 * channels, 3, 1, 1))
+            s0 = s1 = self.norm(self.conv((colours, image_size), 3 * channels, 3, 1, 1))
         else:
-            half = self.norm(self.conv((3, image_size), channels // 2, 3, 2, 1))
+            half = self.norm(self.conv((colours, image_size), channels // 2, 3, 2, 1))
             s0 = self.norm(self.conv(half, channels, 3, 2, 1))
             s1 = self.norm(self.conv(s0, channels, 3, 2, 1))
         for index in range(cells):
@@ -121,8 +123,8 @@ class Walk:
         self.linear(s1[0], classes)
         return self
 
-    def nb201(self, arch, cells, channels, classes, image_size):
-        shape = self.norm(self.conv((3, image_size), channels, 3, 1, 1))
+    def nb201(self, arch, cells, channels, classes, image_size, colours):
+        shape = self.norm(self.conv((colours, image_size), channels, 3, 1, 1))
         for stage in range(3):
             if stage:
                 shortcut = self.average(shape, 2, 2, 0)
@@ -166,10 +168,11 @@ def architectures(space):
     architectures(WITH_NONE),
     st.integers(1, 9),
     st.sampled_from([4, 6, 16]),
-    st.sampled_from([("cifar", 8), ("cifar", 32), ("imagenet", 32), ("imagenet", 96)]),
+    st.sampled_from([("cifar", 8), ("cifar", 33), ("imagenet", 32), ("imagenet", 97)]),
     st.integers(1, 20),
+    st.integers(1, 4),
 )
-def test_darts_networks_layer_by_layer(arch, cells, channels, frame, classes):
+def test_darts_networks_layer_by_layer(arch, cells, channels, frame, classes, colours):
     stem, size = frame
     options = {
         "cells": cells,
@@ -178,8 +181,8 @@ def test_darts_networks_layer_by_layer(arch, cells, channels, frame, classes):
         "image_size": size,
         "stem": stem,
     }
-    walk = Walk().darts(WITH_NONE, arch, **options)
-    walk.agrees(network(WITH_NONE, **options), arch)
+    walk = Walk().darts(WITH_NONE, arch, **options, colours=colours)
+    walk.agrees(network(WITH_NONE, **options, image_channels=colours), arch)
 
 
 @settings(max_examples=60)
@@ -187,15 +190,37 @@ def test_darts_networks_layer_by_layer(arch, cells, channels, frame, classes):
     st.lists(st.integers(0, 4), min_size=6, max_size=6),
     st.integers(1, 6),
     st.integers(1, 20),
-    st.sampled_from([4, 16, 32]),
+    st.sampled_from([4, 16, 19, 32, 33]),
     st.integers(1, 20),
+    st.integers(1, 4),
 )
-def test_nas_bench_201_layer_by_layer(arch, cells, channels, size, classes):
-    table = costs.nb201_network(
-        cells_per_stage=cells, channels=channels, classes=classes, image_size=size
-    )
-    walk = Walk().nb201(arch, cells, channels, classes, size)
+def test_nas_bench_201_layer_by_layer(arch, cells, channels, size, classes, colours):
+    sizes = {"channels": channels, "classes": classes, "image_size": size}
+    table = costs.nb201_network(cells_per_stage=cells, image_channels=colours, **sizes)
+    walk = Walk().nb201(arch, cells, **sizes, colours=colours)
     walk.agrees(table, np.array(arch, np.uint8))
+
+
+@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
+def test_images_that_are_not_square(stem):
+    """Two squares side by side cost twice as much, but for the classifier."""
+    options = {"stem": stem, "cells": 5, "channels": 8}
+    arch = published("DARTS_V2")
+    one, two = (
+        network(WITH_NONE, image_size=size, **options) for size in (64, (64, 128))
+    )
+    last = 4 * 8 * 4 * 10
+    assert costs.macs(two, arch) - last == 2 * (costs.macs(one, arch) - last)
+    assert costs.params(two, arch) == costs.params(one, arch)
+    turned = [network(WITH_NONE, image_size=s, **options) for s in ((47, 33), (33, 47))]
+    assert costs.flops(turned[0], arch) == costs.flops(turned[1], arch)
+
+
+def test_image_channels():
+    """Each more costs a kernel of the first convolution."""
+    counts = [costs.supernet_parameters(SPACE, image_channels=c) for c in (1, 3, 4)]
+    assert counts[1] - counts[0] == 2 * 9 * 48
+    assert counts[2] - counts[1] == 9 * 48
 
 
 # Without and with the auxiliary head. A public log of DARTS V2 prints 3.349342MB.
@@ -413,18 +438,20 @@ def test_costs_refuse_other_shapes():
         (lambda: costs.darts_network(NB201), "not those of nas-bench-201"),
         (lambda: costs.supernet_parameters(NB201), "not those of nas-bench-201"),
         (lambda: costs.darts_network(SPACE, stem="svhn"), "allowed are cifar, imagen"),
-        (lambda: costs.darts_network(SPACE, image_size=30), "30 pixels.*halve 2 times"),
+        (lambda: costs.darts_network(SPACE, image_size=3), "3 x 3 pixels.*at least 4"),
+        (lambda: costs.darts_network(SPACE, image_size=(8, 0)), "is .8, 0.; allowed"),
         (lambda: costs.darts_network(SPACE, cells=0), "0 cells"),
         (
             lambda: costs.darts_network(SPACE, stem="imagenet", channels=15),
             "even channels",
         ),
         (
-            lambda: costs.darts_network(SPACE, stem="imagenet", image_size=48),
-            "halve 5 times",
+            lambda: costs.darts_network(SPACE, stem="imagenet", image_size=(48, 31)),
+            "48 x 31 pixels.*5 times",
         ),
         (lambda: costs.supernet_parameters(SPACE, partial=3), "16 channels.* 3 parts"),
-        (lambda: costs.nb201_network(image_size=18), "18 pixels: needs"),
+        (lambda: costs.nb201_network(image_size=(4, 3)), "4 x 3 pixels.*at least 4"),
+        (lambda: costs.nb201_network(channels=0), "0 channels"),
     ],
 )
 def test_errors(build, says):

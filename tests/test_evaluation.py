@@ -6,8 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from nasjax import evaluation, evaluator, genotypes
+from nasjax import evaluation, evaluator, genotypes, pretraining
 from nasjax.data import images
+from nasjax.runs import job
+from nasjax.runs import training as runs
+from nasjax.runs.folder import open_run
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -203,9 +206,67 @@ def test_seeds_over_devices_are_seeds_alone(data):
                 np.testing.assert_allclose(a, b[0], rtol=1e-4, atol=1e-4)
 
 
+class Stops(runs.NetworkTraining):
+    """Fails before the chunk that `at` is the first step of."""
+
+    def __init__(self, *args, at):
+        super().__init__(*args)
+        self._at = at
+
+    def advance(self, carry, first, last):
+        if first == self._at:
+            raise InterruptedError
+        return super().advance(carry, first, last)
+
+
+@pytest.fixture(scope="module")
+def odd(data):
+    """Two epochs of batches of 48, 48 and 32 images: step by step, and in scans."""
+    small = data._replace(
+        train_images=data.train_images[:, ::2, ::2],
+        test_images=data.test_images[:100, ::2, ::2],
+        test_labels=data.test_labels[:100],
+    )
+    cell = "|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    changed = {"genotype": cell, "batch_size": 48, "drop_last": False}
+    found = {}
+    for scan in (False, True):
+        one = evaluator.Evaluator(SETTINGS | changed, small, [0], scan=scan)
+        found[scan] = one, *runs.network(one, None)
+    return found
+
+
+def test_a_scan_with_a_smaller_last_batch(odd):
+    """It learns what single steps learn; the epoch's mean weighs images alike."""
+    found = []
+    for one, state, curves in odd.values():
+        assert one.steps_per_epoch == 3
+        _, metrics = one.advance(one.init(), range(0, 3))
+        assert metrics.loss.shape == (1, 3)
+        mean = (metrics.loss[0] * np.array([48, 48, 32])).sum() / 128
+        np.testing.assert_allclose(curves.loss[0, 0], mean, rtol=1e-5)
+        found.append((state, metrics, curves._replace(seconds=0)))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_resuming_anywhere_gives_the_same_bits(odd, scan, tmp_path):
+    one, state, curves = odd[scan]
+    for at in (2, 3, 5):  # before and after the smaller batch
+        with open_run(tmp_path / str(at), "test", {}) as folder:
+            with pytest.raises(InterruptedError):
+                job.run(Stops(one, at=at), folder, checkpoint_seconds=0)
+            other, again = runs.network(one, folder, resume=True)
+        same = (state, curves._replace(seconds=0)), (other, again._replace(seconds=0))
+        for a, b in zip(*map(jax.tree.leaves, same), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize(
     ("changed", "devices", "text"),
     [
+        ({"batch_size": 48, "drop_last": False}, 3, "last batch, of 32 images"),
         ({"batch_size": 500}, 1, "128 images are too few for a batch of 500"),
         ({"batch_size": 31}, 2, "batch of 31 cannot be divided over 2 devices"),
         ({"auxiliary": 0.4}, 1, "no auxiliary head"),
@@ -217,6 +278,96 @@ def test_evaluators_refuse(data, changed, devices, text):
     mesh = evaluator.mesh_of(jax.devices()[:devices], [0])
     with pytest.raises(ValueError, match=text):
         evaluator.Evaluator(SETTINGS | changed, data, [0], mesh)
+
+
+def grey(count=40, seed=0, channels=1):
+    """Made-up images of 33 x 47 pixels."""
+    rng = np.random.default_rng(seed)
+    shape = (count, 33, 47, channels)
+    return (
+        rng.integers(0, 256, shape, dtype=np.uint8),
+        rng.integers(0, 10, count).astype(np.int32),
+    )
+
+
+def images_of(**changed):
+    given = [*grey(), *grey(20, 1)]
+    made = images.ImageData("grey", *given, 10, (0.5,), (0.25,), "made up", "")
+    return made._replace(**changed)
+
+
+def test_grey_images_of_33_by_47(tmp_path):
+    """Trained, tested, saved and loaded."""
+    changed = {"epochs": 1, "batch_size": 20, "train_images": 0, "shrink": 1}
+    one = evaluator.Evaluator(SETTINGS | changed, images_of(), [0])
+    assert (one.image_size, one.config.image_channels) == ((33, 47), 1)
+    settings = (
+        SETTINGS
+        | changed
+        | {
+            "seeds": [0],
+            "lanes": 1,
+            "classes": 10,
+            "image_size": one.image_size,
+            "image_channels": one.config.image_channels,
+            "steps_per_epoch": one.steps_per_epoch,
+        }
+    )
+    with open_run(tmp_path / "run", "test", settings) as folder:
+        state, curves = runs.network(one, folder)
+    assert np.isfinite(curves.loss).all()
+    assert round(float(curves.test[0, 0]) * 20, 3) in range(21)
+    loaded = evaluation.load(tmp_path / "run")
+    assert loaded.params["body"]["stem"]["kernel"].shape == (3, 3, 1, 4)
+    for a, b in zip(*map(jax.tree.leaves, (loaded.params, state.params)), strict=True):
+        np.testing.assert_array_equal(a, b[0])
+    found = evaluation.read(CELL)
+    sizes = {"cells": 1, "channels": 4, "classes": 10}
+    shown = evaluation.describe(
+        found, image_size=one.image_size, image_channels=1, **sizes
+    )
+    assert shown["params"] == sum(x.size for x in jax.tree.leaves(loaded.params))
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        (dict(zip(("train_images", "train_labels"), grey(channels=4), strict=True)),
+         "test images: images have 1 channels; the network has image_channels=4"),
+        ({"test_labels": np.full(20, 10, np.int32)}, "test images: labels are 10"),
+        ({"train_labels": np.full(40, -1, np.int32)}, "labels are -1 to -1; allowed"),
+        ({"mean": (0.5,) * 3, "std": (0.2,) * 3}, "the images have 1 channels"),
+        ({"classes": 0}, "classes must be at least 1, got 0"),
+    ],
+)  # fmt: skip
+def test_evaluators_refuse_images(changed, text):
+    """Before training: labels outside of the classes made losses NaN."""
+    with pytest.raises(ValueError, match=text):
+        evaluator.Evaluator(SETTINGS, images_of(**changed), [0])
+
+
+def test_constants_of_cifar10_on_cifar100(monkeypatch):
+    """As the code of PC-DARTS, which has no others."""
+    made = images.synthetic(200, 100)
+    monkeypatch.setattr(images, "load", lambda *args, **options: made)
+    settings = SETTINGS | {"dataset": "cifar100"}
+    own = evaluation.data(settings)
+    assert (
+        evaluation.data(settings | {"constants": "own"}).mean == own.mean == made.mean
+    )
+    changed = settings | {"constants": "cifar10", "train_images": 50}
+    facts = images.PUBLISHED["cifar10"]
+    mine = evaluation.augmentation(changed, evaluation.data(changed))
+    assert (mine.mean, mine.std) == (facts.mean, facts.std)
+    both = changed | {"split_seed": 0, "preprocess": True}
+    theirs = pretraining.augmentation(both, pretraining.data(both))
+    assert (theirs.mean, theirs.std) == (facts.mean, facts.std)
+    for wrong, text in (
+        ({"constants": "mine"}, "constants is 'mine'; allowed: own, cifar10"),
+        ({"dataset": "synthetic"}, "constants cifar10: not with --dataset synthetic"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            evaluation.data(changed | wrong)
 
 
 def test_load_needs_a_run(tmp_path):

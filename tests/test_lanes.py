@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import nasjax
 from nasjax import lanes, search
 from nasjax.environments.tabular import from_arrays
+from nasjax.runs.table_search import edges
 
 SPACE = nasjax.table_space(4, ("a", "b", "c"))
 ARCHS = np.asarray(SPACE.from_index(jnp.arange(81)))
@@ -31,8 +32,8 @@ STEPS, CHUNK = 24, 12
 
 @given(st.integers(1, 60), st.integers(2, 70), st.lists(st.integers(0, 70), max_size=4))
 def test_edges(steps, chunk, milestones):
-    ends = lanes.edges(steps, chunk, milestones)
-    assert ends == lanes.edges(steps, chunk, milestones[::-1])
+    ends = edges(steps, chunk, milestones)
+    assert ends == edges(steps, chunk, milestones[::-1])
     assert ends[-1] == steps
     lengths = np.diff([0, *ends])
     # Two ends may each have made room for a milestone.
@@ -56,7 +57,7 @@ def test_edges(steps, chunk, milestones):
     ],
 )
 def test_edges_by_hand(arguments, ends):
-    assert lanes.edges(*arguments) == ends
+    assert edges(*arguments) == ends
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_edges_by_hand(arguments, ends):
 )
 def test_edges_that_cannot_be(steps, chunk, says):
     with pytest.raises(ValueError, match=says):
-        lanes.edges(steps, chunk)
+        edges(steps, chunk)
 
 
 @pytest.mark.parametrize("inner", ["map", "vmap", "auto"])
@@ -125,7 +126,7 @@ class Done:
     def __init__(self, seeds, devices, inner="map"):
         self.runner = runner(seeds, devices, inner)
         chunks, self.states = [], []
-        for chunk in self.runner.run(lanes.edges(STEPS, CHUNK)):
+        for chunk in self.runner.run(edges(STEPS, CHUNK)):
             chunks.append(chunk)
             self.states.append(self.runner.gather(chunk.state))
         self.ends = [(chunk.first, chunk.last) for chunk in chunks]
@@ -205,7 +206,7 @@ def test_resume_at_an_edge():
     straight = done(5, 2)
     again = straight.runner
     state = again.place(straight.states[0])
-    chunks = list(again.run(lanes.edges(STEPS, CHUNK), state, first=CHUNK))
+    chunks = list(again.run(edges(STEPS, CHUNK), state, first=CHUNK))
     assert [(chunk.first, chunk.last) for chunk in chunks] == [(12, 24)]
     same(chunks[0].trace, jax.tree.map(lambda x: x[:, CHUNK:], straight.trace))
     same(again.gather(chunks[0].state), straight.states[1])

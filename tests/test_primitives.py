@@ -1,5 +1,7 @@
 """Convolutions, pools and normalisation: NumPy's values, other forms' gradients."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -202,6 +204,43 @@ def test_batch_norm():
     ends = [(g * reference.norm(x + h * along)).sum() for h in (1e-5, -1e-5)]
     slope = (gradients(mine, x)[1][0] * along).sum()
     np.testing.assert_allclose(slope, (ends[0] - ends[1]) / 2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("ratio, tolerance", [(10, 4e-6), (30, 8e-6), (100, 3e-5)])
+def test_batch_norm_where_the_mean_is_large(ratio, tolerance):
+    """PyTorch's error is 1e-6, 2e-6, 6e-6; E[x^2] - E[x]^2 has 3e-5, 4e-4, 4e-3."""
+    x = normal(64, 8, 8, 8) + np.float32(ratio)
+    (y, statistics), slope = jax.jit(
+        lambda x: (
+            primitives.batch_norm(x),
+            jax.grad(lambda x: jnp.sum(jnp.sin(primitives.batch_norm(x)[0])))(x),
+        )
+    )(x)
+    wide = x.astype(np.float64)
+    wanted = reference.norm(wide)
+    np.testing.assert_allclose(y, wanted, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(statistics[1], wide.var((0, 1, 2)), rtol=tolerance)
+    # In float64: scale (g - mean(g) - y mean(g y)), g the derivative of sin.
+    g = np.cos(wanted)
+    along = (g * wanted).mean((0, 1, 2))
+    slope_wanted = g - g.mean((0, 1, 2)) - wanted * along
+    slope_wanted /= np.sqrt(wide.var((0, 1, 2)) + 1e-5)
+    np.testing.assert_allclose(slope, slope_wanted, rtol=0, atol=2 * tolerance)
+
+
+def test_moments_of_devices_are_the_whole_batchs():
+    """Each device's own mean is off by several deviations."""
+    x = normal(8, 8, 8, 4) + 100 + np.arange(8, dtype=np.float32).reshape(-1, 1, 1, 1)
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("data",))
+    over = functools.partial(primitives.moments, axis_name="data")
+    split, whole = jax.P("data"), jax.P()
+    mapped = jax.shard_map(
+        over, mesh=mesh, in_specs=split, out_specs=whole, check_vma=False
+    )
+    mean, variance = jax.jit(mapped)(x)
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(mean, wide.mean((0, 1, 2)), rtol=2e-7)
+    np.testing.assert_allclose(variance, wide.var((0, 1, 2)), rtol=1e-5)
 
 
 def test_batch_norm_of_a_constant():

@@ -83,3 +83,42 @@ def test_recipes_out_of_range_are_refused(fields, text):
 def test_too_few_images_for_a_batch_is_an_error():
     with pytest.raises(ValueError, match="9 images are too few for a batch of 10"):
         training.batches(jax.random.key(0), 0, 9, 10)
+
+
+def test_the_last_batch_is_kept():
+    """Every image once; DARTS has 521 steps of 96, NAS-Bench-201 196 of 256."""
+    index = np.asarray(training.batches(jax.random.key(0), 0, 103, 10, drop_last=False))
+    assert index.shape == (11, 10)
+    whole, last = training.parts(index)
+    assert (whole.shape, last.shape) == ((10, 10), (1, 3))
+    assert sorted([*whole.ravel(), *last.ravel()]) == list(range(103))
+    np.testing.assert_array_equal(
+        whole, training.batches(jax.random.key(0), 0, 103, 10)
+    )
+    (only,) = training.parts(index[-1:])
+    np.testing.assert_array_equal(only, last)
+    for size, kept, dropped in ((96, 521, 520), (256, 196, 195)):
+        steps = [
+            training.epoch_of(50_000, Recipe(batch_size=size, drop_last=drop)).steps
+            for drop in (False, True)
+        ]
+        assert steps == [kept, dropped]
+
+
+def test_an_epoch_weighs_batches_by_their_images():
+    epoch = training.epoch_of(25, Recipe(batch_size=10, drop_last=False))
+    assert (epoch.steps, epoch.whole, epoch.total) == (3, 2, 2.5)
+    assert epoch.sizes(1, 3).tolist() == [10, 5]
+    assert epoch.weights(0, 3).tolist() == [1, 1, 0.5]
+    few = training.epoch_of(7, Recipe(batch_size=10, drop_last=False))
+    assert (few.steps, few.whole, few.sizes(0, 1).tolist()) == (1, 0, [7])
+
+
+def test_a_last_batch_that_cannot_be_divided_is_refused():
+    recipe = Recipe(batch_size=10, drop_last=False)
+    training.epoch_of(24, recipe).check(2)
+    with pytest.raises(
+        ValueError, match=r"last batch, of 5 images, .* 2 devices; drop_last=True"
+    ):
+        training.epoch_of(25, recipe).check(2)
+    training.epoch_of(25, Recipe(batch_size=10)).check(2)

@@ -27,9 +27,9 @@ class ImageData(NamedTuple):
     """A data set in memory, with what a results file says of it."""
 
     name: str
-    train_images: np.ndarray  # [N, H, W, 3] uint8
+    train_images: np.ndarray  # [N, H, W, C] uint8
     train_labels: np.ndarray  # [N] int32
-    test_images: np.ndarray  # [M, H, W, 3] uint8
+    test_images: np.ndarray  # [M, H, W, C] uint8
     test_labels: np.ndarray  # [M] int32
     classes: int
     mean: tuple[float, ...]  # of pixels scaled to [0, 1], per channel

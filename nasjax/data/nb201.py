@@ -12,11 +12,12 @@ Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Archit
 Search", ICLR 2020. Dong et al., "NATS-Bench", TPAMI 2021.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from nasjax import cli
 from nasjax.data import nb201_files, nb201_import, nb201_sources
 from nasjax.data.nb201_cells import (
     OP_NAMES,
@@ -135,11 +136,14 @@ def _save(out: str) -> Table:
     return table
 
 
+def _check_new(out: str, overwrite: bool) -> None:
+    if Path(out).exists() and not overwrite:
+        raise FileExistsError(f"{out} exists; --overwrite replaces it")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nasjax.data.nb201", description="The NAS-Bench-201 table."
-    )
+    parser = cli.Parser("The NAS-Bench-201 table.", prog="python -m nasjax.data.nb201")
     commands = parser.add_subparsers(dest="command", required=True)
     importer = commands.add_parser("import", help="turn a file into a checked npz")
     importer.add_argument("source", help="npz, CSV, or NATS-Bench file or folder")
@@ -156,8 +160,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     show.add_argument("path", nargs="?", help="npz, CSV or folder; default: search")
     saver = commands.add_parser("save", help="write what is found into one npz")
     saver.add_argument("out", help="npz to write")
+    for command in (importer, saver):
+        command.add_argument("--overwrite", action="store_true", help="replace OUT")
     options = parser.parse_args(argv)
     try:
+        if options.command != "show":
+            _check_new(options.out, options.overwrite)
         if options.command == "import":
             table = nb201_import.import_file(
                 options.source,

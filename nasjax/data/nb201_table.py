@@ -61,7 +61,10 @@ class Column:
       values: accuracies as fractions, the mean over trials.
       trials: accuracies of single trials as fractions; NaN where an architecture
         has no such trial. None where only means are known.
-      train_time: simulated seconds of one training. None if unknown.
+      train_time: seconds of one training on the benchmark's machines. Validation
+        columns imported from nats_bench add one validation after it, as nats_bench's
+        own simulated time does; all other sources know the training alone. None if
+        unknown.
       source: path, address, package or method that the values came from.
       version: benchmark file behind `values`: "v1_1", "NATS v1_0", "predictor" or
         "unknown".

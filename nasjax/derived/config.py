@@ -25,6 +25,7 @@ class DerivedConfig:
       channels: C of the first cells.
       cells: how many; of each of the three stages in NAS-Bench-201.
       classes: of the classifier.
+      image_channels: of the images: 3 for colours, 1 for grey.
       stem: cifar, or imagenet: three convolutions that divide the image's side by 8.
       auxiliary: a second classifier after the second reduction, in training only.
       dtype: of activations and of weights where they are used; weights are stored, and
@@ -46,10 +47,11 @@ class DerivedConfig:
     auxiliary: bool = False
     dtype: str = "float32"
     axis_name: str | None = None
+    image_channels: int = 3
 
     def __post_init__(self):
         object.__setattr__(self, "arch", _tuples(self.arch))
-        for name in ("channels", "cells", "classes"):
+        for name in ("channels", "cells", "classes", "image_channels"):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"{name} must be at least 1, got {getattr(self, name)}"
@@ -81,6 +83,13 @@ class DerivedConfig:
     def reductions(self) -> tuple[int, ...]:
         """The cells that halve the image and double the channels (DARTS)."""
         return tuple(sorted({self.cells // 3, 2 * self.cells // 3}))
+
+    @property
+    def halvings(self) -> int:
+        """How often the network halves an image."""
+        if self.kind == "nb201":
+            return 2
+        return len(self.reductions) + (3 if self.stem == "imagenet" else 0)
 
     def edges(self, cell: int = 0) -> tuple[tuple[int, int, str], ...]:
         """(source, target, operation) of the present edges; cell 1 is the reduction."""

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from nasjax import primitives
+from nasjax import pixels, primitives
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -97,22 +97,23 @@ class BatchNorm(nn.Module):
         else:
             m, v = mean.value, variance.value
         factor = scale * jax.lax.rsqrt(v + EPSILON)
-        return (wide * factor + (bias - m * factor)).astype(x.dtype)
+        return ((wide - m) * factor + bias).astype(x.dtype)
 
     def _of_batch(self, x):
         """Mean, biased variance, and how many numbers they are of."""
-        moments = jnp.mean(x, (0, 1, 2)), jnp.mean(x * x, (0, 1, 2))
-        count = x.size // x.shape[-1]
         # No axis is mapped when weights are made.
-        if self.axis_name is not None and not self.is_initializing():
-            moments = jax.lax.pmean(moments, self.axis_name)
-            count *= jax.lax.axis_size(self.axis_name)
-        m, square = moments
-        return m, jnp.maximum(square - m * m, 0), count
+        axis_name = None if self.is_initializing() else self.axis_name
+        count = x.size // x.shape[-1]
+        if axis_name is not None:
+            count *= jax.lax.axis_size(axis_name)
+        return *primitives.moments(x, axis_name), count
 
 
 class FactorizedReduce(nn.Module):
-    """ReLU, two 1 x 1 convolutions of stride 2, one of them a pixel off, and norm."""
+    """ReLU, two 1 x 1 convolutions of stride 2, one of them a pixel off, and norm.
+
+    Sides are rounded up; see `pixels.odd_pixels`.
+    """
 
     features: int
     norm: Norm
@@ -122,7 +123,7 @@ class FactorizedReduce(nn.Module):
         x = jax.nn.relu(x)
         half = self.features // 2
         first = Convolution(half, 1, stride=2)(x)
-        second = Convolution(half, 1, stride=2)(x[:, 1:, 1:])
+        second = Convolution(half, 1)(pixels.odd_pixels(x))
         return self.norm()(jnp.concatenate([first, second], axis=-1))
 
 

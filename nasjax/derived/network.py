@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax import pixels
 from nasjax.derived.cells import Cell, DartsCell
 from nasjax.derived.config import DerivedConfig
 from nasjax.derived.layers import (
@@ -122,9 +123,7 @@ class _ResidualBlock(nn.Module):
     def __call__(self, x):
         y = ReluConvNorm(self.features, 3, self.norm, 2)(x)
         y = ReluConvNorm(self.features, 3, self.norm)(y)
-        B, H, W, C = x.shape
-        pooled = x.reshape(B, H // 2, 2, W // 2, 2, C).mean(axis=(2, 4))
-        return y + Convolution(self.features, 1)(pooled)
+        return y + Convolution(self.features, 1)(pixels.average_pool_2x2(x))
 
 
 class _NasBench201(nn.Module):
@@ -174,7 +173,8 @@ class Network(nn.Module):
         """Logits of a batch.
 
         Args:
-          images: [B, H, W, 3], normalised; H and W halve as often as the network does.
+          images: [B, H, W, image_channels], normalised; an odd side is rounded up where
+            the network halves it.
           train: static; normalise by the batch's statistics and move the running ones
             (apply with `mutable=["statistics"]`), else by the running ones.
           drop_path: probability [] that an image's output of an operation becomes zero
@@ -186,18 +186,11 @@ class Network(nn.Module):
           the network has one, else None.
 
         Raises:
-          ValueError: images whose sides cannot be halved so often, or are too small
-            or large for the auxiliary head.
+          ValueError: images of other channels, or whose sides are too small for the
+            network, or too small or large for the auxiliary head.
         """
         config = self.config
-        chex.assert_shape(images, (None, None, None, 3))
-        halvings = 2 if config.kind == "nb201" else len(config.reductions)
-        halvings += 3 if config.stem == "imagenet" else 0
-        if any(size % 2**halvings for size in images.shape[1:3]):
-            raise ValueError(
-                f"images of {images.shape[1]} x {images.shape[2]} pixels: sides must "
-                f"be multiples of {2**halvings}"
-            )
+        pixels.check(images.shape, config.image_channels, config.halvings)
         if config.dtype == "bfloat16":
             images = images.astype(jnp.bfloat16)
         off = not train or (isinstance(drop_path, int | float) and drop_path == 0)
@@ -209,17 +202,21 @@ class Network(nn.Module):
 
 
 def init(
-    key: chex.PRNGKey, config: DerivedConfig, image_size: int = 32
+    key: chex.PRNGKey, config: DerivedConfig, image_size: pixels.Size = 32
 ) -> Mapping[str, Any]:
     """Random variables `{"params": ..., "statistics": ...}`, float32.
 
-    Weights are drawn as PyTorch draws them; means are 0, variances 1.
+    Weights are drawn as today's PyTorch does: convolutions U(-1 / sqrt(n), 1 /
+    sqrt(n)), n the inputs of an output, scales 1; in DARTS's time (PyTorch 0.3) scales
+    were U(0, 1), and n of a depthwise convolution counted all channels. Means are 0,
+    variances 1.
 
     Args:
       key: consumed once.
-      config, image_size: static.
+      config: static.
+      image_size: pixels a side, or (height, width); static.
     """
-    images = jnp.zeros((1, image_size, image_size, 3))
+    images = jnp.zeros((1, *pixels.sides(image_size), config.image_channels))
     return Network(config).init(key, images, train=True)
 
 

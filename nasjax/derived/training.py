@@ -16,6 +16,7 @@ from nasjax import augment as augmentation
 from nasjax import training
 from nasjax.derived import network
 from nasjax.derived.config import DerivedConfig
+from nasjax.pixels import Size
 
 AXIS = "data"
 SCHEDULES = ("cosine", "linear")
@@ -85,13 +86,12 @@ class Metrics(NamedTuple):
 
 
 def init(
-    key: chex.PRNGKey, config: DerivedConfig, recipe: Recipe, image_size: int = 32
+    key: chex.PRNGKey, config: DerivedConfig, recipe: Recipe, image_size: Size = 32
 ) -> TrainState:
     """Random weights, no momentum, statistics of mean 0 and variance 1."""
-    variables = network.init(key, config, image_size)
-    params = variables["params"]
-    momentum = training.sgd(recipe).init(params)
-    return TrainState(params, momentum, variables["statistics"], jnp.int32(0))
+    found = network.init(key, config, image_size)
+    momentum = training.sgd(recipe).init(found["params"])
+    return TrainState(found["params"], momentum, found["statistics"], jnp.int32(0))
 
 
 def learning_rate(recipe: Recipe, epoch: chex.Numeric) -> chex.Array:
@@ -123,7 +123,7 @@ def gradient(
       key: of the batch, the same on every device.
       params, statistics: of the network.
       drop_path: probability [].
-      images: [B, H, W, 3], normalised.
+      images: [B, H, W, C], normalised.
       labels: int32 [B].
       config, recipe: static.
     """
@@ -168,7 +168,7 @@ def step(
     Args:
       key: of the whole training; the step's own is folded from it.
       state: from `init` or the step before.
-      images: uint8 [N, H, W, 3], the training set.
+      images: uint8 [N, H, W, C], the training set.
       labels: int32 [N].
       index: int32 [B], the batch's rows.
       config, recipe, augment, steps_per_epoch: static.
@@ -213,7 +213,7 @@ def learn(
     Args:
       key: of the batch.
       state: from `init` or the step before.
-      images: [B, H, W, 3], augmented and normalised.
+      images: [B, H, W, C], augmented and normalised.
       labels: int32 [B].
       config, recipe, steps_per_epoch, mesh: as in `step`.
 
@@ -264,7 +264,7 @@ def correct(
 
     Args:
       state: of the network.
-      images: uint8 [B, H, W, 3].
+      images: uint8 [B, H, W, C].
       labels: int32 [B].
       counted: bool [B], False for rows that only fill the batch.
       config, augment: static; of the latter the normalisation only.

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nasjax import augment
+from nasjax import augment, pixels
 from nasjax.search import Environment, Outcome
 from nasjax.supernet import network
 from nasjax.supernet.config import SupernetConfig
@@ -20,7 +20,7 @@ class SupernetParams(NamedTuple):
 
     params: Any  # from `nasjax.supernet.init`
     statistics: Any  # to normalise by; None takes each batch's own
-    images: chex.Array  # uint8 [n, H, W, 3]
+    images: chex.Array  # uint8 [n, H, W, C]
     labels: chex.Array  # int32 [n]
 
 
@@ -59,19 +59,20 @@ def score(
       params: from `nasjax.supernet.init`, or trained.
       arch: integers `[*arch_shape]`; or a mask, float `[*arch_shape, O]`, of all
         operations (all ones: the one-shot network). May be traced.
-      images: uint8 [n, H, W, 3].
+      images: uint8 [n, H, W, image_channels].
       labels: int32 [n].
       mean, std: per channel, of pixels in [0, 1]; static; None only scales.
       batch_size: static; part of what is measured.
       statistics: running ones to normalise by; None takes each batch's own.
 
     Raises:
-      ValueError: there is no full batch, or images and labels differ in number.
+      ValueError: there is no full batch; images or labels do not fit the network, see
+        `pixels.check_examples`.
 
     Source: thesis 4.1.3, 4.2.2.
     """
-    chex.assert_rank([images, labels], [4, 1])
     batches = check_batches(images, labels, batch_size)
+    pixels.check_examples(images, labels, config)
     whole = jnp.issubdtype(jnp.asarray(arch).dtype, jnp.integer)
 
     def add(total, start):
@@ -119,6 +120,7 @@ def supernet(
     Args and errors: as for `score`.
     """
     check_batches(images, labels, batch_size)
+    pixels.check_examples(images, labels, config)
     mean, std = (None if x is None else tuple(map(float, x)) for x in (mean, std))
     shared = SupernetParams(params, statistics, images, labels)
     evaluate = _evaluate(config, mean, std, batch_size)

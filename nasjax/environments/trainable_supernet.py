@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import augment as augmentation
-from nasjax import training
+from nasjax import pixels, training
 from nasjax.environments.supernet import check_batches, score
 from nasjax.search import Environment, Outcome
 from nasjax.supernet import training as supernet_training
@@ -19,9 +19,9 @@ from nasjax.supernet.training import TrainState
 class Images(NamedTuple):
     """Both halves of the training images."""
 
-    train_images: chex.Array  # uint8 [N, H, W, 3]
+    train_images: chex.Array  # uint8 [N, H, W, C]
     train_labels: chex.Array  # int32 [N]
-    valid_images: chex.Array  # uint8 [n, H, W, 3]
+    valid_images: chex.Array  # uint8 [n, H, W, C]
     valid_labels: chex.Array  # int32 [n]
 
 
@@ -128,7 +128,8 @@ def trainable_supernet(
       scan: one traced function; None: unless the backend is a CPU.
 
     Raises:
-      ValueError: the halves hold no full batch, or fewer than M of them.
+      ValueError: the halves hold no full batch, or fewer than M of them; images or
+        labels do not fit the network, see `pixels.check_examples`.
 
     Source: thesis Algorithm 1, 3.2.1, 3.4.1.
     """
@@ -136,6 +137,8 @@ def trainable_supernet(
     full = check_batches(images.train_images, images.train_labels, recipe.batch_size)
     if not 1 <= batches <= full:
         raise ValueError(f"batches is {batches}; the training half has 1..{full}")
+    pixels.check_examples(*images[:2], config, "train_images")
+    pixels.check_examples(*images[2:], config, "valid_images")
     scan = jax.default_backend() != "cpu" if scan is None else scan
     evaluate = Evaluate(config, recipe, augment, batches, eval_batch, scan)
     shared = Images(*(jnp.asarray(x) for x in images))

@@ -1,5 +1,6 @@
 """Configurations of runs: whether a resumed run is the same, or the same and more."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,8 @@ class Rules(NamedTuple):
       free: fields that fix no result.
       grows: fields that a resumed run may extend: lists by further entries, mappings
         by further names, numbers upwards.
-      absent: values of fields that older versions did not write.
+      absent: values of fields that older versions did not write, by dotted names such
+        as `configs.cadam.tau`; where the mapping around a field is absent, so is it.
     """
 
     free: tuple[str, ...] = ()
@@ -42,7 +44,7 @@ def compare(
       ConfigMismatchError: names every field that differs, and those that may grow.
     """
     now = json.loads(json.dumps(now))
-    known = dict(rules.absent) | before
+    known = _filled(before, rules.absent)
     if all(known.get(n) == now.get(n) for n in {*known, *now} - {*rules.free}):
         return dict(before)
     wrong: list[str] = []
@@ -60,6 +62,27 @@ def compare(
             f"--resume with another configuration ({path}): {'; '.join(wrong)}"
         )
     return now
+
+
+def defaults(configs: Mapping[str, Any], prefix: str = "configs.") -> dict[str, Any]:
+    """`Rules.absent` for dataclasses by name: fields that came later have defaults."""
+    return {
+        f"{prefix}{name}.{field.name}": json.loads(json.dumps(field.default))
+        for name, config in configs.items()
+        for field in dataclasses.fields(config)
+    }
+
+
+def _filled(config: Mapping[str, Any], absent: Mapping[str, Any]) -> dict[str, Any]:
+    filled = json.loads(json.dumps(config))
+    for name, value in absent.items():
+        *path, last = name.split(".")
+        at = filled
+        for part in path:
+            at = at.get(part) if isinstance(at, dict) else None
+        if isinstance(at, dict):
+            at.setdefault(last, value)
+    return filled
 
 
 def _extends(before: Any, now: Any) -> bool:
@@ -90,3 +113,20 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             found[prefix + name] = value
     return found
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+      ValueError: the file holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"{path} holds {json.dumps(content)[:40]}, not an object {{...}}"
+        )
+    return content

@@ -42,8 +42,8 @@ def check_finite(tree: Any, where: str) -> None:
     for leaf in jax.tree.leaves(tree):
         if jnp.issubdtype(leaf.dtype, jnp.inexact) and not jnp.all(jnp.isfinite(leaf)):
             raise DivergedError(
-                f"{where}: weights are not finite: the training diverged. The last "
-                "checkpoint is from before; a smaller learning rate may help"
+                f"{where}: weights are not finite: the training diverged. They were "
+                "not saved; a smaller learning rate may help"
             )
 
 
@@ -66,7 +66,10 @@ def is_disk_error(error: BaseException) -> bool:
 
 def cannot_write(path: Path | str, error: BaseException) -> RunError:
     """The one line for a full disk."""
-    reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+    text = str(error)
+    reason = getattr(error, "strerror", None) or text.strip().splitlines()[0]
+    if "No space left" in text:  # which orbax wraps in a page of paths
+        reason = "No space left on device"
     return RunError(
         f"{path} cannot be written: {reason[:200]}. What was saved before is valid; "
         "once there is room, --resume goes on"

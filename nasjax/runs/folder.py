@@ -1,7 +1,6 @@
 """A run's folder: locked, marked as its own, and nothing of anybody else's replaced."""
 
 import fnmatch
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -119,7 +118,7 @@ class Folder:
         path = self.path / MANIFEST
         if not path.exists():
             return False
-        content = read_object(path)
+        content = configs.read_object(path)
         if content.get("program") != self.program:
             raise ValueError(
                 f"{self.path} holds a run of {content.get('program')}, not of "
@@ -172,7 +171,7 @@ class Folder:
         """See `open_run`."""
         marked = self.read_manifest()
         path = self.path / CONFIG
-        before = read_object(path) if resume and path.exists() else None
+        before = configs.read_object(path) if resume and path.exists() else None
         if before is not None:
             merged = configs.compare(path, before, config, rules)
             if not marked:  # a run of a version without manifests: now it has one
@@ -242,6 +241,13 @@ def open_run(
     opened = Folder(Path(folder), program, writes)
     if not writes:
         return opened
+    try:
+        str(opened.path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"--out {str(folder)!a}: the terminal's encoding does not have these "
+            "characters; set PYTHONUTF8=1"
+        ) from None
     if opened.path.exists() and not opened.path.is_dir():
         raise FileExistsError(f"{opened.path} is a file; --out needs a folder")
     refuse_inputs(opened.path, outputs, inputs)
@@ -273,23 +279,6 @@ def refuse_inputs(folder: Path, outputs: Sequence[str], inputs: Sequence[Any]) -
                 f"{given} is read, so --out {folder} cannot be written there: name "
                 "another folder"
             )
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-      ValueError: the file holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} holds {json.dumps(content)[:40]}, not an object {{...}}"
-        )
-    return content
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:

@@ -221,7 +221,7 @@ class Loop:
         if line is not None and self._folder is not None:
             with _writing(self._folder.path / "log.jsonl"):
                 self._folder.log(line)
-        if stop and not last:
+        if stop:
             raise StoppedError(stop, self._goes_on(step))
 
     def save(self) -> None:

@@ -17,6 +17,34 @@ from nasjax.spaces import CellSpace
 Factory = Callable[..., search.Searcher]
 
 
+def edges(steps: int, chunk: int, milestones: Sequence[int] = ()) -> list[int]:
+    """Where chunks end: fixed by the steps alone, and none is one step long.
+
+    Args:
+      steps: the whole budget.
+      chunk: steps per chunk, at least 2.
+      milestones: further ends (for their states); a regular end one step away makes
+        room, an end of the run or another milestone does not.
+
+    Raises:
+      ValueError: steps below 1, chunk below 2, or no integers.
+    """
+    search.check_integer("steps", steps, 1)
+    search.check_integer("chunk", chunk, 2)
+    ends: list[int] = []
+    for end in sorted({*range(chunk, steps, chunk), *milestones}):
+        if not 2 <= end <= steps - 2:
+            continue
+        if ends and end - ends[-1] < 2:
+            if end not in milestones or ends[-1] in milestones:
+                continue
+            ends.pop()
+            if end - (ends[-1] if ends else 0) < 2:
+                continue
+        ends.append(end)
+    return [*ends, steps]
+
+
 class Study(NamedTuple):
     """What all methods share.
 
@@ -81,9 +109,11 @@ class Lanes(job.Job):
         self._study, self._method, self._group = study, method, group
         self._factory, self._inner, self._mesh = factory, inner, mesh
         self._keep = keep
-        ends = lanes.edges(study.steps, chunk, study.milestones)
+        ends = edges(study.steps, chunk, study.milestones)
         self._ends = ends
         self._marks = self._marks_of(study.steps)
+        places = {column: i for i, column in enumerate(study.columns)}
+        self._column = np.array([places[c] for c in group.columns], np.int32)
         self.runner = self._runner(study.steps)
 
     def _marks_of(self, steps: int) -> list[int]:
@@ -91,9 +121,7 @@ class Lanes(job.Job):
         return sorted({*of_study, steps})
 
     def _runner(self, steps: int) -> lanes.Runner:
-        study, columns = self._study, list(self._study.columns)
-        seeds = jnp.asarray(self._group.seeds, jnp.uint32)
-        column = np.array([columns.index(c) for c in self._group.columns], np.int32)
+        study, seeds = self._study, jnp.asarray(self._group.seeds, jnp.uint32)
 
         def make(params, lane):
             env = study.env.replace(params=params, state=TabularState(lane))
@@ -105,7 +133,7 @@ class Lanes(job.Job):
             make,
             study.env.params,
             jax.vmap(jax.random.key)(seeds),
-            column,
+            self._column,
             steps=steps,
             inner=self._inner,
             mesh=self._mesh,
@@ -134,10 +162,11 @@ class Lanes(job.Job):
 
     def unpack(self, step: int, tree: Any) -> dict[str, Any]:
         carry = jax.tree.map(np.array, {k: tree[k] for k in ("trace", "kept", "clock")})
-        whole, state = self.template(), tree["state"]
+        # Columns may have other places than when the checkpoint was written.
+        state = tree["state"]._replace(environment=TabularState(self._column))
+        whole = self.template()
         if carry["trace"].accuracy.shape[1] != self.steps:  # a larger budget
-            fresh = self.runner.gather(self.runner.init())
-            state = jax.tree.map(corner, fresh, state)
+            state = self.runner.gather(self.runner.grow(self.runner.place(state)))
             carry["trace"] = jax.tree.map(corner, whole["trace"], carry["trace"])
             held = {m: x for m, x in carry["kept"].items() if m in whole["kept"]}
             carry["kept"] = whole["kept"] | held

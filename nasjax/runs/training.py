@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from nasjax import evaluation, pretraining
+from nasjax import training as schedules
 from nasjax.derived import training
 from nasjax.runs import job
 from nasjax.runs.errors import DivergedError, check_finite
@@ -20,6 +21,7 @@ class Trains(Protocol):
 
     recipe: Any
     steps_per_epoch: int
+    epoch: schedules.Epoch
 
     def init(self) -> Any:
         """The state before the first step."""
@@ -61,8 +63,10 @@ class Epochs(job.Job):
         return carry
 
     def end_after(self, step: int) -> int:
-        at = step % self.per_epoch
-        return step + min(self._chunk - at % self._chunk, self.per_epoch - at)
+        at, whole = step % self.per_epoch, self.trainer.epoch.whole
+        if at == whole:  # the smaller last batch, by itself
+            return step + 1
+        return step + min(self._chunk - at % self._chunk, whole - at)
 
     def before_save(self, carry: Any, step: int) -> Any:
         check_finite(carry["state"], f"step {step - 1:,}")
@@ -80,8 +84,8 @@ class Epochs(job.Job):
             values = np.asarray(loss).reshape(-1, loss.shape[-1])[:, bad.argmax()]
             raise DivergedError(
                 f"the loss is {', '.join(f'{x:g}' for x in values)} at step {step:,} "
-                f"(epoch {step // self.per_epoch + 1}): the training diverged. The "
-                "last checkpoint is from before; a smaller learning rate may help"
+                f"(epoch {step // self.per_epoch + 1}): the training diverged. "
+                "Checkpoints are from before; a smaller learning rate may help"
             )
 
 
@@ -121,11 +125,13 @@ class SupernetTraining(Epochs):
         state, metrics = self.trainer.advance(carry["state"], index)
         loss = np.asarray(metrics.loss)
         self.check_loss(loss, first)
-        curves.loss[epoch] += loss.sum() / self.per_epoch
-        curves.accuracy[epoch] += float(metrics.accuracy.sum()) / self.per_epoch
+        division, steps = self.trainer.epoch, (at, at + last - first)
+        weights, total = division.weights(*steps), division.total
+        curves.loss[epoch] += (loss * weights).sum() / total
+        curves.accuracy[epoch] += float((metrics.accuracy * weights).sum()) / total
         seconds = time.perf_counter() - clock
         curves.seconds[epoch] += seconds
-        rate = (last - first) * self.trainer.recipe.batch_size / seconds
+        rate = division.sizes(*steps).sum() / seconds
         self._shown = (
             f"epoch {epoch + 1}/{self.epochs} loss {loss.mean():.3f} "
             f"{rate:.0f} images/s"
@@ -200,10 +206,11 @@ class NetworkTraining(Epochs):
     def __init__(
         self, evaluator: Trains, test_every: int = 1, chunk: int | None = None
     ):
-        epochs, S = evaluator.recipe.epochs, evaluator.steps_per_epoch
+        epochs = evaluator.recipe.epochs
         chunk = chunk or (50 if evaluator.scans else 10)
         if evaluator.scans:  # chunks of one length: the program is compiled once
-            chunk = max(n for n in range(1, chunk + 1) if S % n == 0)
+            whole = evaluator.epoch.whole or 1
+            chunk = max(n for n in range(1, chunk + 1) if whole % n == 0)
         curves = evaluation.no_curves(epochs, len(evaluator.seeds), evaluator.top5)
         super().__init__(evaluator, epochs, curves, chunk)
         self.name = evaluation.group_name(evaluator.seeds)
@@ -213,17 +220,21 @@ class NetworkTraining(Epochs):
     def advance(self, carry: Any, first: int, last: int) -> Any:
         curves, S, clock = carry["curves"], self.per_epoch, time.perf_counter()
         state, metrics = self.trainer.advance(carry["state"], range(first, last))
-        loss, epoch = np.asarray(metrics.loss), first // S
+        loss, (epoch, at) = np.asarray(metrics.loss), divmod(first, S)
         self.check_loss(loss, first)
-        curves.loss[:, epoch] += loss.sum(1) / S
-        curves.accuracy[:, epoch] += np.asarray(metrics.accuracy).sum(1) / S
+        division, steps = self.trainer.epoch, (at, at + last - first)
+        weights, total = division.weights(*steps), division.total
+        curves.loss[:, epoch] += (loss * weights).sum(1) / total
+        curves.accuracy[:, epoch] += (np.asarray(metrics.accuracy) * weights).sum(
+            1
+        ) / total
         seconds = time.perf_counter() - clock
         curves.seconds[epoch] += seconds
         done = last // S
         if last % S == 0 and (done % self._test_every == 0 or done == self.epochs):
             for name, share in self.trainer.test(state).items():
                 getattr(curves, name)[:, epoch] = share
-        images = (last - first) * self.trainer.recipe.batch_size
+        images = int(division.sizes(*steps).sum())
         rate = images * len(self.trainer.seeds) / seconds
         self._shown = (
             f"epoch {epoch + 1}/{self.epochs} loss {loss.mean():.3f}"

@@ -20,6 +20,7 @@ class SupernetConfig:
       channels: C of the first cells.
       cells: how many; of each of the three stages for nb201.
       classes: of the classifier.
+      image_channels: of the images: 3 for colours, 1 for grey.
       parts: K; operations see 1 / K of the channels (PC-DARTS).
       stem: cifar, or imagenet: three convolutions that divide the image's side by 8.
       dtype: of activations and of weights where they are used; weights are stored,
@@ -36,9 +37,10 @@ class SupernetConfig:
     stem: str = "cifar"
     dtype: str = "float32"
     axis_name: str | None = None
+    image_channels: int = 3
 
     def __post_init__(self):
-        for name in ("channels", "cells", "classes", "parts"):
+        for name in ("channels", "cells", "classes", "parts", "image_channels"):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"{name} must be at least 1, got {getattr(self, name)}"
@@ -62,6 +64,14 @@ class SupernetConfig:
         unknown = set(self.space.operations) - set(operations.KINDS[self.kind])
         if unknown:
             raise ValueError(f"kind {self.kind} has no operation {min(unknown)}")
+
+    @property
+    def halvings(self) -> int:
+        """How often the network halves an image."""
+        if self.kind == "nb201":
+            return 2
+        reductions = {self.cells // 3, 2 * self.cells // 3}
+        return len(reductions) + (3 if self.stem == "imagenet" else 0)
 
 
 def darts(none: bool = False, **settings: Any) -> SupernetConfig:

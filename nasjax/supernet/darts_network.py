@@ -53,9 +53,10 @@ def init(key: chex.PRNGKey, config: SupernetConfig) -> Any:
     """See `network.init`."""
     key_stem, key_cells, key_head = jax.random.split(key, 3)
     width = 3 * config.channels
-    shapes = [(3, width)]
+    C = config.image_channels
+    shapes = [(C, width)]
     if config.stem == "imagenet":
-        shapes = [(3, width // 2), (width // 2, width), (width, width)]
+        shapes = [(C, width // 2), (width // 2, width), (width, width)]
     params: dict[str, Any] = {
         f"stem{i}": {
             "kernel": uniform(jax.random.fold_in(key_stem, i), (3, 3, a, b), 9 * a),

@@ -10,6 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from nasjax import pixels
 from nasjax.primitives import convolution, pointwise
 from nasjax.supernet import cells
 from nasjax.supernet.config import SupernetConfig
@@ -39,10 +40,10 @@ def plan(config: SupernetConfig) -> Mapping[str, tuple[int, cells.Cell]]:
 def init(key: chex.PRNGKey, config: SupernetConfig) -> Any:
     """See `network.init`."""
     keys = iter(jax.random.split(key, len(plan(config)) + 3 * STAGES + 2))
-    C = config.channels
+    C, colours = config.channels, config.image_channels
     params: dict[str, Any] = {
         "stem": {
-            "kernel": uniform(next(keys), (3, 3, 3, C), 27),
+            "kernel": uniform(next(keys), (3, 3, colours, C), 9 * colours),
             "scale": jnp.ones(C),
             "bias": jnp.zeros(C),
         }
@@ -65,9 +66,7 @@ def _block(params, name, x, norms: Norms):
     weights = jax.tree.map(lambda w: w.astype(x.dtype), params[name])
     y = norms(f"{name}.first", convolution(jax.nn.relu(x), weights["first"], 2))
     y = norms(f"{name}.second", convolution(jax.nn.relu(y), weights["second"]))
-    B, H, W, C = x.shape
-    pooled = x.reshape(B, H // 2, 2, W // 2, 2, C).mean(axis=(2, 4))
-    return y + pointwise(pooled, weights["shortcut"])
+    return y + pointwise(pixels.average_pool_2x2(x), weights["shortcut"])
 
 
 def apply(params, choice, images, config: SupernetConfig, mode: str, norms: Norms):

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax import pixels
 from nasjax.supernet import cells, darts_network, nb201_network
 from nasjax.supernet.config import SupernetConfig
 from nasjax.supernet.norms import Norms
@@ -30,7 +31,11 @@ def _network(config: SupernetConfig):
 
 
 def init(key: chex.PRNGKey, config: SupernetConfig) -> Params:
-    """Random weights, drawn as PyTorch draws them: dicts of float32 arrays.
+    """Random weights, drawn as today's PyTorch does: dicts of float32 arrays.
+
+    Convolutions are U(-1 / sqrt(n), 1 / sqrt(n)), n the inputs of an output, scales 1.
+    In DARTS's time (PyTorch 0.3) scales were U(0, 1), and n of a depthwise convolution
+    counted all channels.
 
     `params["cell3"]["edges"][group][operation][name]` is stacked over edges.
     """
@@ -64,7 +69,8 @@ def apply(
       params: from `init`.
       choice: an architecture, integers `[*arch_shape]`; or, with `mode="dense"` only,
         a mask alpha, float `[*arch_shape, O]` (all ones: the one-shot network).
-      images: [B, H, W, 3], normalised.
+      images: [B, H, W, image_channels], normalised; an odd side is rounded up where
+        the network halves it.
       config: static.
       mode: `path` computes the selected operations; `dense` all, under the mask.
       statistics: to normalise by, as `initial_statistics` shapes them; None takes the
@@ -74,7 +80,8 @@ def apply(
       Logits float32 [B, classes], and the statistics used.
 
     Raises:
-      ValueError: an unknown mode, or a mask with `mode="path"`.
+      ValueError: an unknown mode, a mask with `mode="path"`, or images of other
+        channels or of fewer pixels than the network halves.
       AssertionError: a choice of another shape.
     """
     if mode not in MODES:
@@ -90,6 +97,7 @@ def apply(
         choice = jnp.asarray(choice).reshape(space.cells, space.num_edges)
     else:
         choice = masks(config, choice)
+    pixels.check(images.shape, config.image_channels, config.halvings)
     norms = Norms(config.axis_name, statistics)
     images = images.astype(config.dtype)
     planes = _network(config).apply(params, choice, images, config, mode, norms)
@@ -98,9 +106,17 @@ def apply(
     return jnp.concatenate(pooled, -1) @ head["kernel"] + head["bias"], norms.used
 
 
-def initial_statistics(config: SupernetConfig, image_size: int = 32) -> Statistics:
-    """Running statistics before the first update: mean 0, variance 1."""
-    images = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
+def initial_statistics(
+    config: SupernetConfig, image_size: pixels.Size = 32
+) -> Statistics:
+    """Running statistics before the first update: mean 0, variance 1.
+
+    Args:
+      config: static.
+      image_size: pixels a side, or (height, width).
+    """
+    shape = (1, *pixels.sides(image_size), config.image_channels)
+    images = jax.ShapeDtypeStruct(shape, jnp.float32)
     space = config.space
     arch = jax.ShapeDtypeStruct(space.arch_shape, jnp.uint8)
     params = jax.eval_shape(lambda: init(jax.random.key(0), config))

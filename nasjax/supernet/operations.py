@@ -15,7 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nasjax import primitives
+from nasjax import pixels, primitives
 from nasjax.primitives import depthwise, pointwise
 
 Weights = Mapping[str, chex.Array]
@@ -72,7 +72,7 @@ def reduce_by_two(
     """
     x = jax.nn.relu(x)
     first = pointwise(x[:, ::2, ::2], weights[0])
-    second = pointwise(x[:, 1::2, 1::2], weights[1])
+    second = pointwise(pixels.odd_pixels(x), weights[1])
     return norm(jnp.concatenate([first, second], axis=-1))
 
 
@@ -188,8 +188,7 @@ def partially(
     some = x.shape[-1] // parts
     rest = x[..., some:]
     if stride == 2:
-        B, H, W, C = rest.shape
-        rest = rest.reshape(B, H // 2, 2, W // 2, 2, C).max(axis=(2, 4))
+        rest = pixels.max_pool_2x2(rest)
     return shuffle(jnp.concatenate([apply(x[..., :some]), rest], axis=-1), parts)
 
 

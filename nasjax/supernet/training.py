@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nasjax import augment as augmentation
-from nasjax import training
+from nasjax import pixels, training
 from nasjax.supernet import network
 from nasjax.supernet.config import SupernetConfig
 
@@ -41,7 +41,7 @@ def init(
     key: chex.PRNGKey,
     config: SupernetConfig,
     recipe: training.Recipe,
-    image_size: int = 32,
+    image_size: pixels.Size = 32,
 ) -> TrainState:
     """Random weights, no momentum, statistics of mean 0 and variance 1."""
     params = network.init(key, config)
@@ -88,7 +88,7 @@ def gradient(
 
     Args:
       params, choice, config, mode: see `network.apply`.
-      images: [B, H, W, 3], normalised.
+      images: [B, H, W, C], normalised.
       labels: int32 [B].
     """
 
@@ -138,7 +138,7 @@ def train(
       key: of the augmentation.
       state: from `init`, or trained.
       choice, mode: see `network.apply`.
-      images: uint8 [B, H, W, 3].
+      images: uint8 [B, H, W, C].
       labels: int32 [B].
       learning_rate: [].
       config, recipe, augment, mesh: see `step`.
@@ -184,7 +184,7 @@ def step(
     Args:
       key: of the whole training; the step's own is folded from it.
       state: from `init` or the step before.
-      images: uint8 [N, H, W, 3], the training set.
+      images: uint8 [N, H, W, C], the training set.
       labels: int32 [N].
       index: int32 [B], the batch's rows.
       config, recipe, augment, policy, steps_per_epoch: static.

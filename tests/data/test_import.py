@@ -100,7 +100,8 @@ def check(table):
         means, trials = expected(name)
         assert column.values == pytest.approx(means, abs=1e-6)
         assert column.trials == pytest.approx(trials, abs=1e-6, nan_ok=True)
-        assert column.train_time.tolist() == [400, 400, 400]
+        validation = 0.5 if name.endswith("_valid") else 0
+        assert column.train_time.tolist() == [400 + validation] * 3
         assert column.version == column.trials_version == "NATS v1_0"
 
 
@@ -112,6 +113,18 @@ def test_nats_bench_objects(benchmark, tmp_path):
         check(nb201.load(tmp_path / "out.npz"))
         source = "nats_bench.api_topology.NATStopology NATS-tss-v1_0-3ffb9"
         assert table.column("cifar10_test").source.startswith(source)
+
+
+def test_the_time_of_a_query_is_nats_benchs(benchmark):
+    """Of a training and the validation after it."""
+    api = create(str(benchmark[0]), "tss", fast_mode=True, verbose=False)
+    table = nb201.import_api(api)
+    for name, dataset in (("cifar10_valid", "cifar10"), ("cifar100_valid", "cifar100")):
+        for row in range(3):
+            api.reset_time()
+            api.simulate_train_eval(row, dataset, iepoch=199, hp="200")
+            found = table.column(name).train_time[row]
+            assert found == pytest.approx(api.used_time) == 400.5
 
 
 def test_twelve_epochs(benchmark):

@@ -5,7 +5,7 @@ As the public PyTorch code lays them out. Slow, and nothing of nasjax is called.
 
 import jax
 import numpy as np
-from numpy_supernet import convolution, depthwise, pool, relu
+from numpy_supernet import convolution, depthwise, even, pool, relu
 
 
 def weights(shapes, seed=1):
@@ -56,7 +56,7 @@ class Place:
     def factorized(self, x):
         x = relu(x)
         left = self.dense("Convolution_0", x, 2)
-        right = self.dense("Convolution_1", x[:, 1:, 1:], 2)
+        right = self.dense("Convolution_1", even(x)[:, 1:, 1:], 2)
         return self.norm("BatchNorm_0", np.concatenate([left, right], -1))
 
     def operation(self, name, x, stride=1):

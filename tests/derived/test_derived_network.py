@@ -121,6 +121,33 @@ def norm_of(train):
 NAMES = (*spaces.DARTS_OPERATIONS, "nor_conv_1x1", "nor_conv_3x3")
 
 
+@pytest.mark.parametrize("ratio, tolerance", [(10, 4e-6), (30, 8e-6), (100, 3e-5)])
+def test_batch_norm_where_the_mean_is_large(ratio, tolerance):
+    """In float32 near float64's values and gradient; statistics move as they should."""
+    x = np.random.default_rng(0).standard_normal((64, 8, 8, 4)) + ratio
+    x = x.astype(np.float32)
+    norm = layers.BatchNorm(True)
+    variables = norm.init(jax.random.key(0), x)
+
+    def loss(x):
+        y, moved = norm.apply(variables, x, mutable=["statistics"])
+        return jnp.sum(jnp.sin(y)), (y, moved["statistics"])
+
+    slope, (y, moved) = jax.jit(jax.grad(loss, has_aux=True))(x)
+    wide = x.astype(np.float64)
+    mean, variance = wide.mean((0, 1, 2)), wide.var((0, 1, 2))
+    wanted = (wide - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(y, wanted, rtol=0, atol=tolerance)
+    unbiased = variance * 4096 / 4095
+    np.testing.assert_allclose(moved["mean"], 0.1 * mean, rtol=1e-6)
+    wanted_variance = 0.9 + 0.1 * unbiased
+    np.testing.assert_allclose(moved["variance"], wanted_variance, rtol=tolerance)
+    g = np.cos(wanted)
+    along = (g * wanted).mean((0, 1, 2))
+    wanted_slope = (g - g.mean((0, 1, 2)) - wanted * along) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(slope, wanted_slope, rtol=0, atol=2 * tolerance)
+
+
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("name", NAMES)
@@ -192,12 +219,32 @@ def test_networks(name, train):
         same([auxiliary], [wanted_auxiliary])
 
 
+@pytest.mark.parametrize(
+    "name, shape",
+    [("cifar", (9, 14, 1)), ("imagenet", (33, 47, 4)), ("nb201", (7, 9, 1))],
+)
+@double
+def test_images_of_any_shape(name, shape):
+    """Odd sides are rounded up; grey images, and of four channels."""
+    config = dataclasses.replace(
+        CONFIGS[name], auxiliary=False, cells=3, image_channels=shape[2]
+    )
+    x = np.random.default_rng(0).standard_normal((2, *shape))
+    variables = reference.weights(shapes(config, shape[:2]))
+    (logits, _), moved = jax.jit(functools.partial(apply, config, train=True))(
+        variables, x
+    )
+    wanted, _, statistics = reference.network(variables, config, x, True)
+    same([logits], [wanted])
+    same([moved["statistics"]], [statistics])
+
+
 @pytest.mark.parametrize("name", ["cifar", "nb201"])
 @double
 def test_gradient_along_a_direction(name):
     config = dataclasses.replace(CONFIGS[name], auxiliary=False, cells=1)
-    x = images(2, 8)
-    variables = reference.weights(shapes(config, 8))
+    x = images(2, 9)  # 5 after a reduction, and 3
+    variables = reference.weights(shapes(config, 9))
     along = reference.weights(variables["params"], seed=5)
 
     @jax.jit
@@ -316,6 +363,7 @@ def test_configs_are_static():
     "change, message",
     [
         ({"channels": 0}, "channels must be at least 1, got 0"),
+        ({"image_channels": 0}, "image_channels must be at least 1, got 0"),
         ({"channels": 7}, "channels must be even, got 7"),
         ({"stem": "mnist"}, "stem is 'mnist'; allowed: cifar, imagenet"),
         ({"dtype": "float16"}, "dtype is 'float16'; allowed: float32, bfloat16"),
@@ -343,11 +391,41 @@ def test_nas_bench_201_refuses():
 @pytest.mark.parametrize(
     "settings, size, message",
     [
-        ({}, 30, "30 x 30 pixels: sides must be multiples of 4"),
-        ({"stem": "imagenet"}, 112, "multiples of 32"),
+        ({}, 3, "3 x 3 pixels: .* 2 times needs sides of at least 4"),
+        ({"stem": "imagenet"}, (32, 31), "32 x 31 pixels: .* at least 32"),
+        ({}, 0, "image_size is 0; allowed: a whole number from 1 on"),
+        ({}, (4, 4, 3), r"image_size is \(4, 4, 3\)"),
         ({"auxiliary": True}, 16, "needs 8 to 10 pixels .* got 4 x 4"),
+        ({"auxiliary": True}, (33, 47), "needs 8 to 10 pixels .* got 9 x 12"),
     ],
 )
 def test_networks_refuse_sizes(settings, size, message):
     with pytest.raises(ValueError, match=message):
         shapes(derived.darts(arch_of(), cells=3, channels=4, **settings), size)
+
+
+def test_networks_refuse_other_channels():
+    config = derived.darts(arch_of(), cells=1, channels=4, image_channels=1)
+    with pytest.raises(
+        ValueError, match="3 channels; the network has image_channels=1"
+    ):
+        jax.eval_shape(lambda v: apply(config, v, images(), True), shapes(config))
+    with pytest.raises(ValueError, match=r"are \[B, H, W, C\], got \[3, 32, 32\]"):
+        apply(config, {}, images()[..., 0], True)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_of_any_channels(channels):
+    config = derived.darts(arch_of(), cells=3, channels=4)
+    chosen = dataclasses.replace(config, image_channels=channels)
+    more = derived.count(shapes(chosen, 8)["params"])
+    more -= derived.count(shapes(config, 8)["params"])
+    assert more == 9 * (channels - 3) * 3 * 4
+    sizes = {"cells": 3, "channels": 4, "image_size": 8, "image_channels": channels}
+    table = costs.darts_network(config.space, **sizes)
+    count = derived.count(shapes(chosen, 8)["params"])
+    assert costs.params(table, np.array(config.arch)) == count
+    small = {"channels": 4, "image_size": 8, "image_channels": channels}
+    nb201 = derived.nas_bench_201([1] * 6, channels=4, image_channels=channels)
+    count = derived.count(shapes(nb201, 8)["params"])
+    assert costs.params(costs.nb201_network(**small), np.array(nb201.arch)) == count

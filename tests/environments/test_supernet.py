@@ -137,3 +137,22 @@ def test_sizes_that_do_not_fit(params, labels, batch_size, words):
                 std=STD,
                 batch_size=batch_size,
             )
+
+
+def test_images_and_labels_that_do_not_fit(params):
+    """Before any work: a label outside of the classes made the loss NaN."""
+    for images, labels, words in (
+        (IMAGES, LABELS + 1, "labels are 1 to 10; allowed: 0 to 9"),
+        (IMAGES[..., :1], LABELS, "1 channels; the network has image_channels=3"),
+    ):
+        for make in (environment, functools.partial(score, arch=ARCHS[0])):
+            with pytest.raises(ValueError, match=words):
+                make(
+                    CONFIG,
+                    params,
+                    images=images,
+                    labels=labels,
+                    mean=None,
+                    std=None,
+                    batch_size=8,
+                )

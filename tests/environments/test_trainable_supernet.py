@@ -112,3 +112,14 @@ def test_a_search_trains_it(start):
 def test_it_refuses(start, settings, text):
     with pytest.raises(ValueError, match=text):
         make(start, **settings)
+
+
+def test_it_refuses_labels_outside_of_the_classes(start):
+    for name in ("train_labels", "valid_labels"):
+        labels = getattr(HALVES, name) + 8
+        halves = HALVES._replace(**{name: labels})
+        with pytest.raises(ValueError, match=r"_images: labels are 8 to 11; .* 0 to 9"):
+            trainable_supernet(
+                CONFIG, start, halves, recipe=RECIPE, augment=AUGMENT, eval_batch=10,
+                batches=3,
+            )  # fmt: skip

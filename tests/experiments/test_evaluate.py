@@ -131,16 +131,20 @@ def test_another_genotype_is_refused(straight, capsys):
 
 
 def test_a_frontier_is_trained_and_resumed(tmp_path, capsys, quick_compile):
-    entries = [{"genotype": CELL, "step": 7}, {"genotype": OTHER, "step": 9}]
+    # As search_supernet.py writes cells of NAS-Bench-201 now, and as it did.
+    leak = "chosen by test accuracy: a leak"
+    entries = [{"genotype": CELL, "printed": CELL, "step": 7}]
+    entries += [{"printed": OTHER, "step": 9, "chosen_by": leak}]
     file = tmp_path / "frontier.json"
     file.write_text(json.dumps(entries))
     out = tmp_path / "runs"
     flags = (*SMALL, "--genotypes", file, "--out", out, "--epochs=1", "--devices=1")
     assert run(*flags) == 0
+    assert capsys.readouterr().out.count("was chosen by test: a leak") == 1
     for i, entry in enumerate(entries):
         found = json.loads((out / f"{i:03d}" / "results.json").read_text())
         assert found["entry"] == entry
-        assert found["printed"] == entry["genotype"]
+        assert found["printed"] == entry["printed"]
     summary = json.loads((out / "frontier.json").read_text())
     assert [one["step"] for one in summary] == [7, 9]
     before = (out / "000" / "results.json").stat().st_mtime_ns
@@ -232,6 +236,7 @@ def test_wrong_genotypes_are_refused(genotype, text, tmp_path, capsys):
         (["--dataset=imagenet"], "--padding, --train-images, --shrink: not with --d"),
         (["--image-size=64"], "--image-size: not with --dataset synthetic"),
         (["--classes=7"], "--classes 7: the data has 10"),
+        (["--workers=2"], "--workers: not with --dataset synthetic"),
         (["--shrink=32"], "sides must be multiples of 4"),
     ],
 )
@@ -262,3 +267,26 @@ def test_presets_follow_the_thesis():
     assert settings("ddas", "cifar100") == (20, 600, 96, 0.2, 8)
     assert settings("ddas", cells=20, cutout=0)[::4] == (20, 0)
     assert settings("imagenet") == (14, 250, 1024, 0.0, 0)
+    for preset, kinds in presets.KINDS_OF.items():
+        kept = not presets.settings(kinds[0], preset)["drop_last"]
+        assert kept == (preset not in ("cpu", "imagenet"))
+    with pytest.raises(ValueError, match="--drop-last: not with --dataset imagenet"):
+        presets.settings("darts", "imagenet", given={"drop_last": False})
+
+
+@pytest.mark.parametrize(
+    ("batch", "images", "drop", "count"),
+    [(96, 0, False, 4), (96, 98, False, 2), (96, 98, True, 4), (96, 97, False, 1)],
+)
+def test_devices_that_divide_every_batch_are_taken(
+    batch, images, drop, count, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import evaluate
+
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    args = evaluate.parser().parse_args(["--genotype", CELL])
+    settings = {"batch_size": batch, "drop_last": drop, "dataset": "cifar10"}
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    args.lanes = 1
+    assert evaluate.layout(args, settings, images) == (count, 1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,10 @@ import numpy as np
 import pytest
 
 from nasjax import pretraining, trainer
+from nasjax.runs import training as runs
+from nasjax.runs.folder import open_run
 from nasjax.supernet import training as supernet_training
+from nasjax.training import ABSENT
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "train_supernet.py"
@@ -99,11 +103,21 @@ def test_a_killed_run_goes_on_to_the_same_bits(straight, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_another_configuration_is_refused(straight):
-    process = start("--out", straight[0], "--resume", "--learning-rate=0.1")
-    text, _ = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "learning_rate: 0.05 then, 0.1 now" in text
+def refused(*flags):
+    """In this process: what ends before any training."""
+    sys.path.insert(0, str(SCRIPT.parent))
+    import train_supernet
+
+    sys.path.remove(str(SCRIPT.parent))
+    try:
+        return train_supernet.main([*SMALL, *map(str, flags)]) == 2
+    except SystemExit as error:
+        return error.code == 2
+
+
+def test_another_configuration_is_refused(straight, capsys):
+    assert refused("--out", straight[0], "--resume", "--learning-rate=0.1")
+    assert "learning_rate: 0.05 then, 0.1 now" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -118,11 +132,9 @@ def test_another_configuration_is_refused(straight):
         (["--none=true"], "none is True; --space nb201 has only False"),
     ],
 )
-def test_bad_input_names_the_value(flags, text, tmp_path):
-    process = start("--out", tmp_path, *flags)
-    found, _ = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert text in found
+def test_bad_input_names_the_value(flags, text, tmp_path, capsys):
+    assert refused("--out", tmp_path, *flags)
+    assert text in capsys.readouterr().err
     assert not (tmp_path / "config.json").exists()
 
 
@@ -149,6 +161,109 @@ def test_devices_share_a_batch_like_one(quick_compile):
         ends.append(jax.device_get((state.params, state.statistics)))
     for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_scan_with_a_smaller_last_batch(quick_compile):
+    """320 images in batches of 96, the last of 32: in a scan and step by step."""
+    chosen = settings(batch_size=96, drop_last=False, epochs=1)
+    halves = pretraining.data(chosen, log=lambda _: None)
+    found = []
+    for scan in (False, True):
+        one = trainer.Trainer(chosen, halves, scan=scan)
+        assert one.steps_per_epoch == 4
+        state, curves = runs.supernet(one, None, [1], 1, lambda _: (0.5, 0.5, 0.5))
+        other, metrics = one.advance(one.init(), one.batches(0))
+        mean = (metrics.loss * np.array([96, 96, 96, 32])).sum() / 320
+        np.testing.assert_allclose(curves.loss, mean, rtol=1e-4)
+        assert int(other.step) == 4
+        found.append((state.params, curves.loss, curves.accuracy))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_presets_that_repeat_a_paper_keep_the_last_batch():
+    sys.path.insert(0, str(SCRIPT.parent))
+    import train_supernet
+
+    for preset, spaces in train_supernet.SPACES_OF.items():
+        flags = ["--space", spaces[0], "--preset", preset]
+        _, found = train_supernet.parse(flags)
+        assert found["drop_last"] == preset.startswith("cpu")
+        _, found = train_supernet.parse([*flags, "--drop-last=true"])
+        assert found["drop_last"]
+
+
+def test_a_run_of_an_older_version_loads_and_resumes(straight, tmp_path, capsys):
+    """Its config.json has no `drop_last`; it dropped."""
+    sys.path.insert(0, str(SCRIPT.parent))
+    import train_supernet
+
+    out = tmp_path / "old"
+    shutil.copytree(straight[0], out)
+    config = json.loads((out / "config.json").read_text())
+    for name in ABSENT:
+        del config[name]
+    (out / "config.json").write_text(json.dumps(config))
+    assert pretraining.load(out).settings["drop_last"]
+    assert train_supernet.main([*SMALL, "--out", str(out), "--resume"]) == 0
+    flags = ["--out", str(out), "--resume", "--drop-last=false"]
+    assert train_supernet.main([*SMALL, *flags]) == 2
+    assert "drop_last: True then, False now" in capsys.readouterr().err
+
+
+def made_halves(**changed):
+    """Images of 33 x 47 pixels and 4 channels; of 4 classes."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for count in (16, 8, 8):
+        shape = (count, 33, 47, 4)
+        parts += [
+            rng.integers(0, 256, shape, dtype=np.uint8),
+            rng.integers(0, 4, count).astype(np.int32),
+        ]
+    mean, std = (0.5,) * 4, (0.25,) * 4
+    made = pretraining.Halves(*parts, 4, mean, std, "made up", "")
+    return made._replace(**changed)
+
+
+def test_images_of_33_by_47_and_four_channels(quick_compile, tmp_path):
+    chosen = settings(batch_size=8, epochs=1, channels=4)
+    one = trainer.Trainer(chosen, made_halves())
+    chosen |= {
+        "classes": 4,
+        "image_size": one.image_size,
+        "image_channels": one.config.image_channels,
+        "steps_per_epoch": one.steps_per_epoch,
+        "marks": [1],
+    }
+    assert one.image_size == (33, 47)
+    archs = pretraining.validated(chosen, one.config.space)
+    score = np.zeros(len(archs)), np.zeros(len(archs)), np.zeros(2)
+    with open_run(tmp_path, "test", chosen) as folder:
+        state, curves = runs.supernet(one, folder, [1], len(archs), lambda _: score)
+    assert np.isfinite(curves.loss).all()
+    loaded = pretraining.load(tmp_path)
+    assert loaded.config == one.config
+    assert loaded.params["stem"]["kernel"].shape == (3, 3, 4, 4)
+    np.testing.assert_array_equal(
+        loaded.params["stem"]["kernel"], state.params["stem"]["kernel"]
+    )
+
+
+@pytest.mark.parametrize(
+    "changed, text",
+    [
+        ({"classes": 3}, "train images: labels are 0 to 3; allowed: 0 to 2"),
+        ({"valid_labels": np.full(8, 9)}, "valid images: labels are 9 to 9; allowed"),
+        ({"test_images": np.zeros((8, 33, 47, 3), np.uint8)}, "images have 3 channels"),
+        ({"mean": (0.5,) * 3, "std": (0.2,) * 3}, "the images have 4 channels"),
+        ({"train_images": np.zeros((16, 3, 3, 4), np.uint8)}, "sides of at least 4"),
+    ],
+)
+def test_trainers_refuse_images(changed, text):
+    """Before training: labels outside of the classes made losses NaN."""
+    with pytest.raises(ValueError, match=text):
+        trainer.Trainer(settings(), made_halves(**changed))
 
 
 def test_one_step_trains_one_architecture_only():

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from nasjax.runs import locks
-from nasjax.runs.configs import ConfigMismatchError, Rules
-from nasjax.runs.folder import MANIFEST, open_run, read_object
+from nasjax.runs.configs import ConfigMismatchError, Rules, read_object
+from nasjax.runs.folder import MANIFEST, open_run
 
 OUTPUTS = ("results.json", "cells-*.png")
 
@@ -129,6 +129,9 @@ def test_a_run_may_grow(tmp_path):
     for name, value in {"seeds": [1], "steps": 6, "configs": {"a": {"x": 1}}}.items():
         with pytest.raises(ConfigMismatchError, match=f"{name}.*not take away"):
             run(tmp_path, new | {name: value}, resume=True, rules=rules)
+    later = new["configs"] | {"a": {"x": 1, "y": 2}}
+    rules = rules._replace(absent={"k": 3, "configs.a.y": 2, "configs.c.y": 2})
+    run(tmp_path, new | {"configs": later}, resume=True, rules=rules)
     with pytest.raises(ConfigMismatchError, match="k: 3 then, 4 now"):
         run(tmp_path, new | {"k": 4}, resume=True, rules=rules)
 
@@ -151,6 +154,12 @@ def test_a_run_of_an_older_version_is_adopted(tmp_path):
     assert "mine.npz" not in read_object(tmp_path / MANIFEST)["files"]
     run(tmp_path, overwrite=True)
     assert (tmp_path / "mine.npz").read_text() == "x"
+
+
+def test_a_name_that_the_encoding_lacks_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="PYTHONUTF8=1"):
+        run(tmp_path / "\udcc3\udca9")  # how an ASCII terminal passes é on
+    run(tmp_path / "é")
 
 
 def test_a_refusal_leaves_no_folder(tmp_path):

@@ -100,6 +100,18 @@ def test_stopped_by_a_signal_and_resumed_to_the_same_bits(tmp_path, chunk, strai
     assert done.advanced == 0
 
 
+def test_a_signal_in_the_last_chunk_stops_too(tmp_path):
+    """Other jobs may follow."""
+
+    def on_step(t):
+        if t == 19:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with opened(tmp_path) as folder, pytest.raises(StoppedError, match="20 of 20"):
+        job.run(Toy(on_step=on_step), folder)
+    assert Checkpoints(folder.checkpoints).steps() == [20]
+
+
 def test_signals_are_given_back_and_a_second_one_ends_at_once(tmp_path):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
@@ -173,8 +185,6 @@ def main(argv):
     with refusals():
         if argv[0] == "value":
             raise ValueError("tau is 2; allowed: 0 to 1")
-        if argv[0] == "backend":
-            raise RuntimeError("Unable to initialize backend 'cuda': none\nmore")
     if argv[0] == "stop":
         os.kill(os.getpid(), signal.SIGTERM)
     if argv[0] == "interrupt":
@@ -193,15 +203,13 @@ def main(argv):
     [
         ("fine", 0, ""),
         ("value", 2, "error: tau is 2; allowed: 0 to 1"),
-        ("backend", 2, "error: JAX_PLATFORMS=cuda: Unable to initialize backend"),
         ("stop", 143, "SIGTERM: --resume goes on"),
         ("interrupt", 130, "SIGINT: --resume goes on"),
         ("diverged", 1, "error: the loss is nan"),
         ("full", 1, "error: results.npz cannot be written: No space left on device"),
     ],
 )
-def test_exit_statuses(word, status, line, capsys, monkeypatch):
-    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+def test_exit_statuses(word, status, line, capsys):
     assert main([word]) == status
     err = capsys.readouterr().err
     assert err.startswith(line) and len(err.splitlines()) == bool(line)
@@ -210,6 +218,13 @@ def test_exit_statuses(word, status, line, capsys, monkeypatch):
 def test_a_fault_keeps_its_traceback():
     with pytest.raises(ValueError, match="a fault of the program"):
         main(["fault"])
+
+
+def test_the_compilers_remarks_are_kept_out(monkeypatch, capsys):
+    for before, after in (("1", "3"), ("0", "0")):  # 1 is JAX's own, 0 a user's
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", before)
+        main(["fine"])
+        assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == after
 
 
 ROOT = Path(__file__).parents[2]
@@ -238,6 +253,22 @@ def test_an_ascii_terminal_ends_nothing():
     process = python(code, PYTHONIOENCODING="ascii")
     out, err = process.communicate(timeout=100)
     assert (process.returncode, out) == (0, "\\xb1 done\n"), err
+
+
+def test_a_platform_that_is_not_there_is_refused_in_one_line():
+    code = """
+import jax, sys
+from nasjax.runs.script import script
+@script
+def main(argv):
+    jax.numpy.zeros(1)
+sys.exit(main())
+"""
+    process = python(code, JAX_PLATFORMS="cuda")
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 2
+    last = err.splitlines()[-1]
+    assert last.startswith("error: JAX_PLATFORMS=cuda: ") and "Traceback" not in err
 
 
 KILLED = """

@@ -65,6 +65,38 @@ def test_all_operations_of_darts():
         np.testing.assert_allclose(run(SMALL, arch)[0], wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "config, shape, mode",
+    [
+        (supernet.darts(channels=8, cells=3, image_channels=1), (9, 14, 1), "path"),
+        (supernet.pc_darts(channels=8, cells=2, image_channels=4), (7, 5, 4), "dense"),
+        (supernet.nas_bench_201(channels=4, cells=1), (9, 7, 3), "path"),
+    ],
+)
+def test_images_of_any_shape(config, shape, mode):
+    """Odd sides are rounded up; grey images, and of four channels."""
+    x = np.random.default_rng(0).standard_normal((3, *shape), np.float32)
+    arch = arch_of(config)
+    choice = config.space.one_hot(arch)
+    given = jax.tree.map(lambda x: np.asarray(x, float), (params_of(config), choice, x))
+    wanted = reference.network(*given, config)
+    logits, used = run(config, arch if mode == "path" else choice, x, mode=mode)
+    np.testing.assert_allclose(logits, wanted, atol=1e-4)
+    start = supernet.initial_statistics(config, shape[:2])
+    assert jax.tree.map(jnp.shape, start) == jax.tree.map(jnp.shape, used)
+
+
+def test_apply_refuses_images():
+    """Before any work, by name."""
+    for shape, message in (
+        ((2, 8, 8, 1), "images have 1 channels; the network has image_channels=3"),
+        ((2, 8, 8), r"images are \[B, H, W, C\], got \[2, 8, 8\]"),
+        ((2, 4, 3, 3), "4 x 3 pixels: a network that halves them 2 times"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            supernet.apply({}, arch_of(NB201), jnp.zeros(shape), NB201)
+
+
 @pytest.mark.parametrize("config, mode", [(SMALL, "path"), (NB201, "dense")])
 def test_given_statistics(config, mode):
     """The batch's own give the same logits; by others, images do not interact."""
@@ -230,3 +262,26 @@ def test_configs_are_static():
     assert supernet.darts() != supernet.darts(none=True)
     assert supernet.pc_darts().parts == 4
     assert math.prod(supernet.nas_bench_201().space.alpha_shape) == 30
+
+
+@pytest.mark.parametrize("config", [SMALL, NB201, PARTIAL], ids=lambda c: c.kind)
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_of_any_channels_and_sides(config, channels):
+    """Only the stem's first convolution differs; RGB is refused."""
+    chosen = dataclasses.replace(config, image_channels=channels)
+    stem = "stem" if config.kind == "nb201" else "stem0"
+    kernel = shapes(config)[stem]["kernel"].shape
+    more = supernet.count(shapes(chosen)) - supernet.count(shapes(config))
+    assert more == 9 * (channels - 3) * kernel[-1]
+    arch = jnp.ones(config.space.arch_shape, jnp.uint8)
+
+    def logits(*size):
+        x = jax.ShapeDtypeStruct((2, *size), jnp.float32)
+        run = functools.partial(supernet.apply, config=chosen)
+        return jax.eval_shape(run, shapes(chosen), arch, x)[0].shape
+
+    assert logits(32, 64, channels) == (2, 10)
+    assert logits(33, 47, channels) == (2, 10)
+    with pytest.raises(ValueError, match=f"has image_channels={channels}"):
+        logits(32, 32, 3)
+    supernet.initial_statistics(chosen)

@@ -1,0 +1,125 @@
+"""Searches of a table as jobs: extended runs have the bits of fresh larger ones."""
+
+import functools
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+import nasjax
+from nasjax import searchers, study
+from nasjax.environments.tabular import from_arrays
+from nasjax.runs.errors import StoppedError
+from nasjax.runs.folder import open_run
+from nasjax.runs.table_search import Lanes
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+SPACE = nasjax.table_space(4, ("a", "b", "c"))
+OPS = np.array(list(np.ndindex(3, 3, 3, 3)), np.uint8)
+VALUES = {
+    "gain": np.random.default_rng(0).uniform(size=81),
+    "other": np.random.default_rng(1).uniform(size=81),
+}
+CADAM = searchers.CadamConfig(hidden=(8, 8), warm_up=4, batch_size=4, top_k=4)
+BEST = searchers.BayesianActorCriticConfig(hidden=(4,), warm_up=3)
+FACTORIES = {
+    "cadam": functools.partial(searchers.cadam, config=CADAM),
+    "local-search": searchers.local_search,
+    "best": functools.partial(searchers.bayesian_actor_critic, config=BEST),
+}
+
+
+def run(path, method, columns, seeds, steps, resume=True, **options):
+    milestones = [m for m in (5, 9) if m < steps]
+    shared = study.Study(
+        space=SPACE,
+        env=from_arrays(SPACE, OPS, [VALUES[name] for name in columns]),
+        rows=study.rows_of(SPACE, OPS),
+        columns=columns,
+        seeds=seeds,
+        steps=steps,
+        milestones=milestones,
+    )
+    options = {"chunk": 4, "keep": lambda state: state.searcher[0], **options}
+    if method != "local-search":
+        options["keep"] = lambda state: ()
+    with open_run(path, "toy", {}, resume=True) as folder:
+        return study.run(
+            shared, method, FACTORIES[method], folder=folder, resume=resume, **options
+        )
+
+
+def same(a, b):
+    a, b = (x._replace(compile_seconds=0, run_seconds=0) for x in (a, b))
+    for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("method", ["cadam", "local-search", "best"])
+def test_more_columns_seeds_and_steps(method, tmp_path, capsys):
+    run(tmp_path / "grown", method, ["gain"], [1, 2], 7)
+    grown = run(tmp_path / "grown", method, ["other", "gain"], [2, 1, 5], 13, chunk=3)
+    fresh = run(tmp_path / "fresh", method, ["other", "gain"], [2, 1, 5], 13)
+    assert grown.arch_index.shape == (2, 3, 13)
+    same(grown, fresh)
+    listing = tmp_path / "grown" / "checkpoints" / f"{method}.json"
+    groups = json.loads(listing.read_text())["groups"]
+    if method == "best":  # its memory is part of its arithmetic
+        assert "it starts anew" in capsys.readouterr().out
+        assert [group["used"] for group in groups] == [False, True]
+        assert (tmp_path / "grown" / "checkpoints" / method / "7").exists()
+    else:
+        assert [group["seeds"] for group in groups] == [[1, 2], [2, 1, 5, 5]]
+        lines = [json.loads(x) for x in (tmp_path / "grown" / "log.jsonl").open()]
+        assert [x["steps"] for x in lines].count(7) == 2  # not computed once more
+    again = run(tmp_path / "grown", method, ["other", "gain"], [2, 1, 5], 13)
+    same(again, fresh)
+
+
+def test_an_extension_can_be_stopped_and_resumed(tmp_path, monkeypatch):
+    fresh = run(tmp_path / "fresh", "cadam", ["gain"], [1, 2, 3], 13)
+    run(tmp_path / "grown", "cadam", ["gain"], [2], 6)
+    advance = Lanes.advance
+
+    def stopping(self, carry, first, last):
+        if first >= 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return advance(self, carry, first, last)
+
+    monkeypatch.setattr(Lanes, "advance", stopping)
+    with pytest.raises(StoppedError, match="step 9 of 13 is saved"):
+        run(tmp_path / "grown", "cadam", ["gain"], [1, 2, 3], 13)
+    monkeypatch.undo()
+    same(run(tmp_path / "grown", "cadam", ["gain"], [1, 2, 3], 13), fresh)
+
+
+def test_the_chunk_fixes_no_result(tmp_path):
+    one, two = (
+        run(tmp_path / str(chunk), "cadam", ["gain"], [1], 13, chunk=chunk)
+        for chunk in (2, 13)
+    )
+    same(one, two)
+
+
+def test_progress_is_of_one_unit_and_of_the_tables_sign(tmp_path, capfd):
+    """Costs are searched with the other sign; two columns are not averaged."""
+    sign = {"gain": -100 * VALUES["gain"], "other": VALUES["other"] * np.nan}
+    shared = study.Study(
+        space=SPACE,
+        env=from_arrays(SPACE, OPS, [sign["gain"], sign["gain"]]),
+        rows=study.rows_of(SPACE, OPS),
+        columns=["cost", "half"],
+        seeds=[1, 2],
+        steps=6,
+        sign=-1.0,
+    )
+    with open_run(tmp_path, "toy", {}) as folder:
+        found = study.run(shared, "random", searchers.random_search, folder=folder)
+    line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    wanted = -found.accuracy[0].max(axis=-1).mean()
+    assert line["best"]["cost"] == pytest.approx(float(wanted))
+    assert f"best of cost {wanted:.4f}" in capfd.readouterr().err
