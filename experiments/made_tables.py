@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nasjax import cli
+from nasjax import cli, report
 from nasjax.data import tables
 
 FAMILIES = ("pairwise", "nk", "penalty")
@@ -130,10 +130,13 @@ def main(argv: list[str] | None = None) -> int:
     add("--weights", type=weights, default=[0.1, 0.3, 1.0], help="(0.1,0.3,1)")
     add("--seed", type=cli.at_least(0), default=0)
     add("--out", type=Path, required=True, metavar="FILE.npz")
+    add("--overwrite", action="store_true", help="replace FILE.npz")
     args = parser.parse_args(argv)
-    arrays = penalty(args, parser) if args.family == "penalty" else drawn(args, parser)
+    if args.out.exists() and not args.overwrite:
+        parser.error(f"{args.out} exists; --overwrite replaces it")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(args.out, **arrays)
+    arrays = penalty(args, parser) if args.family == "penalty" else drawn(args, parser)
+    report.write_npz(args.out, **arrays)
     columns = [name for name in arrays if name not in tables.RESERVED]
     print(f"{args.out}: {len(arrays['ops']):,} architectures, {len(columns)} columns")
     return 0

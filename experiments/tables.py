@@ -28,6 +28,7 @@ import numpy as np
 from nasjax import evaluated, pareto, plots, published
 from nasjax.evaluated import Evaluation, ResultsError, Searched
 from nasjax.report import text_table
+from nasjax.runs.folder import Folder, open_run
 
 AXES = {"gflops": "GFLOPS", "millions": "parameters with auxiliary head [million]"}
 
@@ -136,6 +137,20 @@ def main(argv: list[str] | None = None) -> int:
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    try:
+        folder = open_run(
+            args.out, "tables", {}, outputs=("front-*.png",), overwrite=True
+        )
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    with folder:
+        write(folder, evaluations, searches, skipped)
+    return 0
+
+
+def write(folder: Folder, evaluations, searches, skipped: Sequence[str]) -> None:
+    """Prints the tables and draws the fronts."""
     parts = [*architectures(evaluations), *frontiers(evaluations), supernets(searches)]
     print("\n\n".join(parts))
     for line in skipped:
@@ -144,12 +159,10 @@ def main(argv: list[str] | None = None) -> int:
     for (dataset, network), group in evaluated.groups(evaluations).items():
         counts[dataset] = counts.get(dataset, 0) + 1
         number = "" if counts[dataset] == 1 else f"-{counts[dataset]}"
-        path = args.out / f"front-{dataset}{number}.png"
-        args.out.mkdir(parents=True, exist_ok=True)
+        path = folder.file(f"front-{dataset}{number}.png")
         known = published.DATASETS.get(dataset, dataset)
         picture(path, group, f"{known}, evaluated front: {network}")
         print(f"written: {path}")
-    return 0
 
 
 if __name__ == "__main__":

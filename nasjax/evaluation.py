@@ -5,7 +5,6 @@ together, checkpoints. `nasjax.evaluator` makes them.
 """
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from nasjax.data.images import ImageData
 from nasjax.derived import training
 from nasjax.pixels import Size
 from nasjax.runs.checkpoints import Checkpoints
+from nasjax.runs.configs import read_object
 from nasjax.training import ABSENT
 
 STREAMED = ("imagenet",)  # read while training: `nasjax.streaming`
@@ -265,7 +265,7 @@ def load(folder: str | Path, seed: int | None = None) -> Trained:
             f"{folder} holds no network: {path} is missing (train one with "
             f"experiments/evaluate.py --out {folder})"
         )
-    settings = ABSENT | json.loads(path.read_text())
+    settings = ABSENT | read_object(path)
     seed = settings["seeds"][0] if seed is None else seed
     found = [g for g in groups(settings["seeds"], settings["lanes"]) if seed in g]
     if not found:

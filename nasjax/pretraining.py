@@ -5,7 +5,6 @@ A run's folder holds config.json (its settings) and checkpoints; both are all th
 """
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ import numpy as np
 from nasjax import augment, pixels, supernet, training
 from nasjax.data import images as image_data
 from nasjax.runs.checkpoints import Checkpoints
+from nasjax.runs.configs import read_object
 from nasjax.supernet import training as supernet_training
 
 CONSTANTS = ("own", "cifar10")
@@ -218,7 +218,7 @@ def load(folder: str | Path) -> Pretrained:
             f"{folder} holds no supernet: {path} is missing (train one with "
             f"experiments/train_supernet.py --out {folder})"
         )
-    settings = training.ABSENT | json.loads(path.read_text())
+    settings = training.ABSENT | read_object(path)
     found_config = config(settings, settings["classes"])
     shapes = jax.eval_shape(
         functools.partial(

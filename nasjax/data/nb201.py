@@ -16,6 +16,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from nasjax.data import nb201_files, nb201_import, nb201_sources
 from nasjax.data.nb201_cells import (
@@ -135,6 +136,11 @@ def _save(out: str) -> Table:
     return table
 
 
+def _check_new(out: str, overwrite: bool) -> None:
+    if Path(out).exists() and not overwrite:
+        raise FileExistsError(f"{out} exists; --overwrite replaces it")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -156,8 +162,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     show.add_argument("path", nargs="?", help="npz, CSV or folder; default: search")
     saver = commands.add_parser("save", help="write what is found into one npz")
     saver.add_argument("out", help="npz to write")
+    for command in (importer, saver):
+        command.add_argument("--overwrite", action="store_true", help="replace OUT")
     options = parser.parse_args(argv)
     try:
+        if options.command != "show":
+            _check_new(options.out, options.overwrite)
         if options.command == "import":
             table = nb201_import.import_file(
                 options.source,

@@ -16,8 +16,9 @@ import orbax.checkpoint as ocp
 
 from nasjax.runs.errors import RefusedError
 
-# orbax logs each step of each save at INFO and warns about its own defaults.
-logging.getLogger("absl").setLevel(logging.ERROR)
+# orbax logs each step of each save, warns about its own defaults, and logs what it
+# raises, too.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 FORMAT = 2
 KEPT = 2  # so that a torn newest one leaves another

@@ -66,7 +66,10 @@ def is_disk_error(error: BaseException) -> bool:
 
 def cannot_write(path: Path | str, error: BaseException) -> RunError:
     """The one line for a full disk."""
-    reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+    text = str(error)
+    reason = getattr(error, "strerror", None) or text.strip().splitlines()[0]
+    if "No space left" in text:  # which orbax wraps in a page of paths
+        reason = "No space left on device"
     return RunError(
         f"{path} cannot be written: {reason[:200]}. What was saved before is valid; "
         "once there is room, --resume goes on"

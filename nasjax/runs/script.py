@@ -42,7 +42,7 @@ def script(main: Main) -> Callable[[Sequence[str] | None], int]:
     def framed(argv: Sequence[str] | None = None) -> int:
         _print_anywhere()
         _quiet_compiler()
-        with _sigterm():
+        with _sigterm(), _quiet_threads():
             try:
                 return main(argv) or 0
             except KeyboardInterrupt:
@@ -90,6 +90,23 @@ def _print_anywhere() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _quiet_threads() -> Iterator[None]:
+    """Writers of a checkpoint that failed report to a loop that has ended: no news."""
+    before = sys.unraisablehook
+
+    def hook(raised: "sys.UnraisableHookArgs") -> None:
+        if "Event loop is closed" not in str(raised.exc_value):
+            before(raised)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        if sys.unraisablehook is hook and before is not sys.__unraisablehook__:
+            sys.unraisablehook = before
 
 
 @contextlib.contextmanager

@@ -188,3 +188,14 @@ def test_bad_csv(text, message):
         nb201_csv.parse(text.encode(), "cifar10.csv")
     with pytest.raises(nb201.TableError, match="must say the data set"):
         nb201_csv.parse(PUBLIC.encode(), "nasbench201.csv")
+
+
+def test_a_file_that_is_there_is_not_replaced_unasked(tmp_path, capsys):
+    path = tmp_path / "table.npz"
+    path.write_text("mine")
+    for command in (["save", str(path)], ["import", str(path), str(path)]):
+        assert nb201.main(command) == 1
+        assert "exists; --overwrite replaces it" in capsys.readouterr().err
+    assert path.read_text() == "mine"
+    assert nb201.main(["save", str(path), "--overwrite"]) == 0
+    assert path.read_bytes().startswith(b"PK")
