@@ -29,11 +29,7 @@ from nasjax import cli, devices, evaluation, report
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, argparse.Namespace]:
     """The flags of this script, and those of evaluate.py."""
-    mine = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="All other flags are those of evaluate.py.",
-    )
+    mine = cli.Parser(__doc__, epilog="All other flags are those of evaluate.py.")
     mine.add_argument("--steps", type=cli.at_least(1), default=10, help="per round")
     mine.add_argument("--rounds", type=cli.at_least(1), default=3)
     args, rest = mine.parse_known_args(argv)

@@ -9,7 +9,7 @@ process, one lane after another, if PyTorch is installed (its seconds are one la
 scaled). `--inner map,vmap` compares the two ways to run lanes inside a device.
 `--method bayesian-actor-critic` times whole searches of 200 queries instead.
 
-Measured on two CPU cores (AMD EPYC, jax 0.10.2), 3 minutes in all: 243 us per cycle
+Measured on two CPU cores (AMD EPYC, jax 0.10.2): 243 us per cycle
 with 1 lane, 138 with 2, 121 with 10, 125 with 60, 111 with 600; the PyTorch loop
 1,807 us. `--method bayesian-actor-critic --lanes 1,10,60` on slower cores: 1.6, 3.2 and
 3.3 searches per second.
@@ -161,9 +161,7 @@ def pytorch_cycle(config: CadamConfig, cycles: int = 500) -> dict[int, float]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     numbers = cli.numbers(1)
     parser.add_argument(
         "--lanes", type=numbers, default="1,10,60,600", help="numbers of lanes"
@@ -193,6 +191,10 @@ def main(argv: list[str] | None = None) -> int:
         "--pytorch", action="store_true", help="also time a plain PyTorch loop"
     )
     args = parser.parse_args(argv)
+    idle = ("queries",) if args.method == "cadam" else ("steps", "full", "pytorch")
+    for name in idle:
+        if getattr(args, name) != parser.get_default(name):
+            parser.error(f"--{name} would change nothing with --method {args.method}")
     devices.use_cpu_cores(threads_inside_operations=False)
     config = CadamConfig()
     device = report.provenance()["device"]

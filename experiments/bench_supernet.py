@@ -16,7 +16,6 @@ Two CPU cores (AMD EPYC, jax 0.10.2), DARTS, batch 64: `path` trains 81 and eval
 and 610. Not measured on a GPU.
 """
 
-import argparse
 import functools
 import sys
 import time
@@ -198,9 +197,7 @@ def pytorch(device: str, cells: int, batch: int, steps: int, bfloat16: bool) -> 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--spaces", type=cli.names(SPACES), default=list(SPACES))
     add("--modes", type=cli.names(MODES), default=list(MODES))

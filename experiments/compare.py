@@ -10,7 +10,9 @@ counts, also one that was asked before. `--table` is an npz file with `ops` uint
 `--trial random` returns one of a row's `NAME_trials` [n, R] at each query, and reports
 the values (means) of what looked best. What a table does not hold cannot be asked: a
 proposal is replaced by the row that differs on the fewest edges (of several, the lowest
-row), and the searcher is told so.
+row), and the searcher is told so. A value that is not finite is an evaluation that
+failed: with `--failed worst` it can be asked, counts as a query and is learnt as bad;
+with `absent` its row cannot be asked. Columns that cannot be used are listed.
 
 Scores that are no fractions are scaled, for CADAM's reward 100^x, by the lowest and
 highest seen so far. `--ablation` adds the parts of the best searcher left out one by
@@ -19,11 +21,10 @@ of every query), report.txt, log.jsonl, regret.png (mean and 95% band over seeds
 with `--ablation`, ablation.png. A run that was killed goes on with `--resume`, to the
 same bits.
 
-Measured on NAS-Bench-201 (v1_1), 50 seeds, `--methods bayesian-actor-critic`, in 99 s
-on two CPU cores (AMD EPYC): mean best after 100 queries 91.61, 94.37, 73.49, 73.51,
-46.66, 47.21 on the six columns in their usual order (the nearest published, CoLLM-NAS:
-91.59, 94.37, 73.44, 73.44, 46.62, 46.79); after 200 the optimum in all 50 seeds of
-every column.
+Measured on NAS-Bench-201 (v1_1), 50 seeds, `--methods bayesian-actor-critic`: mean best
+after 100 queries 91.61, 94.37, 73.49, 73.51, 46.66, 47.21 on the six columns in their
+usual order (the nearest published, CoLLM-NAS: 91.59, 94.37, 73.44, 73.44, 46.62,
+46.79); after 200 the optimum in all 50 seeds of every column.
 """
 
 import argparse
@@ -33,7 +34,18 @@ from pathlib import Path
 
 import numpy as np
 
-from nasjax import cli, devices, lanes, methods, plots, regret, report, results, study
+from nasjax import (
+    cli,
+    devices,
+    flags,
+    lanes,
+    methods,
+    plots,
+    regret,
+    report,
+    results,
+    study,
+)
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
 from nasjax.runs.configs import Rules, defaults
@@ -45,25 +57,27 @@ MARKS = (50, 100, 200)
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Reads the command line; a bad value ends the program before any work."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--table", type=Path, required=True, metavar="FILE.npz")
     add("--columns", default=None, help="comma-separated (default: all numbers)")
     add("--goal", choices=("max", "min"), default="max")
-    text = "what a query returns: the value, or one of NAME_trials [n, R] at random"
-    add("--trial", choices=("mean", "random"), default="mean", help=text)
     add("--queries", type=cli.at_least(1), default=200, help="per search (200)")
     add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
     add("--ablation", action="store_true", help="add the best searcher's ablations")
+    add = parser.add_argument_group("the run").add_argument
     add("--out", type=Path, default=Path("runs/compare"), help="default runs/compare")
     add("--resume", action="store_true", help="continue the run in --out")
     add("--overwrite", action="store_true", help="replace the run in --out")
     add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
     add("--checkpoint-seconds", type=cli.at_least(0), default=20)
     add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
-    methods.add_flags(parser, methods.ALL, usual=methods.COMPARED)
+    add = parser.add_argument_group("the table").add_argument
+    text = "what a query returns: the value, or one of NAME_trials [n, R] at random"
+    add("--trial", choices=("mean", "random"), default="mean", help=text)
+    text = "a value that is not finite: a query that fails, or a row to leave out"
+    add("--failed", choices=("worst", "absent"), default="worst", help=text)
+    flags.add(parser, methods.ALL, usual=methods.COMPARED)
     args = parser.parse_args(argv)
     args.methods = args.methods or list(methods.COMPARED)
     if args.ablation:
@@ -71,7 +85,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if args.columns is not None:
         args.columns = [name.strip() for name in args.columns.split(",")]
     try:
-        args.configs = methods.configs(args, methods.ALL)
+        args.configs = flags.configs(args, methods.ALL)
     except ValueError as error:
         parser.error(str(error))
     return args
@@ -79,17 +93,26 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
     """The table, and what fixes the run's results."""
-    table = tables.load(args.table, args.columns, trials=args.trial == "random")
+    table = tables.load(
+        args.table, args.columns, trials=args.trial == "random", failed=args.failed
+    )
     values = np.stack(list(table.values.values()))
-    if args.goal == "min" or values.min() < 0 or values.max() > 1:
+    low, high = np.nanmin(values), np.nanmax(values)
+    if args.goal == "min" or low < 0 or high > 1:
+        if args.config_reward == "power":
+            raise ValueError(
+                f"--reward power needs --goal max and values in [0, 1], got --goal "
+                f"{args.goal} and values from {low:.6g} to {high:.6g}; left out, "
+                "scores are scaled"
+            )
         for name, config in args.configs.items():
             if name.startswith("cadam") and config.reward == "power":
                 args.configs[name] = config.replace(reward="scaled")
     fixed = {
-        "table": {"sha256": table.sha256, "rows": len(table.ops)},
+        "table": {"sha256": table.sha256, "rows": table.rows},
         "columns": list(table.values),
         **{name: getattr(args, name) for name in ("goal", "trial", "queries", "seeds")},
-        **{n: getattr(args, n) for n in ("methods", "inner", "preset")},
+        **{n: getattr(args, n) for n in ("methods", "inner", "preset", "failed")},
         "configs": {
             name: dataclasses.asdict(config)
             for name, config in args.configs.items()
@@ -152,7 +175,7 @@ def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
     sign = 1.0 if args.goal == "max" else -1.0
     columns = list(table.values)
     values = sign * np.stack(list(table.values.values()))
-    optimum = values.max(axis=1)
+    optimum = np.nanmax(values, axis=1)
     marks = sorted({*(m for m in MARKS if m < args.queries), args.queries})
     exact = found
     if args.trial == "mean":  # the table's own numbers: float32 was searched
@@ -178,11 +201,19 @@ def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
                 hit = first[v, s]
                 entry["optimum_after"] = int(hit) if np.isfinite(hit) else None
                 for part in (entry, *entry["queries"].values()):
-                    part |= {k: sign * part[k] for k in ("best", "table_value")}
+                    part["arch_index"] = int(table.row[part["arch_index"]])
+                    for k in ("best", "table_value"):
+                        part[k] = None if part[k] is None else sign * part[k]
     content = {"config": config, **report.provenance(), "table": str(args.table)}
+    content["left_out"] = dict(table.left_out)
     content["optimum"] = dict(zip(columns, (sign * optimum).tolist(), strict=True))
     folder.write_json("results.json", content | {"methods": described})
-    signed = {n: one._replace(accuracy=sign * one.accuracy) for n, one in exact.items()}
+    signed = {
+        n: one._replace(
+            accuracy=sign * one.accuracy, arch_index=table.row[one.arch_index]
+        )
+        for n, one in exact.items()
+    }
     folder.write_npz("results.npz", **results.arrays(signed, columns, args.seeds))
     noisy = ", one trial" if args.trial == "random" else ""
     titles = [f"{name} ({args.goal}{noisy}), {args.table.name}" for name in columns]
@@ -212,7 +243,9 @@ OUTPUTS = (
     "ablation.png",
 )
 RULES = Rules(
-    free=("chunk",), grows=("seeds", "methods", "columns", "queries", "configs")
+    free=("chunk",),
+    grows=("seeds", "methods", "columns", "queries", "configs"),
+    absent={"failed": "worst"},
 )
 
 
@@ -221,6 +254,7 @@ def main(argv: list[str] | None = None) -> None:
     """Runs the experiment."""
     devices.use_cpu_cores(threads_inside_operations=False)
     args = parse(argv)
+    cli.say_seeds(args.seeds)
     with refusals():
         table, config = prepare(args)
         folder = open_run(
@@ -231,8 +265,15 @@ def main(argv: list[str] | None = None) -> None:
             inputs=[args.table],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES._replace(absent=defaults(args.configs)),
+            rules=RULES._replace(absent={**RULES.absent, **defaults(args.configs)}),
         )
+    for name, reason in table.left_out.items():
+        print(f"left out: column {name!r} {reason}")
+    if gone := config["table"]["rows"] - len(table.ops):
+        print(f"left out: {gone:,} rows that failed in one of the columns")
+    for name, values in table.values.items():
+        if count := np.isnan(values).sum():
+            print(f"{name}: {count:,} rows failed; asking one is a query without score")
     missing = "complete" if table.complete else f"of {table.space.size:,} possible"
     print(
         f"{args.table}: {len(table.ops):,} architectures ({missing}), "

@@ -9,10 +9,11 @@
 trains on all official training images and tests on all test images after each epoch.
 `--genotype` takes a published name, a file, a genotype as the DARTS code prints it, or
 NAS-Bench-201's `|nor_conv_3x3~0|+...`; `--genotypes` a JSON list of objects with a
-field "genotype", each trained in a folder of its own (finished ones are skipped with
-`--resume`). A run writes config.json, checkpoints, log.jsonl, results.json,
-results.npz and curves.png into `--out`; killed, it goes on with `--resume`, on CPU to
-the same bits. `--describe` prints exact sizes and needs no data.
+field "genotype" (frontier.json, genotypes.json), each trained in a folder of its own
+(finished ones are skipped with `--resume`). A run writes config.json, checkpoints,
+log.jsonl, results.json, results.npz and curves.png into `--out`; killed, it goes on
+with `--resume`, on CPU to the same bits. `--describe` prints exact sizes and needs no
+data.
 
 ImageNet is what tensorflow_datasets has prepared in DIR as ArrayRecord files, tested
 on all its validation images, top-1 and top-5. It is read while the devices work: the
@@ -38,8 +39,8 @@ Published test accuracies in percent, and parameters:
 
 Measured: `--genotype DARTS_V2 --preset cpu --dataset cifar10` (3 cells, C = 8, images
 of 16 x 16, 8,234 parameters, 12 epochs) 63.22 after the last epoch, logistic regression
-on the same pixels 41.68; 13 min 11 s (442 s of processor time) on two AMD EPYC cores
-that also did other work, 1.3 GB.
+on the same pixels 41.68; 641 s of training on two AMD EPYC cores that also did other
+work.
 Full size: not measured yet.
 """
 
@@ -58,6 +59,7 @@ import numpy as np
 from nasjax import (
     cli,
     devices,
+    evaluated,
     evaluation,
     evaluator,
     genotypes,
@@ -78,9 +80,7 @@ from nasjax.training import ABSENT
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    made = cli.Parser(__doc__)
     what = made.add_mutually_exclusive_group(required=True)
     what.add_argument("--genotype", help="a name, a file or the text of one")
     what.add_argument("--genotypes", type=Path, help="JSON list of objects with one")
@@ -101,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seeds", type=cli.seeds, default=[0], help="such as 0-4 (default 0)")
     add("--describe", action="store_true", help="print sizes as JSON and exit")
     add("--classes", type=cli.at_least(1), default=None, help="with --describe")
+    add = made.add_argument_group("the run").add_argument
     add("--out", type=Path, default=Path("runs/evaluate"))
     add("--resume", action="store_true", help="continue the run in --out")
     add("--overwrite", action="store_true", help="replace the run in --out")
@@ -150,11 +151,16 @@ def entries_of(args: argparse.Namespace) -> list[dict[str, Any]]:
     if not isinstance(found, list) or not found:
         raise ValueError(f"{args.genotypes} is no list of objects with a genotype")
     for i, entry in enumerate(found):
-        if not isinstance(entry, dict) or "genotype" not in entry:
+        if not isinstance(entry, dict) or genotype_of(entry) is None:
             raise ValueError(f"{args.genotypes}, entry {i}: no object with a genotype")
-        if not isinstance(entry["genotype"], str | dict):
-            raise ValueError(f"{args.genotypes}, entry {i}: {entry['genotype']!r}")
+        if not isinstance(genotype_of(entry), str | dict):
+            raise ValueError(f"{args.genotypes}, entry {i}: {genotype_of(entry)!r}")
     return found
+
+
+def genotype_of(entry: Mapping[str, Any]) -> Any:
+    """The field "genotype"; of older files of NAS-Bench-201's cells, "printed"."""
+    return entry.get("genotype", entry.get("printed"))
 
 
 def architectures(args, entries) -> list[evaluation.Architecture]:
@@ -162,7 +168,7 @@ def architectures(args, entries) -> list[evaluation.Architecture]:
     found = []
     for i, entry in enumerate(entries):
         try:
-            found.append(evaluation.read(entry["genotype"]))
+            found.append(evaluation.read(genotype_of(entry)))
         except ValueError as error:
             where = f"{args.genotypes}, entry {i}: " if args.genotypes else ""
             raise ValueError(f"{where}{error}") from error
@@ -182,6 +188,8 @@ def settings_of(args: argparse.Namespace, kind: str) -> dict[str, Any]:
     given |= {name: getattr(args, name) for name in presets.STREAMED}
     given = {name: value for name, value in given.items() if value is not None}
     found = presets.settings(kind, args.preset, args.dataset, given)
+    if args.workers and found["dataset"] not in evaluation.STREAMED:
+        raise ValueError(f"--workers: not with --dataset {found['dataset']}")
     if args.linear_baseline and found["dataset"] in evaluation.STREAMED:
         raise ValueError(f"--linear-baseline: not with --dataset {found['dataset']}")
     return found
@@ -305,6 +313,8 @@ def train(args, settings: Mapping[str, Any], data, folder: Folder, entry) -> dic
 def show(content: Mapping[str, Any], folder: Folder) -> None:
     """Prints what a run found."""
     last, best = (content["test_accuracy"][name] for name in ("last", "best"))
+    if evaluated.chosen_by_test(content.get("entry", {})):
+        print(f"\nthe architecture was chosen {evaluated.LEAK}", end="")
     print(f"\ntest accuracy, last epoch: {report.mean_std(last['values'])} %")
     print(
         f"test accuracy, best epoch: {report.mean_std(best['values'])} % "
@@ -432,10 +442,12 @@ def prepare(args, found) -> tuple[dict[str, Any], Any, Any]:
 def main(argv: list[str] | None = None) -> None:
     """Runs the experiment."""
     args = parser().parse_args(argv)
+    if not args.describe:
+        cli.say_seeds(args.seeds)
     args.baseline = None  # logistic regression's accuracy, once it is known
     with refusals():
         if args.distributed:  # before anything starts a JAX backend
-            jax.distributed.initialize()
+            devices.join_hosts()
         devices.use_cpu_cores()
         entries = entries_of(args)
         found = architectures(args, entries)
@@ -443,6 +455,7 @@ def main(argv: list[str] | None = None) -> None:
             described(args, found, settings_of(args, found[0].kind))
             return
         settings, data, trainer = prepare(args, found)
+    cli.say_seeds(args.seeds)
     with contextlib.ExitStack() as stack:
         with refusals():
             folders = open_folders(args, stack, settings, found, entries)

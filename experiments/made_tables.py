@@ -27,6 +27,7 @@ from nasjax import cli, report
 from nasjax.data import tables
 
 FAMILIES = ("pairwise", "nk", "penalty")
+IDLE = ("pairwise", "neighbours")
 
 
 def architectures(rng, edges: int, operations: int, rows: int) -> np.ndarray:
@@ -115,9 +116,7 @@ def penalty(args, parser: argparse.ArgumentParser) -> dict[str, np.ndarray]:
 
 def main(argv: list[str] | None = None) -> int:
     """Writes one file; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--family", choices=FAMILIES, required=True)
     add("--edges", type=cli.at_least(2))
@@ -132,6 +131,14 @@ def main(argv: list[str] | None = None) -> int:
     add("--out", type=Path, required=True, metavar="FILE.npz")
     add("--overwrite", action="store_true", help="replace FILE.npz")
     args = parser.parse_args(argv)
+    for name in ("edges", "operations", "tables", "neighbours", "rows", "seed"):
+        idle = args.family == "penalty" or (args.family, name) == IDLE
+        if idle and getattr(args, name) != parser.get_default(name):
+            parser.error(f"--{name} would change nothing with --family {args.family}")
+    for name in ("gain", "cost", "weights"):
+        given = getattr(args, name) != parser.get_default(name)
+        if given and args.family != "penalty":
+            parser.error(f"--{name} would change nothing with --family {args.family}")
     if args.out.exists() and not args.overwrite:
         parser.error(f"{args.out} exists; --overwrite replaces it")
     args.out.parent.mkdir(parents=True, exist_ok=True)

@@ -17,12 +17,12 @@ the winner's 200-epoch accuracies on all columns.
 Best accuracy in percent, ten seeds, benchmark version v1_1, columns in order:
 
     CADAM-500 published  91.36  94.11  72.47  72.69  46.23  46.74
-              measured   91.32  94.08  72.36  72.53  45.99  46.30  (40: 46.18, 46.47)
+              measured   91.32  94.08  72.36  72.53  45.99  46.30
     CADAM-1k  published  91.47  94.28  73.02  73.09  46.58  47.03
-              measured   91.37  94.18  72.80  72.87  46.41  46.62  (40: 46.47, 46.76)
+              measured   91.37  94.18  72.80  72.87  46.41  46.62
 
-(in brackets the ImageNet columns over 40 seeds). Two CPU cores (AMD EPYC): 90 to 94 s
-in all, of which CADAM 65 to 70 s and compiling 10 s. Baselines, deviations: README.md.
+Two CPU cores (AMD EPYC): 77 s of compiling and running, of which CADAM 69 s. Baselines
+and deviations: experiments/README.md.
 """
 
 import argparse
@@ -39,6 +39,7 @@ import thesis_tables
 from nasjax import (
     cli,
     devices,
+    flags,
     lanes,
     methods,
     plots,
@@ -63,10 +64,10 @@ SPACE = spaces.nas_bench_201()
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Reads the command line; a bad value ends the program before any work."""
     args, parser = read_flags(argv)
-    if args.distributed:  # before anything starts a JAX backend
-        jax.distributed.initialize()
     try:
-        args.configs = methods.configs(args)
+        if args.distributed:  # before anything starts a JAX backend
+            devices.join_hosts()
+        args.configs = flags.configs(args)
         for method in args.methods:
             methods.factory(method, args.configs)(SPACE)
     except ValueError as error:
@@ -78,9 +79,7 @@ def read_flags(
     argv: list[str] | None,
 ) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     """The flags and what they may be together."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     add = parser.add_argument
     add(
         "--seeds",
@@ -96,6 +95,20 @@ def read_flags(
         help=f"comma-separated, of {', '.join(nb201.COLUMNS)} (default: all; with "
         "--trial random those that have single trials)",
     )
+    add = parser.add_argument_group("the run").add_argument
+    add("--out", type=Path, default=Path("runs/nb201"), help="default runs/nb201")
+    add("--resume", action="store_true", help="continue the run in --out")
+    add("--overwrite", action="store_true", help="replace the run in --out")
+    add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
+    add(
+        "--checkpoint-seconds",
+        type=cli.at_least(0),
+        default=20,
+        help="least time between checkpoints",
+    )
+    add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
+    add("--distributed", action="store_true", help="call jax.distributed.initialize()")
+    add = parser.add_argument_group("the table").add_argument
     add(
         "--trial",
         choices=("mean", "random"),
@@ -112,19 +125,7 @@ def read_flags(
     add("--axis", choices=("queries", "time"), default="queries", help="of anytime.png")
     add("--table", default=None, metavar="PATH", help="npz, CSV or folder to read")
     add("--no-predictor", action="store_true", help="refuse predicted columns")
-    add("--out", type=Path, default=Path("runs/nb201"), help="default runs/nb201")
-    add("--resume", action="store_true", help="continue the run in --out")
-    add("--overwrite", action="store_true", help="replace the run in --out")
-    add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
-    add(
-        "--checkpoint-seconds",
-        type=cli.at_least(0),
-        default=20,
-        help="least time between checkpoints",
-    )
-    add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
-    add("--distributed", action="store_true", help="call jax.distributed.initialize()")
-    methods.add_flags(parser)
+    flags.add(parser)
     args = parser.parse_args(argv)
     if args.protocol == "published":
         for flag in ("columns", "trial", "epochs", "axis", "steps"):
@@ -399,6 +400,7 @@ def main(argv: list[str] | None = None) -> None:
     devices.use_cpu_cores(threads_inside_operations=False)
     args = parse(argv)
     writes = jax.process_index() == 0
+    cli.say_seeds(args.seeds)
     with refusals():
         table = load(args)
         described = print_columns(table, args.trial)

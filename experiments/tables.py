@@ -7,9 +7,9 @@ Without a folder: the published rows ("published" where the thesis measured them
 architecture whose genotype is public. Folders of evaluate.py add their networks to
 Tables 3.1, 4.2 and 4.3, those of search_supernet.py their finalists to Table 4.4; a
 folder of such folders gives all that lie in it. Networks of a DDAS frontier
-(`evaluate.py --genotypes frontier.json`) also give Table 3.2, the slopes of test
-accuracy against size and, in `--out`, pictures of both with the test Pareto front of
-each search (Figs 3.6, 3.7).
+(`evaluate.py --genotypes frontier.json`) also give Table 3.2 and the slopes of test
+accuracy against size, both of the networks on FLOPS fronts alone (3.2.1), and, in
+`--out`, pictures of all with the test Pareto front of each search (Figs 3.6, 3.7).
 
 Published: DDAS-NL 97.27 % on CIFAR-10 with 3.23M parameters and 0.876 GFLOPS, DDAS-4S
 82.00 % on CIFAR-100 with 3.14M and 0.814 (Table 3.1, parameters with the auxiliary
@@ -18,14 +18,13 @@ with 5.4M (Table 4.3). Spearman 0.600 to 1.000 (Table 3.2); 2.86 and 4.03 % per 
 2.123 and 3.196 % per million parameters, correlations over 0.93 and 0.86 (3.2.2).
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from nasjax import evaluated, pareto, plots, published
+from nasjax import cli, evaluated, pareto, plots, published
 from nasjax.evaluated import Evaluation, ResultsError, Searched
 from nasjax.report import text_table
 from nasjax.runs.folder import Folder, open_run
@@ -85,10 +84,10 @@ def frontiers(evaluations: Sequence[Evaluation]) -> list[str]:
                 label = f"{variant} seed {seed} ({network})"
                 ranks.append(evaluated.spearman_row(label, part))
                 slopes.append(evaluated.slope_row(label, part))
-        header = ["validation and test", "Spearman", "networks", "source"]
+        header = ["validation and test, FLOPS front", "Spearman", "cells", "source"]
         parts.append(f"Table 3.2, {name}\n{text_table(header, ranks)}")
-        header = ["test accuracy", "%/GFLOPS", "r", "%/million", "r"]
-        header += ["networks", "source"]
+        header = ["test accuracy, FLOPS front", "%/GFLOPS", "r", "%/million", "r"]
+        header += ["cells", "source"]
         parts.append(f"Slopes (3.2.2), {name}\n{text_table(header, slopes)}")
     return parts
 
@@ -126,9 +125,7 @@ def picture(path: Path, group: Sequence[Evaluation], title: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the tables; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=Path("runs/tables"))
     args = parser.parse_args(argv)

@@ -1,12 +1,72 @@
-"""Command lines of experiments: seeds, lists of names, one flag per config field."""
+"""Command lines: short errors and help, seeds, one flag per field of a config."""
 
 import argparse
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 MAX_SEED = 2**32 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line and whose help starts short.
+
+    Args:
+      doc: the script's docstring. Its first paragraphs, up to the one that shows a
+        command (it is indented), stand above the flags, the others below.
+      kwargs: as for `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, doc: str = "", **kwargs):
+        parts = doc.strip().split("\n\n")
+        shown = [part.startswith("    ") for part in parts]
+        cut = shown.index(True) + 1 if True in shown else 1
+        kwargs.setdefault("description", "\n\n".join(parts[:cut]))
+        kwargs.setdefault("epilog", "\n\n".join(parts[cut:]))
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the reason alone and ends the program with status 2."""
+        print(f"{self.prog}: error: {message}\nsee --help", file=sys.stderr)
+        raise SystemExit(2)
+
+    def format_usage(self) -> str:
+        """Only what must be given; all flags would fill a screen."""
+        return f"usage: {self._short_usage()}\n"
+
+    def format_help(self) -> str:
+        before, self.usage = self.usage, self._short_usage().replace("%", "%%")
+        try:
+            return super().format_help()
+        finally:
+            self.usage = before
+
+    def _short_usage(self) -> str:
+        either = [g for g in self._mutually_exclusive_groups if g.required]
+        parts = [" | ".join(map(_usage, g._group_actions)) for g in either]
+        parts = [f"({part})" for part in parts]
+        for action in self._actions:
+            if action.required or not action.option_strings:
+                parts.append(_usage(action))
+        return " ".join([self.prog, "[options]", *parts])
+
+
+def _usage(action: argparse.Action) -> str:
+    name = action.metavar or (action.choices and "{" + ",".join(action.choices) + "}")
+    if not action.option_strings:
+        text = str(name or action.dest)
+        return f"[{text} ...]" if action.nargs in ("*", "?") else text
+    return f"{action.option_strings[-1]} {name or action.dest.upper()}"
+
+
+def say_seeds(seeds: Sequence[int]) -> None:
+    """Prints a line if the one seed may have been meant as a number of seeds."""
+    if len(seeds) == 1 and seeds[0] > 1:
+        n = seeds[0]
+        print(f"1 seed: {n} (1-{n} would be {n} seeds)", flush=True)
 
 
 def seeds(text: str) -> list[int]:
@@ -91,10 +151,9 @@ def add_config_flags(
     """
     group = parser.add_argument_group(title)
     for field in dataclasses.fields(default):
-        flag = f"--{prefix}{field.name}".replace("_", "-")
         value = getattr(default, field.name)
         group.add_argument(
-            flag,
+            flag(prefix, field.name),
             dest=_destination(prefix, field.name),
             type=reader(value),
             default=None,
@@ -103,15 +162,35 @@ def add_config_flags(
         )
 
 
-def config_from_flags(args: argparse.Namespace, config: Any, prefix: str) -> Any:
-    """`config` with the fields replaced for which a flag was given."""
-    given = {
-        field.name: getattr(args, _destination(prefix, field.name))
+def given(args: argparse.Namespace, config: Any, prefix: str) -> dict[str, Any]:
+    """Values of the fields of `config` for which a flag was given."""
+    found = {
+        field.name: getattr(args, _destination(prefix, field.name), None)
         for field in dataclasses.fields(config)
     }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def config_from_flags(
+    args: argparse.Namespace, config: Any, prefix: str, fixed: Sequence[str] = ()
+) -> Any:
+    """`config` with the fields replaced for which a flag was given.
+
+    Args:
+      args: parsed flags of `add_config_flags`.
+      config: a dataclass.
+      prefix: of the flags.
+      fixed: fields that stay as they are.
+    """
+    values: Mapping[str, Any] = given(args, config, prefix)
     return dataclasses.replace(
-        config, **{name: value for name, value in given.items() if value is not None}
+        config, **{name: x for name, x in values.items() if name not in fixed}
     )
+
+
+def flag(prefix: str, name: str) -> str:
+    """The flag of a config's field: `--best-top-k`."""
+    return f"--{prefix}{name}".replace("_", "-")
 
 
 def _destination(prefix: str, name: str) -> str:

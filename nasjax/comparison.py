@@ -137,7 +137,7 @@ def text(
                 name,
                 f"{pair['difference']:+.2f}",
                 f"[{pair['low']:+.2f}, {pair['high']:+.2f}]",
-                f"{pair['p_value']:.3f}",
+                report.p_value(pair["p_value"]),
             ]
             for name, pair in pairs.items()
         ]

@@ -10,6 +10,22 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
+def join_hosts() -> None:
+    """`jax.distributed.initialize()`; call it before JAX starts a backend.
+
+    Raises:
+      ValueError: it failed, such as where nothing names the other hosts.
+    """
+    try:
+        jax.distributed.initialize()
+    except (ValueError, RuntimeError) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(
+            f"--distributed: {reason} (on SLURM, Open MPI and Cloud TPU the hosts are "
+            "found by JAX; elsewhere set JAX_COORDINATOR_ADDRESS and its like)"
+        ) from error
+
+
 def use_cpu_cores(threads_inside_operations: bool = True) -> None:
     """Makes each CPU core a JAX device; call it before JAX starts a backend.
 

@@ -12,6 +12,7 @@ from nasjax.report import mean_std
 
 FILE = "results.json"
 LEAK = "by test: a leak"
+FRONT = "flops"  # Table 3.2 and the slopes are of the FLOPS front (thesis 3.2.1).
 
 
 class ResultsError(ValueError):
@@ -30,6 +31,17 @@ class Evaluation(NamedTuple):
     with_auxiliary: int
     flops: int | None
     frontier: Mapping[str, Any] | None  # where the search found it
+    leaks: bool = False  # the architecture was chosen by test accuracy
+
+    @property
+    def source(self) -> str:
+        """As tables name it: "measured", with the leak if there is one."""
+        return f"measured, {LEAK}" if self.leaks else "measured"
+
+    @property
+    def on_front(self) -> bool:
+        """On the FLOPS front of its search; files that tell no front have only it."""
+        return FRONT in (self.frontier or {}).get("fronts", (FRONT,))
 
     @property
     def dataset(self) -> str:
@@ -117,6 +129,7 @@ def _evaluation(folder: Path, content: Mapping[str, Any]) -> Evaluation:
     for field in ("dataset", "preset", "cells", "channels"):
         _ = config[field]
     frontier = content.get("frontier") or content.get("entry") or {}
+    leaks = chosen_by_test(frontier)
     there = {"variant", "seed", "step", "validation_accuracy"} <= frontier.keys()
     if there:
         name = f"{variant(frontier)} seed {frontier['seed']} step {frontier['step']}"
@@ -133,7 +146,13 @@ def _evaluation(folder: Path, content: Mapping[str, Any]) -> Evaluation:
         int(content["params_with_auxiliary"]),
         None if content.get("flops") is None else int(content["flops"]),
         frontier,
+        leaks,
     )
+
+
+def chosen_by_test(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of genotypes.json was chosen by its test accuracy."""
+    return "test" in str(entry.get("chosen_by", ""))
 
 
 def _name(content: Mapping[str, Any], folder: Path) -> str:
@@ -200,7 +219,8 @@ def arrays(group: Sequence[Evaluation]) -> dict[str, np.ndarray]:
 
 
 def spearman_row(name: str, group: Sequence[Evaluation]) -> list[str]:
-    """Table 3.2's coefficient for the networks of one search."""
+    """Table 3.2's coefficient for the FLOPS front of one search."""
+    group = [one for one in group if one.on_front]
     values = arrays(group)
     rho = metrics.spearman(values["validation"], values["test"])
     shown = f"{rho:.3f}" if len(group) > 1 else published.NONE
@@ -208,7 +228,8 @@ def spearman_row(name: str, group: Sequence[Evaluation]) -> list[str]:
 
 
 def slope_row(name: str, group: Sequence[Evaluation]) -> list[str]:
-    """Slopes of test accuracy and linear correlations (thesis 3.2.2)."""
+    """Slopes of test accuracy and linear correlations on FLOPS fronts (3.2.2)."""
+    group = [one for one in group if one.on_front]
     values, row = arrays(group), [name]
     for size in ("gflops", "millions"):
         try:
@@ -230,6 +251,7 @@ def detail(one: Evaluation) -> list[str]:
     """Name, accuracies of the last and the best epoch, seeds, folder."""
     best = published.NONE if one.best is None else mean_std(one.best)
     name = f"{one.name} on {one.dataset}"
+    name += " (chosen by test: a leak)" if one.leaks else ""
     return [name, mean_std(one.test), best, str(len(one.test)), str(one.folder)]
 
 
@@ -239,7 +261,7 @@ def chosen(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, str]]:
     All that are from no frontier; of each search, the best by validation and, where
     that is another one, by test, which leaks.
     """
-    found = [(one, "measured") for one in evaluations if one.frontier is None]
+    found = [(one, one.source) for one in evaluations if one.frontier is None]
     for group in groups(evaluations).values():
         for networks in searches_of(group).values():
             values = arrays(networks)

@@ -152,7 +152,8 @@ def truth(space: CellSpace, dataset: str) -> Truth | None:
 def describe(space: CellSpace, arch: np.ndarray) -> dict[str, Any]:
     """An architecture as other programs read it, and what it is like."""
     if space.inputs_per_node is None:
-        return {"printed": space.arch_string(arch)}
+        printed = space.arch_string(arch)
+        return {"printed": printed, "genotype": printed}
     genotype = genotypes.from_arch(arch, space)
     table = costs.darts_network(space)
     return {

@@ -97,7 +97,7 @@ def compare(
                     axis,
                     f"{pair.difference:+.2f}",
                     f"[{pair.low:+.2f}, {pair.high:+.2f}]",
-                    f"{pair.p_value:.3f}",
+                    report.p_value(pair.p_value),
                 ]
             )
     header = ["hypervolume, paired over seeds", "axis", "points", "95% interval"]

@@ -245,7 +245,7 @@ def _short(normal: str, reduce: str) -> Genotype:
 
 # The first five from the public code of DARTS, PC-DARTS and P-DARTS. The last two from
 # Figs 8 and 9 of Mills et al. 2021 (thesis Figs 3.8 and 3.9): the best of DDAS on
-# CIFAR-10 (step 833, no loss term) and on CIFAR-100 (step 1483).
+# CIFAR-10 (step 833, noiseless) and on CIFAR-100 (step 1483).
 PUBLISHED = {
     "DARTS_V1": _short(
         "S3-1 S3-0 | K-0 S3-1 | K-0 S3-1 | S3-0 K-2",

@@ -277,10 +277,10 @@ def regret(path: Path, found: Mapping[str, np.ndarray], titles: Sequence[str]) -
     """
     figure, axes = panels(len(titles), (5.0, 3.6))
     for v, axis in enumerate(axes):
-        lowest = [x[v][x[v] > 0].min() for x in found.values() if (x[v] > 0).any()]
+        shown = {n: np.where(np.isfinite(x[v]), x[v], np.nan) for n, x in found.items()}
+        lowest = [y[y > 0].min() for y in shown.values() if (y > 0).any()]
         floor = min(lowest, default=1.0) / 10  # a mean of zero is drawn there
-        for color, (name, values) in enumerate(found.items()):
-            y = values[v]
+        for color, (name, y) in enumerate(shown.items()):
             x, mean = np.arange(1, y.shape[1] + 1), y.mean(axis=0)
             style = "-" if color < 10 else "--"
             hue = f"C{color % 10}"

@@ -9,16 +9,17 @@ from nasjax.study import Result
 
 
 def incumbent(result: Result, values: np.ndarray) -> np.ndarray:
-    """The table's value of the best query so far, float64 [V, S, T].
+    """The table's value of the best query so far, float64 [V, S, T]; -inf for none.
 
     Best is what was observed so: with noise the value may fall.
 
     Args:
-      result: of a search on the table; larger is better, NaN finds nothing.
+      result: of a search on the table; larger is better; NaN failed and finds nothing.
       values: [V, A].
     """
-    seen = np.nan_to_num(np.asarray(result.accuracy, np.float64), nan=-np.inf)
-    best = metrics.best_so_far(seen)
+    seen = np.asarray(result.accuracy, np.float64)
+    seen = np.where(np.isfinite(seen), seen, -np.inf)
+    best = np.maximum.accumulate(seen, axis=-1)
     better = seen[..., 1:] > best[..., :-1]
     first = np.zeros_like(result.arch_index[..., :1])
     later = np.where(better, np.arange(1, seen.shape[-1]), 0)
@@ -43,9 +44,9 @@ def first_optimum(index: np.ndarray, values: np.ndarray) -> np.ndarray:
 
     Args:
       index: int [V, S, T], rows of the table; -1 for none.
-      values: [V, A], larger is better.
+      values: [V, A], larger is better, NaN where an evaluation fails.
     """
-    best = values == values.max(axis=1, keepdims=True)
+    best = values == np.nanmax(values, axis=1, keepdims=True)
     hit = np.stack([row[i] & (i >= 0) for row, i in zip(best, index, strict=True)])
     return np.where(hit.any(-1), 1.0 + hit.argmax(-1), np.inf)
 
@@ -87,16 +88,12 @@ def best_text(
     for name, best in reached.items():
         for mark in marks:
             cells = [
-                _mean_std(sign * best[v, :, mark - 1]) for v in range(len(columns))
+                report.mean_std(sign * best[v, :, mark - 1], 1.0, 6)
+                for v in range(len(columns))
             ]
             rows.append([f"{name}, {mark}", *cells])
     rows.append(["optimum", *(f"{sign * x:.6g}" for x in optimum)])
     return report.text_table(["best value, queries", *columns], rows)
-
-
-def _mean_std(values: np.ndarray) -> str:
-    deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
-    return f"{np.mean(values):.6g} ± {deviation:.2g}"
 
 
 def paired_text(
@@ -105,15 +102,24 @@ def paired_text(
     marks: Sequence[int],
     first: str,
 ) -> str:
-    """`first` against every other method, seed by seed: its gain in value."""
+    """`first` against every other method, seed by seed: its gain in value.
+
+    Of the seeds in which both found anything.
+    """
     mine = reached[first]
     rows = []
     for name, theirs in reached.items():
         for v, column in enumerate(columns if name != first else ()):
             for mark in marks:
-                p = metrics.paired(mine[v, :, mark - 1], theirs[v, :, mark - 1])
+                pair = np.stack([x[v, :, mark - 1] for x in (mine, theirs)])
+                pair = pair[:, np.isfinite(pair).all(axis=0)]
+                row = [f"{first} - {name}", column, str(mark)]
+                if pair.shape[1] < 2:
+                    rows.append([*row, "none", "none", "none"])
+                    continue
+                p = metrics.paired(*pair)
                 interval = f"[{p.low:+.3g}, {p.high:+.3g}]"
-                row = [f"{first} - {name}", column, str(mark), f"{p.difference:+.3g}"]
-                rows.append([*row, interval, f"{p.p_value:.3f}"])
+                row += [f"{p.difference:+.3g}", interval, report.p_value(p.p_value)]
+                rows.append(row)
     header = ["paired over seeds", "column", "queries", "gain", "95% interval"]
     return report.text_table([*header, "Wilcoxon p"], rows)

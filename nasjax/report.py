@@ -121,12 +121,35 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def mean_std(values: np.ndarray, scale: float = 100.0) -> str:
-    """`94.11 ± 0.16`, with n - 1 in the deviation; a single value without it."""
+def mean_std(
+    values: np.ndarray, scale: float = 100.0, digits: int | None = None
+) -> str:
+    """`94.11 ± 0.16`, with n - 1 in the deviation; a single value without it.
+
+    Args:
+      values: [n]; what is not finite has failed, is left out and counted.
+      scale: 100 shows fractions in percent.
+      digits: so many significant ones of the mean and two of the deviation, for values
+        of any unit; None shows two decimals of both.
+    """
     values = scale * np.asarray(values, np.float64)
-    if len(values) < 2:
-        return f"{values.mean():.2f}"
-    return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
+    good = values[np.isfinite(values)]
+    if not good.size:
+        return "none"
+    text = f"{good.mean():.2f}" if digits is None else f"{good.mean():.{digits}g}"
+    if good.size > 1:
+        deviation = good.std(ddof=1)
+        # Equal values: what is left is rounding.
+        exact = digits is None or deviation <= 1e-12 * np.abs(good).max()
+        text += f" ± {deviation:.2f}" if exact else f" ± {deviation:.2g}"
+    return text if good.size == values.size else f"{text} ({good.size}/{values.size})"
+
+
+def p_value(p: float) -> str:
+    """A p-value as tables print it: `0.031`, or `< 0.001`."""
+    if not np.isfinite(p):
+        return "none"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

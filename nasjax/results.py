@@ -13,7 +13,7 @@ class Best(NamedTuple):
     """The best query of each search after so many queries; arrays [V, S]."""
 
     index: np.ndarray  # row of the table
-    observed: np.ndarray  # what the search saw
+    observed: np.ndarray  # what the search saw; -inf if every query failed
     value: np.ndarray  # the table's value, the mean over trials
     rank: np.ndarray  # of `value` among all rows, 1 is best
 
@@ -26,7 +26,8 @@ def best_after(result: Result, values: np.ndarray, queries: int) -> Best:
       values: the table's columns, float32 [V, A].
       queries: how many queries count.
     """
-    seen = np.nan_to_num(result.accuracy[..., :queries], nan=-np.inf)
+    seen = result.accuracy[..., :queries]
+    seen = np.where(np.isfinite(seen), seen, -np.inf)
     at = seen.argmax(-1)[..., None]
     index = np.take_along_axis(result.arch_index, at, -1)[..., 0]
     value = np.take_along_axis(values, index, axis=1)
@@ -43,8 +44,9 @@ def late_policy(result: Result, last: int = 100) -> np.ndarray | None:
     """
     if "explored" not in result.info:
         return None
-    own = ~result.info["explored"][..., -last:]
-    accuracy = np.where(own, result.accuracy[..., -last:], np.nan)
+    seen = result.accuracy[..., -last:]
+    own = ~result.info["explored"][..., -last:] & np.isfinite(seen)
+    accuracy = np.where(own, seen, np.nan)
     counted = own.sum(-1)
     total = np.nansum(accuracy, axis=-1)
     return np.where(counted > 0, total / np.maximum(counted, 1), np.nan)
@@ -117,10 +119,10 @@ def _number(x: np.ndarray) -> float | None:
 
 def _entry(best: Best, v: int, s: int) -> dict[str, Any]:
     return {
-        "best": float(best.observed[v, s]),
+        "best": _number(best.observed[v, s]),
         "rank": int(best.rank[v, s]),
         "arch_index": int(best.index[v, s]),
-        "table_value": float(best.value[v, s]),
+        "table_value": _number(best.value[v, s]),
     }
 
 

@@ -59,7 +59,7 @@ def paired_text(
                     columns[v],
                     f"{p.difference:+.2f}",
                     f"[{p.low:+.2f}, {p.high:+.2f}]",
-                    f"{p.p_value:.3f}",
+                    report.p_value(p.p_value),
                 ]
             )
     header = [f"after {queries} queries", "column", "points", "95% interval"]
@@ -130,7 +130,7 @@ def best_text(
                 rows.append(["  its mean over trials", *means])
             rows.extend(quoted.get(label, ()))
     rows.append(
-        ["optimum of this table", *(f"{100 * values[v].max():.2f}" for v in pick)]
+        ["optimum of this table", *(f"{100 * np.nanmax(values[v]):.2f}" for v in pick)]
     )
     rows.extend(quoted.get("", ()))
     header = ["best accuracy [%]", *(columns[v] for v in pick)]

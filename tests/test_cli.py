@@ -3,6 +3,7 @@ import argparse
 import pytest
 
 from nasjax import cli
+from nasjax.data import nb201
 from nasjax.searchers.cadam_config import CadamConfig
 
 
@@ -53,3 +54,61 @@ def test_numbers():
     assert cli.numbers(1)("1,10") == [1, 10]
     with pytest.raises(argparse.ArgumentTypeError, match="1 or more"):
         cli.numbers(1)("1,0")
+
+
+DOC = """Does a thing.
+
+    python thing.py --table FILE
+
+Explains it at length.
+"""
+
+
+def parser():
+    made = cli.Parser(DOC, prog="thing.py")
+    made.add_argument("--table", required=True, metavar="FILE")
+    made.add_argument("--steps", type=int)
+    either = made.add_mutually_exclusive_group(required=True)
+    either.add_argument("--one", metavar="X")
+    either.add_argument("--many", metavar="Y")
+    return made
+
+
+def test_a_usage_error_is_one_line(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parser().parse_args(["--steps", "x"])
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    reason = "argument --steps: invalid int value: 'x'"
+    assert (out, err) == ("", f"thing.py: error: {reason}\nsee --help\n")
+
+
+def test_help_begins_with_what_must_be_given():
+    text = parser().format_help()
+    usage = "usage: thing.py [options] (--one X | --many Y) --table FILE\n\n"
+    assert text.startswith(f"{usage}Does a thing.\n\n    python thing.py")
+    assert text.index("--steps") < text.index("Explains it at length.")
+
+
+def test_commands_have_short_errors_too(capsys):
+    assert nb201.main(["show", "/nowhere.npz"]) == 1
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        nb201.main(["import", "x"])
+    err = capsys.readouterr().err
+    assert err.startswith("python -m nasjax.data.nb201 import: error: ")
+    assert err.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ([20], "1 seed: 20 (1-20 would be 20 seeds)\n"),
+        ([1], ""),
+        ([0], ""),
+        ([1, 2], ""),
+    ],
+)
+def test_one_seed_that_may_be_a_count(seeds, said, capsys):
+    cli.say_seeds(seeds)
+    assert capsys.readouterr().out == said

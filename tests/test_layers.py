@@ -24,6 +24,7 @@ OUTSIDE = {
     "plots",
     "presets",
     "cli",
+    "flags",
     "methods",
     "devices",
     "pretraining",
@@ -126,10 +127,12 @@ def test_imports(path):
         assert "lanes" not in used
     if mine not in OUTSIDE:
         assert not used & OUTSIDE
+    if mine == "cli":
+        assert not used
     if mine == "data":
         of_environments = [n for n in imports(path) if "nasjax.environments" in n]
         assert set(of_environments) <= {"nasjax.environments.predictor"}
-        assert used <= {"data", "environments", "spaces"}
+        assert used <= {"data", "environments", "spaces", "cli"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)

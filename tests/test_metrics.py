@@ -55,3 +55,20 @@ def test_slope_by_hand():
     assert metrics.slope([1, 2], [3, 3]) == (0.0, 0.0)
     with pytest.raises(ValueError, match="two different points"):
         metrics.slope([2, 2], [0, 1])
+
+
+def test_failed_evaluations_are_the_worst():
+    nan, inf = np.nan, np.inf
+    best = metrics.best_so_far(np.array([inf, 0.2, -inf, 0.3]))
+    np.testing.assert_array_equal(best, [nan, 0.2, 0.2, 0.3])
+    values = np.array([0.5, nan, 0.7, nan])
+    assert metrics.rank(values, np.array([0.7, 0.5, nan, inf])).tolist() == [1, 2, 3, 3]
+    assert metrics.first_hit(np.array([inf, 0.2, 0.5]), 0.5) == 3
+
+
+def test_expected_random_best_of_a_table_with_failures():
+    """Over the draws in which anything succeeded, by enumeration."""
+    values = np.array([3.0, np.nan, 2.0, np.nan])
+    draws = [d for d in itertools.product(values, repeat=3) if np.isfinite(d).any()]
+    wanted = np.mean([np.nanmax(d) for d in draws])
+    assert metrics.expected_random_best(values, 3) == pytest.approx(wanted)

@@ -82,3 +82,21 @@ def test_under_vmap_it_is_a_loop():
 def test_points_that_do_not_exist_are_on_no_front():
     found = front(jnp.array([0.0, 1.0]), jnp.array([-jnp.inf, 0.2]))
     np.testing.assert_array_equal(found, [False, True])
+
+
+def test_failed_points_hide_no_other():
+    """A value or a cost that is not a number: not on the front, and in no one's way."""
+    nan = float("nan")
+    found = front(jnp.array([1.0, 2.0, 3.0]), jnp.array([0.5, nan, 0.9]))
+    np.testing.assert_array_equal(found, [True, False, True])
+    np.testing.assert_array_equal(pareto.front([1, 2, 3], [0.5, nan, 0.9]), found)
+    found = front(jnp.array([nan, 2.0, 3.0]), jnp.array([0.95, 0.5, 0.9]))
+    np.testing.assert_array_equal(found, [False, True, True])
+    found = front(jnp.array([1.0, 2.0]), jnp.array([jnp.inf, 0.9]))
+    np.testing.assert_array_equal(found, [False, True])
+    cost, value = jnp.array([2.0, 6.0, 4.0]), jnp.array([0.5, 0.9, nan])
+    wanted = volume(cost[:2], value[:2])
+    assert float(volume(cost, value)) == pytest.approx(float(wanted), rel=1e-6)
+    assert float(volume(cost.at[0].set(nan), value)) > 0
+    so_far = running(cost[::-1], value[::-1])
+    assert float(so_far[0]) == 0 and float(so_far[-1]) == pytest.approx(float(wanted))

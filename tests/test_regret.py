@@ -42,3 +42,19 @@ def test_texts():
     text = regret.best_text(reached, ["x"], -VALUES.max(1), [1, 3], -1.0)
     assert "-2.5 ± 2.1" in text and "-4.5 ± 0.71" in text
     assert "a - b" in regret.paired_text(reached, ["x"], [3], "a")
+
+
+def test_failures():
+    """A failed query finds nothing, whatever came before or after it."""
+    values = np.array([[np.nan, 5.0, 4.0]])
+    index = np.array([[[0, 2, 1], [0, 0, 0], [1, 0, 0]]])
+    one = Result(index, values[0][index], {}, {}, 0.0, 0.0)
+    reached = regret.incumbent(one, values)
+    none = -np.inf
+    np.testing.assert_array_equal(reached, [[[none, 4, 5], [none] * 3, [5, 5, 5]]])
+    first = regret.first_optimum(index, values)
+    np.testing.assert_array_equal(first, [[3, np.inf, 1]])
+    text = regret.best_text({"a": reached}, ["x"], [5.0], [1, 3], 1.0)
+    assert "5 (1/3)" in text and "5 ± 0.00 (2/3)" in text
+    text = regret.paired_text({"a": reached, "b": reached}, ["x"], [1, 3], "a")
+    assert "none" in text and "+0" in text and "nan" not in text

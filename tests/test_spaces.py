@@ -1,5 +1,6 @@
 """Spaces: discretisation, uniform draws, mutations, neighbours, indices, strings."""
 
+import dataclasses
 import functools
 import math
 
@@ -297,3 +298,49 @@ def test_index_needs_a_countable_space():
         nasjax.table_space(32, ("a", "b")).index(jnp.zeros(32, jnp.uint8))
     last = nasjax.table_space(19, ("a", "b", "c")).index(jnp.full(19, 2, jnp.uint8))
     assert int(last) == 3**19 - 1
+
+
+@pytest.mark.parametrize(
+    ("edges", "operations", "says"),
+    [
+        (2, ("a",), "2 to 254 operations .* got 1"),
+        (2, (), "got 0"),
+        (2, [f"op{i}" for i in range(255)], "uint8.* got 255"),
+        (2, [["a", "b"], ["c"]], r"must be names, got \['a', 'b'\]: every edge"),
+        (2, (0, 1), "must be names, got 0"),
+        (2, "abc", "must be a list of names, got 'abc'"),
+        (2, ("a", "b", "a"), "'a' is there twice"),
+        (0, ("a", "b"), "num_edges must be an integer of at least 1, got 0"),
+        (2.5, ("a", "b"), "num_edges .* got 2.5"),
+    ],
+)
+def test_spaces_that_cannot_be(edges, operations, says):
+    with pytest.raises(ValueError, match=says):
+        nasjax.table_space(edges, operations)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"edges": ()}, "has no edges"),
+        ({"edges": ((1, 1),)}, r"edge \(1, 1\) .* to a later one"),
+        ({"cells": 0}, "cells must be"),
+        ({"inputs_per_node": 1.5}, "inputs_per_node must be .* got 1.5"),
+        ({"operations": ("a",)}, "got 1"),
+    ],
+)
+def test_cells_that_cannot_be(change, says):
+    with pytest.raises(ValueError, match=says):
+        dataclasses.replace(nasjax.darts(), **change)
+
+
+def test_as_many_operations_as_fit():
+    """254 of them: every one can be drawn, mutated to, and told from an absent one."""
+    space = nasjax.table_space(3, [f"op{i}" for i in range(254)])
+    keys = jax.random.split(jax.random.key(0), 4_000)
+    drawn = np.asarray(jax.jit(jax.vmap(space.random))(keys))
+    assert drawn.min() == 0 and drawn.max() == 253
+    last = jnp.full(3, 253, jnp.uint8)
+    assert np.asarray(space.neighbours(last)).max() == 253
+    assert space.index(last) == 254**3 - 1
+    np.testing.assert_array_equal(space.from_index(254**3 - 1), last)

@@ -5,7 +5,6 @@
 reads the prepared data set; `--made-up 500` takes that many made-up images instead.
 """
 
-import argparse
 import io
 import os
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from nasjax import cli
 from nasjax.data import imagenet
 from nasjax.data.imagenet import Batch, ImageDataError, Pipeline, Split
 
@@ -50,9 +50,7 @@ def rate(batches: Iterator[Batch], seconds: float) -> tuple[int, float]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the rates of training and of evaluation; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--data-dir", help="folder of tensorflow_datasets")
     add("--made-up", type=int, metavar="N", help="images instead of data")

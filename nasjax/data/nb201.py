@@ -12,12 +12,12 @@ Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Archit
 Search", ICLR 2020. Dong et al., "NATS-Bench", TPAMI 2021.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nasjax import cli
 from nasjax.data import nb201_files, nb201_import, nb201_sources
 from nasjax.data.nb201_cells import (
     OP_NAMES,
@@ -143,9 +143,7 @@ def _check_new(out: str, overwrite: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nasjax.data.nb201", description="The NAS-Bench-201 table."
-    )
+    parser = cli.Parser("The NAS-Bench-201 table.", prog="python -m nasjax.data.nb201")
     commands = parser.add_subparsers(dest="command", required=True)
     importer = commands.add_parser("import", help="turn a file into a checked npz")
     importer.add_argument("source", help="npz, CSV, or NATS-Bench file or folder")

@@ -4,6 +4,7 @@ import functools
 import itertools
 import random
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -84,6 +85,34 @@ def format_arch(ops: np.ndarray) -> str:
     for (target, source), op in zip(_EDGES, ops, strict=True):
         parts[target - 1].append(f"{OP_NAMES[op]}~{source}")
     return "+".join("|" + "|".join(part) + "|" for part in parts)
+
+
+def contradiction(
+    ops: np.ndarray, names: Sequence[str] | None, texts: np.ndarray
+) -> str | None:
+    """What is wrong where strings such as `|none~0|+...` are not their rows of `ops`.
+
+    Args:
+      ops: [A, E].
+      names: of the operations; None: not known, but each has one name throughout.
+      texts: [A], str or bytes; strings without any `~` cannot be checked.
+    """
+    shape = list(np.shape(texts))
+    if shape != [len(ops)]:
+        return f"`arch_str` has shape {shape}, `ops` has {len(ops)} rows"
+    known = {} if names is None else dict(enumerate(names))
+    for i, (row, text) in enumerate(zip(ops.tolist(), texts.tolist(), strict=True)):
+        text = text.decode() if isinstance(text, bytes) else str(text)
+        told = re.findall(r"([^|+~]+)~", text)
+        if not told:
+            continue
+        if names is None and len(told) == len(row):
+            for o, name in zip(row, told, strict=True):
+                if name not in known.values():
+                    known.setdefault(o, name)
+        if told != [known.get(o) for o in row]:
+            return f"row {i}: `arch_str` is {text!r}, but `ops` is {row}"
+    return None
 
 
 def parse_arch(text: str) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nasjax.data import nb201_csv
-from nasjax.data.nb201_cells import NUM_ARCHS, OP_NAMES, TableError
+from nasjax.data.nb201_cells import NUM_ARCHS, OP_NAMES, TableError, contradiction
 from nasjax.data.nb201_table import MEANING, Column, Table, build
 
 FILE_NAME = "nb201.npz"
@@ -233,6 +233,11 @@ def _read_npz(data: bytes, path: Path) -> Table:
         raise TableError(f"{path}: op_names is {names}, not {OP_NAMES}")
     if arrays["ops"].ndim != 2:
         raise TableError(f"{path}: ops is {list(arrays['ops'].shape)}, not [A, 6]")
+    texts = arrays.get("arch_str")
+    if texts is not None and arrays["ops"].dtype.kind in "iu":
+        ops = np.clip(arrays["ops"], 0, len(names) - 1)  # ranges are checked by `build`
+        if (wrong := contradiction(ops, names, texts)) is not None:
+            raise TableError(f"{path}: {wrong}")
     return assemble(arrays["ops"], arrays, str(path), hashlib.sha256(data).hexdigest())
 
 

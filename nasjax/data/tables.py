@@ -16,10 +16,14 @@ from pathlib import Path
 import numpy as np
 
 from nasjax import spaces
+from nasjax.data.nb201_cells import contradiction
 from nasjax.spaces import CellSpace
 
 RESERVED = ("ops", "op_names", "edge_order", "arch_str", "isomorphism_class")
 TRIALS = "_trials"
+# What NAME_... may say of a column NAME, as `nasjax.data.nb201` writes it.
+ABOUT = (TRIALS, "_source", "_version", "_trials_version", "_sha256")
+FAILED = ("refuse", "worst", "absent")
 
 
 class TableFileError(ValueError):
@@ -32,37 +36,53 @@ class Table:
 
     Attributes:
       space: E independent edges, or NAS-Bench-201's cells if that is what they are.
-      ops: uint8 [n, E], rows as in the file.
-      values: by column, float64 [n], finite.
+      ops: uint8 [n, E], in the file's order.
+      row: int64 [n], the file's row of each.
+      values: by column, float64 [n]; NaN where an evaluation failed.
       trials: by column, float64 [n, R], NaN for none; empty unless asked for.
       complete: every architecture of the space is there.
       sha256: of the file.
+      left_out: columns that were not named and cannot be used, each with the reason.
+      rows: of the file.
     """
 
     space: CellSpace
     ops: np.ndarray
+    row: np.ndarray
     values: Mapping[str, np.ndarray]
     trials: Mapping[str, np.ndarray]
     complete: bool
     sha256: str
+    left_out: Mapping[str, str]
+    rows: int
 
 
 def load(
-    path: str | Path, columns: Sequence[str] | None = None, trials: bool = False
+    path: str | Path,
+    columns: Sequence[str] | None = None,
+    trials: bool = False,
+    failed: str = "refuse",
 ) -> Table:
     """Reads a table.
 
     Args:
       path: the npz file; what is not there is looked for in the folders that
         `$NASJAX_DATA` lists and in the user's cache.
-      columns: names of value columns; None takes every column of n finite numbers.
+      columns: names of value columns; None takes every one that can be used.
       trials: single trials are needed: None takes the columns that have them.
+      failed: what a value that is not finite means. `refuse`: the column cannot be
+        used; `worst`: an evaluation that fails, NaN in `values`; `absent`: its row is
+        left out for all columns.
 
     Raises:
-      TableFileError: no such file, no npz, rows that are ragged, not integers or there
-        twice, a column that is missing, of another length, not finite, or without
-        single trials where they are needed.
+      TableFileError: no such file, no npz, rows that are ragged, not integers, there
+        twice or others than `arch_str` says, a column that is missing, of another
+        length, constant, not finite, beyond float32, or without single trials where
+        they are needed.
+      ValueError: `failed` is none of FAILED.
     """
+    if failed not in FAILED:
+        raise ValueError(f"failed is {failed!r}; allowed: {', '.join(FAILED)}")
     path = find(path)
     try:
         content = path.read_bytes()
@@ -75,18 +95,40 @@ def load(
         raise TableFileError(f"{path} is no npz table: {error}") from error
     ops = _operations(path, arrays)
     names = _names(path, arrays, ops)
+    texts = arrays.get("arch_str")
+    if texts is not None:
+        said = names if "op_names" in arrays else None
+        if (wrong := contradiction(ops, said, texts)) is not None:
+            raise TableFileError(f"{path}: {wrong}")
     if trials and columns is None:
         columns = [name for name in arrays if name + TRIALS in arrays]
         if not columns:
             raise TableFileError(f"{path} has no single trials: no NAME{TRIALS}")
-    values = _values(path, arrays, len(ops), columns)
-    single = {n: _trials(path, arrays, len(ops), n) for n in values} if trials else {}
+    values, left_out = _values(path, arrays, len(ops), columns, failed != "refuse")
+    single = {n: _trials(path, arrays, n, x) for n, x in values.items() if trials}
+    row = np.arange(len(ops))
+    if failed == "absent":
+        row = np.flatnonzero(np.isfinite([*values.values()]).all(axis=0))
+        if not len(row):
+            raise TableFileError(
+                f"{path}: every row failed in one of {', '.join(values)}"
+            )
     space = spaces.table_space(ops.shape[1], names, path.stem)
     known = spaces.nas_bench_201()
     if ops.shape[1] == known.num_edges and names == known.operations:
         space = known
     sha256 = hashlib.sha256(content).hexdigest()
-    return Table(space, ops, values, single, len(ops) == space.size, sha256)
+    return Table(
+        space,
+        ops[row],
+        row,
+        {name: x[row] for name, x in values.items()},
+        {name: x[row] for name, x in single.items()},
+        len(row) == space.size,
+        sha256,
+        left_out,
+        len(ops),
+    )
 
 
 def find(path: str | Path) -> Path:
@@ -157,24 +199,51 @@ def _names(path: Path, arrays: Mapping, ops: np.ndarray) -> tuple[str, ...]:
 
 
 def _values(
-    path: Path, arrays: Mapping, n: int, columns: Sequence[str] | None
-) -> dict[str, np.ndarray]:
+    path: Path,
+    arrays: Mapping,
+    n: int,
+    columns: Sequence[str] | None,
+    may_fail: bool,
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The columns, and of those that were not named why others are left out."""
+
     def fault(name: str) -> str | None:
         column = arrays[name]
         if column is None or column.dtype.kind not in "fiu":
             return "holds no numbers"
         if column.shape != (n,):
             return f"has shape {list(column.shape)}, `ops` has {n} rows"
-        wrong = np.flatnonzero(~np.isfinite(column.astype(np.float64)))
-        if len(wrong):
-            return f"is {column[wrong[0]]} in row {wrong[0]}"
+        finite = np.isfinite(column.astype(np.float64))
+        if not finite.any():
+            return "holds no finite number"
+        if not (may_fail or finite.all()):
+            row = np.flatnonzero(~finite)[0]
+            return f"is {column[row]} in row {row}"
+        row = np.abs(np.where(finite, column, 0)).argmax()
+        if abs(float(column[row])) > float(np.finfo(np.float32).max):
+            return f"is {column[row]} in row {row}, beyond float32"
+        if np.ptp(column[finite]) == 0:
+            return f"is constant ({column[finite][0]})"
         return None
 
     offered = [name for name in arrays if name not in RESERVED]
+    left_out = {}
     if columns is None:
-        columns = [name for name in offered if fault(name) is None]
+        faults = {name: fault(name) for name in offered}
+        columns = [name for name, reason in faults.items() if reason is None]
+        # What only describes another column, such as NAME_trials, is no column.
+        about = {name + suffix for name in offered for suffix in ABOUT}
+        left_out = {
+            name: reason
+            for name, reason in faults.items()
+            if reason and name not in about
+        }
         if not columns:
-            raise TableFileError(f"{path} has no column of {n} finite numbers")
+            reasons = "; ".join(f"{x!r} {reason}" for x, reason in left_out.items())
+            raise TableFileError(
+                f"{path} has no column of {n} finite numbers: "
+                f"{reasons or 'it has no other array'}"
+            )
     for name in columns:
         if name not in offered:
             raise TableFileError(
@@ -182,10 +251,13 @@ def _values(
             )
         if (reason := fault(name)) is not None:
             raise TableFileError(f"{path}: column {name!r} {reason}")
-    return {name: arrays[name].astype(np.float64) for name in columns}
+    values = {name: arrays[name].astype(np.float64) for name in columns}
+    values = {name: np.where(np.isfinite(x), x, np.nan) for name, x in values.items()}
+    return values, left_out
 
 
-def _trials(path: Path, arrays: Mapping, n: int, name: str) -> np.ndarray:
+def _trials(path: Path, arrays: Mapping, name: str, values: np.ndarray) -> np.ndarray:
+    n = len(values)
     if name + TRIALS not in arrays:
         having = [c for c in arrays if c + TRIALS in arrays]
         raise TableFileError(
@@ -200,10 +272,12 @@ def _trials(path: Path, arrays: Mapping, n: int, name: str) -> np.ndarray:
             f"{path}: {name}{TRIALS} has shape {list(trials.shape)}; needs [{n}, R]"
         )
     trials = trials.astype(np.float64)
-    without = np.flatnonzero(~np.isfinite(trials).any(1) | np.isinf(trials).any(1))
-    if len(without):
-        row = without[0]
+    there = np.isfinite(trials).any(1)
+    wrong = np.flatnonzero((there != np.isfinite(values)) | np.isinf(trials).any(1))
+    if len(wrong):
+        row = wrong[0]
         raise TableFileError(
-            f"{path}: {name}{TRIALS} is {trials[row].tolist()} in row {row}"
+            f"{path}: {name}{TRIALS} is {trials[row].tolist()} in row {row}, where "
+            f"{name} is {values[row]}"
         )
     return trials

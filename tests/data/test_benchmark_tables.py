@@ -42,8 +42,37 @@ def test_cells_of_nas_bench_201_are_known(tmp_path):
 def test_columns_by_name_and_by_default(tmp_path):
     more = {"other": np.arange(4), "gaps": np.array([1, np.nan, 2, 3]), "few": [1.0]}
     path = save(tmp_path / "t.npz", **more)
-    assert list(tables.load(path).values) == ["speed", "other"]
+    found = tables.load(path)
+    assert list(found.values) == ["speed", "other"]
+    assert found.left_out == {
+        "gaps": "is nan in row 1",
+        "few": "has shape [1], `ops` has 4 rows",
+    }
     assert list(tables.load(path, ["other"]).values) == ["other"]
+
+
+def test_what_describes_a_column_is_no_column_and_nothing_else_vanishes(tmp_path):
+    """A name that begins as another column's does is a column of its own."""
+    about = {"speed_source": "a file", "speed_trials": np.ones((4, 2))}
+    path = save(tmp_path / "t.npz", **about, speed_gpu=np.ones(4), speed_b=[1.0])
+    assert tables.load(path).left_out == {
+        "speed_gpu": "is constant (1.0)",
+        "speed_b": "has shape [1], `ops` has 4 rows",
+    }
+
+
+def test_strings_of_operations_without_names(tmp_path):
+    """Any names are right that are the same throughout, and differ."""
+    lines = ["|a~0|b~0|c~1|", "|c~0|b~0|a~1|", "|b~0|b~0|b~1|", "|a~0|a~0|a~1|"]
+    path = tmp_path / "t.npz"
+    assert list(tables.load(save(path, arch_str=np.array(lines))).values) == ["speed"]
+    for wrong in ("|a~0|a~0|b~1|", "|a~0|a~0|d~1|", "|a~0|a~0|"):
+        other = np.array([*lines[:3], wrong])
+        with pytest.raises(tables.TableFileError, match="row 3: `arch_str` is"):
+            tables.load(save(path, arch_str=other))
+    same = np.array([line.replace("c", "a") for line in lines])
+    with pytest.raises(tables.TableFileError, match="row 0: `arch_str` is"):
+        tables.load(save(path, arch_str=same))
 
 
 def test_single_trials(tmp_path):
@@ -96,7 +125,21 @@ def test_single_trials_that_are_wrong(tmp_path, trials, columns, text):
         ({"x": np.array([1, np.inf, 2, 3])}, ["x"], "'x' is inf in row 1"),
         ({"x": np.arange(3)}, ["x"], r"shape \[3\], `ops` has 4 rows"),
         ({"x": np.array(list("abcd"))}, ["x"], "holds no numbers"),
-        ({"speed": np.array(list("abcd"))}, None, "no column of 4 finite numbers"),
+        (
+            {"speed": np.array(list("abcd")), "x": [1, np.nan, 2, 3], "y": [2.5] * 4},
+            None,
+            "no column of 4 finite numbers: 'speed' holds no numbers; 'x' is nan in "
+            r"row 1; 'y' is constant \(2.5\)",
+        ),
+        ({"x": [1, -1e39, 2, 3]}, ["x"], r"'x' is -1e\+39 in row 1, beyond float"),
+        ({"x": [7, 7, 7, 7]}, ["x"], r"column 'x' is constant \(7\)"),
+        ({"x": [np.nan] * 4}, ["x"], "column 'x' holds no finite number"),
+        (
+            {"arch_str": np.array(["|op0~0|", "|op2~0|", "|op1~0|", "|op0~0|"])},
+            None,
+            r"row 0: `arch_str` is '\|op0~0\|', but `ops` is \[0, 1, 2\]",
+        ),
+        ({"arch_str": np.array(["a"])}, None, r"has shape \[1\], `ops` has 4 rows"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, arrays, columns, text):
@@ -131,3 +174,48 @@ def test_no_table_at_all(tmp_path):
     np.savez(tmp_path / "without.npz", x=OPS)
     with pytest.raises(tables.TableFileError, match="no `ops`"):
         tables.load(tmp_path / "without.npz")
+
+
+GAPS = {"gaps": np.array([1, np.nan, 2, np.inf]), "flat": [3, np.nan, 3, 3]}
+
+
+def test_failed_evaluations_can_be_asked_or_not(tmp_path):
+    path = save(tmp_path / "t.npz", **GAPS)
+    worst = tables.load(path, failed="worst")
+    assert list(worst.values) == ["speed", "gaps"]
+    assert worst.left_out == {"flat": "is constant (3.0)"}
+    np.testing.assert_array_equal(worst.values["gaps"], [1, np.nan, 2, np.nan])
+    np.testing.assert_array_equal(worst.row, np.arange(4))
+    absent = tables.load(path, failed="absent")
+    np.testing.assert_array_equal(absent.row, [0, 2])
+    np.testing.assert_array_equal(absent.ops, OPS[[0, 2]])
+    np.testing.assert_array_equal(absent.values["speed"], [1.5, 30])
+    assert absent.rows == 4 and absent.space == worst.space
+    with pytest.raises(tables.TableFileError, match="'gaps' is nan in row 1"):
+        tables.load(path, ["gaps"])
+    with pytest.raises(ValueError, match="'best'; allowed: refuse, worst, absent"):
+        tables.load(path, failed="best")
+
+
+def test_trials_belong_to_values(tmp_path):
+    trials = np.array([[1.0, 2.0], [np.nan, np.nan], [30, 30], [4, np.nan]])
+    values = np.array([1, np.nan, 2, 3])
+    path = save(tmp_path / "t.npz", speed=values, speed_trials=trials)
+    found = tables.load(path, trials=True, failed="worst")
+    np.testing.assert_array_equal(found.trials["speed"], trials)
+    trials[1] = 5
+    path = save(tmp_path / "t.npz", speed=values, speed_trials=trials)
+    with pytest.raises(tables.TableFileError, match="in row 1, where speed is nan"):
+        tables.load(path, trials=True, failed="worst")
+
+
+def test_strings_that_are_those_of_the_rows(tmp_path):
+    space = nas_bench_201()
+    ops = np.array([[0, 1, 2, 3, 4, 0], [4] * 6])
+    texts = np.array([space.arch_string(row) for row in ops])
+    more = {"op_names": np.array(space.operations), "speed": np.arange(2)}
+    for kind in (texts, texts.astype("S")):
+        tables.load(save(tmp_path / "t.npz", ops=ops, arch_str=kind, **more))
+    path = save(tmp_path / "t.npz", ops=ops, arch_str=texts[::-1], **more)
+    with pytest.raises(tables.TableFileError, match="row 0: `arch_str` is "):
+        tables.load(path)

@@ -1,33 +1,48 @@
 """experiments/compare.py on small tables: equal queries, goals, absent rows, resume."""
 
+import contextlib
+import io
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "compare.py"
-QUICK_COMPILE = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 OPS = np.array(list(np.ndindex(3, 3, 3, 3)), np.uint8)
 RNG = np.random.default_rng(0)
 COST = RNG.normal(200, 40, 81)
 KEPT = RNG.permutation(81)[:30]
 SMALL = ["--queries", "12", "--seeds", "1-3", "--chunk", "4"]
-QUICK = ["--hidden", "8,8", "--best-hidden", "8", "--best-warm-up", "4"]
+QUICK = ["--best-hidden", "8", "--best-warm-up", "4"]
+
+
+class Done(NamedTuple):
+    """A run in this process: exit status, output and errors."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)],
-        env={**os.environ, **QUICK_COMPILE, "XLA_FLAGS": "", "NASJAX_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    sys.path.insert(0, str(EXPERIMENTS))
+    import compare
+
+    sys.path.remove(str(EXPERIMENTS))
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare.devices, "use_cpu_cores", lambda **_: None)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code = compare.main([*map(str, arguments)])
+            except SystemExit as error:
+                code = error.code
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +62,7 @@ def arrays(folder):
 def test_any_unit_and_goal(tables, tmp_path):
     """The lowest cost is found as the highest gain is; all numbers are the table's."""
     methods = "bayesian-actor-critic,local-search,cadam"
-    more = ["--methods", methods, *SMALL, *QUICK]
+    more = ["--methods", methods, *SMALL, *QUICK, "--hidden", "8,8"]
     done = run(
         *("--table", tables / "whole.npz", "--columns", "cost", "--goal", "min"),
         *("--out", tmp_path / "min", *more),
@@ -127,8 +142,75 @@ def test_another_run_is_not_continued(tables, tmp_path):
     assert run(*whole, "--resume").returncode == 0
     for name, value in arrays(tmp_path / "run").items():
         np.testing.assert_array_equal(value, first[name])
+    # A run of before failures could be left out goes on, too.
+    path = tmp_path / "run" / "config.json"
+    before = json.loads(path.read_text())
+    del before["failed"]
+    path.write_text(json.dumps(before))
+    done = run(*whole, "--resume")
+    assert done.returncode == 0, done.stderr
     done = run(*whole, "--resume", "--goal", "min")
     assert done.returncode == 2 and "goal: 'max' then, 'min' now" in done.stderr
+
+
+FAILURES = np.arange(81) % 3 == 1
+
+
+@pytest.fixture(scope="module")
+def failing(tables):
+    """A third of the rows failed; a column of text, one too short, one constant."""
+    cost = np.where(FAILURES, np.nan, COST)
+    more = {"short": COST[:5], "flat": np.full(81, 2.0), "note": np.array(["a"] * 81)}
+    np.savez(tables / "failing.npz", ops=OPS, cost=cost, speed=RNG.random(81), **more)
+    return tables / "failing.npz"
+
+
+@pytest.mark.parametrize("goal", ["max", "min"])
+@pytest.mark.parametrize("failed", ["worst", "absent"])
+def test_failed_rows(failing, tmp_path, goal, failed):
+    """No column vanishes without a word; a failure can be asked, or cannot."""
+    methods = "random,local-search"
+    flags = ["--table", failing, "--goal", goal, "--methods", methods]
+    done = run(*flags, "--failed", failed, *SMALL, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "columns cost, speed" in done.stdout
+    for text in (
+        "'short' has shape [5], `ops` has 81 rows",
+        "'flat' is constant (2.0)",
+        "'note' holds no numbers",
+    ):
+        assert f"left out: column {text}" in done.stdout
+    count = "cost: 27 rows failed" if failed == "worst" else "left out: 27 rows"
+    assert count in done.stdout and "nan" not in done.stdout.replace("nas", "")
+    described = json.loads((tmp_path / "run" / "results.json").read_text())
+    best = COST[~FAILURES].max() if goal == "max" else COST[~FAILURES].min()
+    assert described["optimum"]["cost"] == best
+    assert set(described["left_out"]) == {"short", "flat", "note"}
+    found = arrays(tmp_path / "run")
+    for method in methods.split(","):
+        index, seen = (found[f"{method}__{k}"][0] for k in ("arch_index", "accuracy"))
+        wanted = np.where(FAILURES, np.nan, COST)[index]
+        np.testing.assert_allclose(seen, wanted, rtol=1e-6)
+        assert np.isnan(seen).any() == (failed == "worst")
+        entries = described["methods"][method]["columns"]["cost"]["seeds"]
+        for s, entry in enumerate(entries.values()):
+            pick = np.nanmax if goal == "max" else np.nanmin
+            assert entry["best"] == pytest.approx(pick(seen[s]), rel=1e-6)
+            assert COST[entry["arch_index"]] == pytest.approx(entry["best"])
+
+
+def test_a_constant_column_is_refused_by_name(failing, tmp_path):
+    flags = ["--table", failing, "--columns", "flat", "--out", tmp_path / "run"]
+    done = run(*flags)
+    assert done.returncode == 2 and "column 'flat' is constant (2.0)" in done.stderr
+
+
+def test_one_seed_is_said(failing, tmp_path):
+    """What was meant as a number of seeds is one seed."""
+    more = ["--methods", "random", "--queries", "3", "--out", tmp_path / "run"]
+    done = run("--table", failing, "--seeds", "20", *more)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 seed: 20 (1-20 would be 20 seeds)\n")
 
 
 @pytest.mark.parametrize(
@@ -139,6 +221,7 @@ def test_another_run_is_not_continued(tables, tmp_path):
         (["--trial", "random", "--columns", "cost"], "'cost' has no single trials"),
         (["--queries", "0"], "1 or more"),
         (["--best-beta", "-1"], "beta must lie in"),
+        (["--reward", "power"], "--reward power needs --goal max and values in [0, 1]"),
         (["--table", "nowhere.npz"], "no table nowhere.npz; looked at nowhere.npz"),
     ],
 )

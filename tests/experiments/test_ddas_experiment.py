@@ -27,7 +27,7 @@ EXPERIMENTS = HERE.parents[2] / "experiments"
 CONFIG = supernet.darts(none=True, cells=1, channels=2)
 RECIPE = training.Recipe(batch_size=8, epochs=2)
 ONE_SHOT = np.array([[0.3, 2.0], [0.2, 2.2]], np.float32)
-SMALL = "--preset cpu --steps 24 --explore 8 --exploit 8 --batch-size 4 --hidden 8,8"
+SMALL = "--preset cpu --steps 24 --explore 8 --batch-size 4 --hidden 8,8"
 SMALL = [*SMALL.split(), "--valid-images", "20", "--eval-batch", "10"]
 
 
@@ -114,7 +114,7 @@ def flags(out, *more):
     return [*map(str, given), *SMALL, *more]
 
 
-RUN = ["--variant", "4s,rs", "--seeds", "0-1", "--stagnation", "2"]
+RUN = ["--variant", "4s,rs", "--seeds", "0-1", "--stagnation", "2", "--exploit", "8"]
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +140,9 @@ def test_everything_is_written_and_printed(ran):
     assert described["config"]["one_shot"]["accuracy"] == pytest.approx(0.3)
     assert described["config"]["one_shot"]["loss"] == pytest.approx(2.2)
     assert set(described["variants"]["4s"]) == {"0", "1"}
+    used = described["config"]["configs"]["4s"]  # not the -1 of the defaults
+    assert used["os_accuracy"] == pytest.approx(0.3)
+    assert used["os_loss"] == pytest.approx(2.2)
 
 
 def test_rewards_are_those_of_the_equation(ran):
@@ -227,6 +230,20 @@ def test_it_refuses(tmp_path, more, text):
     code, _, err = call(*flags(tmp_path / "run"), *more)
     assert code == 2 and text in err
     assert not (tmp_path / "run").exists()
+
+
+def test_given_values_of_the_one_shot_network_win(tmp_path, monkeypatch):
+    """Over the warm-up's; the searches get them and the files record them."""
+    assert call(*flags(tmp_path / "run"), "--gamma", "1")[0] == 2  # imports it
+    import ddas
+
+    stand_in(monkeypatch)
+    args = ddas.parse(flags(tmp_path / "run", "--os-accuracy", "0.9"))
+    setting, config = ddas.prepare(args)
+    assert setting.one_shot == pytest.approx((0.9, 2.2))
+    assert config["one_shot"] == pytest.approx({"accuracy": 0.9, "loss": 2.2})
+    (used,) = ddas.used(args, setting).values()
+    assert (used.os_accuracy, used.os_loss) == pytest.approx((0.9, 2.2))
 
 
 def test_it_needs_a_one_shot_supernet(tmp_path):

@@ -85,3 +85,19 @@ def test_sizes_are_needed(tmp_path, capsys):
     with pytest.raises(SystemExit):
         made_tables.main(["--family", "nk", "--out", str(tmp_path / "t.npz")])
     assert "needs --edges and --operations" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("family", "flag", "value"),
+    [
+        ("penalty", "--edges", "3"),
+        ("pairwise", "--neighbours", "1"),
+        ("nk", "--weights", "0.5"),
+    ],
+)
+def test_flags_of_another_family_are_refused(tmp_path, capsys, family, flag, value):
+    out = str(tmp_path / "t.npz")
+    with pytest.raises(SystemExit):
+        made_tables.main(["--family", family, flag, value, "--out", out])
+    text = f"{flag} would change nothing with --family {family}"
+    assert text in capsys.readouterr().err

@@ -200,7 +200,7 @@ def test_finalists(ran):
             assert entry["test_accuracy"] == test[i]
             assert entry["rank"] == 1 + np.sum(valid > valid[i])
             string = NETS["nb201"].space.arch_string(held[i])
-            assert entry["printed"] == string
+            assert entry["printed"] == entry["genotype"] == string
         assert chosen[2 * s]["rank"] == 1
         assert chosen[2 * s + 1]["chosen_by"] == "chosen by test accuracy: a leak"
 

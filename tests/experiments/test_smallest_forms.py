@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nasjax.data import nb201
 from nasjax.environments import predictor
@@ -40,10 +41,19 @@ def test_bench_search_of_whole_searches():
     assert "12 queries" in text and "searches/s" in text
 
 
-def test_bench_search_refuses():
-    command = [sys.executable, str(EXPERIMENTS / "bench_search.py"), "--lanes", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "1 or more" in done.stderr
+def test_bench_search_refuses(capsys):
+    sys.path.insert(0, str(EXPERIMENTS))
+    import bench_search
+
+    sys.path.remove(str(EXPERIMENTS))
+    for argv, text in (
+        ("--lanes 0", "1 or more"),
+        ("--queries 9", "--queries would change nothing with --method cadam"),
+        ("--method random --full 9", "--full would change nothing with --method rand"),
+    ):
+        with pytest.raises(SystemExit):
+            bench_search.main(argv.split())
+        assert text in capsys.readouterr().err
 
 
 def test_bench_evaluate():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasjax import evaluated, genotypes, published
+from nasjax import evaluated, finalists, genotypes, published
 from nasjax.evaluated import ResultsError
 
 ROOT = Path(__file__).parents[2]
@@ -344,3 +344,48 @@ def test_no_json(tmp_path):
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(ResultsError, match="cannot be read"):
         evaluated.read([tmp_path])
+
+
+def committed(tmp_path):
+    """The rows of the committed frontier as evaluate.py's folders of networks."""
+    file = ROOT / "experiments" / "results" / "evaluate-frontier" / "frontier.json"
+    fields = ("params", "flops", "macs", "test_accuracy")
+    for entry in json.loads(file.read_text()):
+        content = evaluation(entry=entry, preset="cpu", cells=3, channels=8)
+        content |= {name: entry[name] for name in fields}
+        write(tmp_path / entry["folder"], content)
+    return tmp_path
+
+
+def test_table_3_2_is_of_the_flops_front(tmp_path):
+    """Of 16 networks, 6 and 5 lie on the FLOPS fronts; the others do not count."""
+    code, out, err = call(committed(tmp_path), "--out", tmp_path / "tables")
+    assert (code, err) == (0, "")
+    ranks = block(out, "Table 3.2, CIFAR-10\n")
+    network = "(cpu, 3 cells, C = 8)"
+    assert "FLOPS front" in ranks and "cells" in ranks.splitlines()[1]
+    assert line(ranks, f"DDAS-4S seed 0 {network}") == "-0.143 6 measured"
+    assert line(ranks, f"RS seed 0 {network}") == "-0.200 5 measured"
+    slopes = block(out, "Slopes (3.2.2), CIFAR-10\n")
+    assert line(slopes, f"all {network}").endswith(" 11 measured")
+
+
+def test_a_leak_stays_one_in_every_table(tmp_path):
+    """What search_supernet.py chose by test accuracy, after evaluate.py trained it."""
+    entries = {
+        "valid": {"seed": 1, "chosen_by": "validation", "default": True},
+        "test": {"seed": 1, "chosen_by": finalists.LEAK, "default": False},
+    }
+    for name, entry in entries.items():
+        for preset in ("cadam", "ddas"):
+            content = evaluation("PC_DARTS_cifar", preset=preset) | {"entry": entry}
+            write(tmp_path / f"{preset}-{name}", content)
+    code, out, _ = call(tmp_path)
+    assert code == 0
+    for title in ("Table 4.2", "Table 3.1, CIFAR-10\n"):
+        rows = [x for x in block(out, title).splitlines() if "measured" in x]
+        assert sorted(x.rsplit("  ", 1)[1] for x in rows) == [
+            "measured",
+            "measured, by test: a leak",
+        ]
+    assert block(out, "evaluated").count("chosen by test: a leak") == 2

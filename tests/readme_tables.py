@@ -1,0 +1,538 @@
+"""The tables of README.md and experiments/README.md, from the files under
+experiments/results.
+
+    python tests/readme_tables.py
+
+writes them into both documents again: below each `<!-- table: NAME (...) -->` stands
+what `TABLES[NAME]` returns. tests/test_readme.py compares the two.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "experiments" / "results"
+DOCUMENTS = (ROOT / "README.md", ROOT / "experiments" / "README.md")
+MARK = re.compile(r"^<!-- table: (\S+) \(.+\) -->$")
+COLUMNS = ("CIFAR-10", "CIFAR-100", "ImageNet16")
+HEADER = [f"{name} {split}" for name in COLUMNS for split in ("valid", "test")]
+KEYS = [
+    f"{name}_{split}"
+    for name in ("cifar10", "cifar100", "imagenet16")
+    for split in ("valid", "test")
+]
+Rows = list[list[str]]
+
+
+def text(name: str) -> str:
+    return (RESULTS / name / "report.txt").read_text(encoding="utf-8")
+
+
+def data(name: str, file: str = "results.json"):
+    return json.loads((RESULTS / name / file).read_text(encoding="utf-8"))
+
+
+def cells(name: str, title: str) -> Rows:
+    """The rows of the table in a report whose header starts with `title`."""
+    lines = text(name).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(title))
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.strip():
+            break
+        rows.append(re.split(r"\s{2,}", line.strip()))
+    return rows
+
+
+def named(name: str, title: str) -> dict[str, list[str]]:
+    return {row[0]: row[1:] for row in cells(name, title)}
+
+
+def seconds(name: str) -> float:
+    """All that a report says of compiling and running."""
+    found = re.findall(r"compile ([\d.]+) s, run ([\d.]+) s", text(name))
+    return sum(float(a) + float(b) for a, b in found)
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean ± deviation of fractions, in percent."""
+    x = 100 * np.asarray(values, float)
+    return f"{x.mean():.{digits}f} ± {x.std(ddof=1):.{digits}f}"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f}"
+
+
+def rounded(cell: str) -> str:
+    """`91.6056 ± 0.0075` with two digits."""
+    return " ± ".join(f"{float(part):.2f}" for part in cell.split(" ± "))
+
+
+# NAS-Bench-201.
+
+BEST = "best accuracy [%]"
+
+
+def thesis(mark: str) -> list[str]:
+    """The published row below CADAM's, such as `500`."""
+    rows = cells("nb201", BEST)
+    at = next(i for i, row in enumerate(rows) if row[0] == f"cadam-{mark}")
+    assert rows[at + 1][0] == "published"
+    return rows[at + 1][1:]
+
+
+def results() -> Rows:
+    direct, few = named("nb201", BEST), named("compare", "best value, queries")
+    rows = [["CADAM, thesis", "1,000", "10", *thesis("1k")]]
+    for title, name in (
+        ("CADAM", "cadam-1k"),
+        ("random search", "random-1k"),
+        ("evolution, 64 / 16", "evolution-64-1k"),
+        ("local search", "local-search-1k"),
+    ):
+        rows.append([title, "1,000", "10", *direct[name]])
+    for mark in ("100", "200"):
+        best = map(rounded, few[f"bayesian-actor-critic, {mark}"])
+        rows.append(["Bayesian actor-critic", mark, "50", *best])
+    rows.append(["optimum", "", "", *direct["optimum of this table"]])
+    return [["", "queries", "seeds", *HEADER], *rows]
+
+
+def cadam() -> Rows:
+    direct = named("nb201", BEST)
+    rows = []
+    for mark in ("500", "1k"):
+        rows.append([f"CADAM-{mark}, thesis", *thesis(mark)])
+        rows.append([f"CADAM-{mark}", *direct[f"cadam-{mark}"]])
+    rows.append(["optimum (v1_1)", *direct["optimum of this table"]])
+    return [["", *HEADER], *rows]
+
+
+def baselines() -> Rows:
+    rows = named("nb201-baselines", BEST)
+    titles = {
+        "random": "random search",
+        "reinforce": "REINFORCE, lr 0.01",
+        "evolution": "evolution, 10 / 3",
+        "evolution-64": "evolution, 64 / 16",
+        "local-search": "local search",
+    }
+    return [["", *HEADER], *([t, *rows[f"{n}-1k"]] for n, t in titles.items())]
+
+
+def published() -> Rows:
+    rows = cells("nb201-published", "accuracy of the winner")
+    return [["", *HEADER], *rows]
+
+
+def ddas_table() -> Rows:
+    rows = named("nb201-ddas", BEST)
+    titles = {
+        "ddas-nl": "DDAS-NL",
+        "ddas-g": "DDAS-G",
+        "ddas-td3": "DDAS-G with TD3",
+    }
+    table = [[t, *rows[f"{n}-1k"]] for n, t in titles.items()]
+    table.append(["CADAM (above)", *named("nb201", BEST)["cadam-1k"]])
+    return [["", *HEADER], *table]
+
+
+# compare.py.
+
+VALUES, REACHED = "best value, queries", "queries to the optimum"
+COLLM = ["91.59", "94.37", "73.44", "73.44", "46.62", "46.79"]
+
+
+def mean_only(cell: str) -> str:
+    return f"{float(cell.split(' ± ')[0]):.2f}"
+
+
+def reached(name: str, method: str) -> list[tuple[str, str, int, int]]:
+    """Median and 90 % of queries, seeds that reach it and seeds, of every column."""
+    found = []
+    for row in cells(name, REACHED):
+        if row[0] == method:
+            hit, of = map(int, row[4].split("/"))
+            found.append((row[2], row[3], hit, of))
+    return found
+
+
+def few_queries() -> Rows:
+    values = named("compare", VALUES)
+    rows = [
+        [mark, *map(mean_only, values[f"bayesian-actor-critic, {mark}"])]
+        for mark in ("50", "100", "200")
+    ]
+    hits = reached("compare", "bayesian-actor-critic")
+    rows.append(
+        ["seeds at the optimum after 200", *(f"{h} of {n}" for *_, h, n in hits)]
+    )
+    rows.append(["queries to the optimum, median", *(m for m, *_ in hits)])
+    rows.append(["queries to the optimum, 90 %", *(q for _, q, *_ in hits)])
+    rows.append(["CoLLM-NAS, published, 100 queries", *COLLM])
+    return [["queries", *HEADER], *rows]
+
+
+def others() -> Rows:
+    values = named("compare", VALUES)
+    titles = {
+        "local-search": "local search",
+        "evolution-64": "evolution, 64 / 16",
+        "evolution": "evolution, 10 / 3",
+        "reinforce": "REINFORCE, lr 0.01",
+        "cadam": "CADAM, on percents",
+        "random": "random search",
+    }
+    table = [[t, *map(mean_only, values[f"{n}, 200"])] for n, t in titles.items()]
+    return [["after 200 queries", *HEADER], *table]
+
+
+def ablation() -> Rows:
+    titles = {
+        "bayesian-actor-critic": "whole",
+        "no-actor": "no actor: random proposals, as many",
+        "fixed-actor": "actor that does not learn: noise around good architectures",
+        "fixed-kernel": "kernel that does not learn",
+        "product-only": "kernel without the sum over edges",
+        "one-bound": "one upper confidence bound instead of a near and a far one",
+        "bound-only": "upper confidence bounds only",
+        "improvement-only": "expected improvement only",
+    }
+    values, rows = named("compare", VALUES), []
+    for name, title in titles.items():
+        hits = reached("compare", name)
+        best = values[f"{name}, 100"][KEYS.index("imagenet16_valid")]
+        rows.append(
+            [
+                title,
+                " ".join(str(hit) for *_, hit, _ in hits),
+                f"{float(best.split(' ± ')[0]):.3f}",
+                hits[KEYS.index("imagenet16_valid")][0],
+            ]
+        )
+    header = ["", "six columns", "mean best after 100", "median queries to the optimum"]
+    return [header, *rows]
+
+
+HELD_OUT = {
+    "heldout-12ep": "six 12-epoch columns",
+    "heldout-trials": "one random trial per query, four columns",
+    "heldout-latency": "27 latencies and one energy, lowest wanted",
+    "heldout-penalty": "CIFAR-100 accuracy minus 0.1, 0.3, 1 x latency on a Pixel 2",
+    "heldout-pairwise14x2": "four tables of pairwise interactions, 14 edges of 2",
+    "heldout-nk10x3": "four NK landscapes, 10 edges of 3",
+    "heldout-nk5x8": "four NK landscapes, 5 edges of 8",
+    "heldout-pairwise14x8": "two sparse tables of pairwise interactions, 14 edges of 8",
+    "heldout-nk14x8": "two sparse NK landscapes, 14 edges of 8",
+}
+SEARCHERS = {
+    "bayesian-actor-critic": "Bayesian actor-critic",
+    "local-search": "local search",
+    "evolution-64": "evolution, 64 / 16",
+    "random": "random search",
+}
+
+
+def held_out() -> Rows:
+    rows = []
+    for name, title in HELD_OUT.items():
+        if not (RESULTS / name).exists():
+            continue
+        row, seeds = [title], 0
+        for method in SEARCHERS:
+            hits = reached(name, method)
+            seeds = hits[0][3]
+            total = sum(hit for *_, hit, _ in hits)
+            row.append(f"{total} of {sum(of for *_, of in hits)}")
+        rows.append([row[0], str(seeds), *row[1:]])
+    return [["", "seeds", *SEARCHERS.values()], *rows]
+
+
+def ranks() -> Rows:
+    """Mean rank, among all rows of the table, of the best of each search."""
+    rows = []
+    for name, title in HELD_OUT.items():
+        if not (RESULTS / name / "summary.json").exists():
+            continue
+        methods = data(name, "summary.json")["mean_rank"]
+        rows.append([title, *(f"{methods[method]:,.1f}" for method in SEARCHERS)])
+    return [["", *SEARCHERS.values()], *rows]
+
+
+# Supernets.
+
+
+def supernet_nb201() -> Rows:
+    rows = [
+        [
+            f"{mark['epoch']:.0f}",
+            f"{percent(mark['batch_mean'])} %",
+            f"{mark['kendall_batch']:.3f} / {mark['spearman_batch']:.3f}",
+            f"{mark['kendall_running']:.3f} / {mark['spearman_running']:.3f}",
+        ]
+        for mark in data("supernet-nb201")["marks"]
+    ]
+    header = ["epoch", "mean accuracy, batch statistics"]
+    kinds = ("batch", "running")
+    return [
+        [*header, *(f"Kendall / Spearman, {kind} statistics" for kind in kinds)],
+        *rows,
+    ]
+
+
+def supernet_darts() -> Rows:
+    marks = [data(f"supernet-{name}")["marks"] for name in ("darts", "pc-darts")]
+    rows = [
+        [
+            f"{both[0]['epoch']:.0f}",
+            *(
+                f"{percent(one['batch_mean'])} / {percent(one['batch_best'])} %"
+                for one in both
+            ),
+        ]
+        for both in zip(*marks, strict=True)
+    ]
+    return [["epoch", "DARTS, mean / best", "PC-DARTS, mean / best"], *rows]
+
+
+NAMES = {"cadam": "CADAM", "random": "random search", "evolution": "evolution"}
+
+
+def search_nb201() -> Rows:
+    rows = []
+    for method, found in data("search-nb201")["methods"].items():
+        seeds = found["seeds"].values()
+        rows.append(
+            [
+                NAMES[method],
+                *(
+                    spread([one[key] for one in seeds])
+                    for key in (
+                        "best",
+                        "validation_accuracy",
+                        "test_accuracy",
+                        "true_accuracy",
+                    )
+                ),
+                f"{np.median([one['true_rank'] for one in seeds]):,.0f}",
+            ]
+        )
+    header = ["", "in the search", "whole validation half"]
+    return [
+        [*header, "test images, shared weights", "true", "median true rank of 15,625"],
+        *rows,
+    ]
+
+
+def search_darts() -> Rows:
+    rows = []
+    for name, title in (("darts", "DARTS"), ("pc-darts", "PC-DARTS")):
+        found = data(f"search-{name}")
+        for method, one in found["methods"].items():
+            (seed,) = one["seeds"].values()
+            row = [percent(seed[f"{kind}_accuracy"]) for kind in ("validation", "test")]
+            rows.append([f"{title}, {NAMES[method]}", percent(seed["best"]), *row])
+        best = next(x for x in found["finalists"] if x["chosen_by"] == "validation")
+        row = [percent(best[f"{kind}_accuracy"]) for kind in ("validation", "test")]
+        rows.append([f"{title}, best of CADAM's top 32 by validation", "", *row])
+    return [
+        ["", "in the search", "5,000 validation images", "5,000 test images"],
+        *rows,
+    ]
+
+
+# DDAS and training from scratch.
+
+
+def hypervolumes(name: str, variants: dict[str, str]) -> Rows:
+    rows = []
+    for variant, title in variants.items():
+        seeds = data(name)["variants"][variant].values()
+        rows.append(
+            [
+                title,
+                spread([one["best"]["validation_accuracy"] for one in seeds]),
+                spread([one["last_100_accuracy"] for one in seeds]),
+                spread([one["hypervolume"]["flops"] for one in seeds]),
+                spread([one["hypervolume"]["parameters"] for one in seeds]),
+            ]
+        )
+    header = ["", "best accuracy", "mean of the last 100 steps"]
+    return [[*header, "hypervolume, FLOPS", "hypervolume, parameters"], *rows]
+
+
+def ddas() -> Rows:
+    return hypervolumes("ddas", {"4s": "DDAS-4S", "rs": "random search"})
+
+
+def ddas_ablation() -> Rows:
+    titles = {
+        "nl": "DDAS-NL",
+        "nl-no-loss": "without the loss term",
+        "nl-no-accuracy": "without the accuracy term",
+        "rs": "random search",
+    }
+    return hypervolumes("ddas-ablation", titles)
+
+
+def frontier() -> Rows:
+    rows = []
+    every = data("evaluate-frontier", "frontier.json")
+    for variant, title in (("4s", "DDAS-4S"), ("rs", "random search")):
+        mine = [one for one in every if one["variant"] == variant]
+        front = [one for one in mine if "flops" in one["fronts"]]
+        search, test = (
+            [one["validation_accuracy"] for one in front],
+            [one["test_accuracy"]["last"]["mean"] for one in front],
+        )
+        best = max(mine, key=lambda one: one["validation_accuracy"])
+        rows.append(
+            [
+                title,
+                str(len(mine)),
+                percent(best["test_accuracy"]["last"]["mean"], 2),
+                str(len(front)),
+                f"{stats.spearmanr(search, test).statistic:.3f}",
+            ]
+        )
+    header = ["", "trained", "test accuracy of the best by validation"]
+    return [[*header, "on the FLOPS front", "Spearman there"], *rows]
+
+
+# Benchmarks and the predictor.
+
+
+def predictor() -> Rows:
+    line = r"^(\S+)\s+tau (\S+)\s+error (\S+)\s+class mean"
+    found = re.findall(line, text("predictor"), re.M)
+    titles = dict(zip(KEYS, HEADER, strict=True))
+    rows = [[titles[name], tau, error] for name, tau, error in found]
+    return [["", "Kendall's tau", "mean absolute error"], *rows]
+
+
+def archived(file: str) -> Rows:
+    found = data("bench", file)
+    return [found["header"], *found["rows"]]
+
+
+def bench_search() -> Rows:
+    rows = cells("bench-search", "lanes ")
+    head = ["lanes", "compile s", "run s", "µs per cycle", "lane-steps/s", "GFLOP/s"]
+    return [head, *(row[: len(head)] for row in rows)]
+
+
+# Commands.
+
+
+def minutes(value: float) -> str:
+    return f"{value:.0f} s" if value < 100 else f"{value / 60:.0f} min"
+
+
+def commands() -> Rows:
+    ddas = data("ddas")["variants"]
+    times = {
+        "nb201": seconds("nb201"),
+        "compare": seconds("heldout-12ep"),
+        "train_supernet": data("supernet-nb201")["train_seconds"],
+        "search_supernet": sum(
+            seed["seconds"]
+            for one in data("search-nb201")["methods"].values()
+            for seed in one["seeds"].values()
+        ),
+        "ddas": sum(seed["seconds"] for one in ddas.values() for seed in one.values()),
+        "evaluate": data("evaluate-cpu")["train_seconds"],
+    }
+    tasks = {
+        "nb201": ("Table 4.1: CADAM and baselines on NAS-Bench-201", ""),
+        "compare": ("searchers at equal queries on any table", "--table FILE.npz"),
+        "made_tables": (
+            "tables from a generator",
+            "--family nk --edges 9 --operations 3 --out nk.npz",
+        ),
+        "train_supernet": ("train a supernet", "--space nb201 --preset cpu"),
+        "search_supernet": ("search a supernet", "--supernet RUN --preset cpu"),
+        "ddas": ("train and search in parallel", "--variant 4s,rs --preset cpu"),
+        "evaluate": (
+            "train networks from scratch",
+            "--genotype DARTS_V2 --preset cpu",
+        ),
+        "tables": ("the thesis's other tables beside results", "runs"),
+    }
+    rows = []
+    for script, (task, flags) in tasks.items():
+        link = f"[measured](experiments/README.md#{script}py)"
+        command = f"`{script}.py {flags}`".replace(" `", "`")
+        time = minutes(times[script]) if script in times else ""
+        rows.append([task, command, time, link])
+    return [["task", "`python experiments/...`", "time", ""], *rows]
+
+
+TABLES = {
+    "results": results,
+    "commands": commands,
+    "cadam": cadam,
+    "baselines": baselines,
+    "published": published,
+    "ddas-table": ddas_table,
+    "few-queries": few_queries,
+    "others": others,
+    "ablation": ablation,
+    "held-out": held_out,
+    "ranks": ranks,
+    "supernet-nb201": supernet_nb201,
+    "supernet-darts": supernet_darts,
+    "search-nb201": search_nb201,
+    "search-darts": search_darts,
+    "ddas": ddas,
+    "ddas-ablation": ddas_ablation,
+    "frontier": frontier,
+    "predictor": predictor,
+    "bench-search": bench_search,
+    "earlier-search": lambda: archived("search.json"),
+    "earlier-searches": lambda: archived("searches.json"),
+    "earlier-supernet": lambda: archived("supernet.json"),
+    "earlier-evaluate": lambda: archived("evaluate.json"),
+}
+
+
+def markdown(rows: Rows) -> list[str]:
+    head, *body = rows
+    lines = [head, ["---"] * len(head), *body]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def tables(document: str) -> list[tuple[str, list[str]]]:
+    """Name (empty without a mark) and lines of every table outside of code."""
+    found, before, code = [], "", False
+    for line in document.splitlines():
+        code ^= line.startswith("```")
+        if line.startswith("|") and not code:
+            if not before.startswith("|"):
+                mark = MARK.match(before)
+                found.append((mark[1] if mark else "", []))
+            found[-1][1].append(line)
+        before = line
+    return found
+
+
+def write(path: Path) -> None:
+    """Renews the tables of a document."""
+    new, code = [], False
+    for line in path.read_text(encoding="utf-8").splitlines():
+        code ^= line.startswith("```")
+        if code or not line.startswith("|"):
+            new.append(line)
+        if mark := MARK.match(line):
+            new += markdown(TABLES[mark[1]]())
+    path.write_text("\n".join(new) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for document in DOCUMENTS:
+        write(document)
