@@ -25,6 +25,7 @@ import jax
 import numpy as np
 
 from nasjax import cli, devices, evaluation, report
+from nasjax.runs.script import script
 
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, argparse.Namespace]:
@@ -80,6 +81,7 @@ class Bench:
         self.test_rates.append(self.trainer.tested * self.seeds / self.test())
 
 
+@script
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
     args, theirs = parse(argv)

@@ -30,6 +30,7 @@ import numpy as np
 
 from nasjax import cadam, cli, devices, lanes, methods, report, search, spaces
 from nasjax.environments.tabular import from_arrays
+from nasjax.runs.script import script
 from nasjax.searchers.cadam_config import CadamConfig
 
 SPACE = spaces.nas_bench_201()
@@ -159,6 +160,7 @@ def pytorch_cycle(config: CadamConfig, cycles: int = 500) -> dict[int, float]:
     return seconds
 
 
+@script
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
     parser = cli.Parser(__doc__)

@@ -26,6 +26,7 @@ import numpy as np
 
 from nasjax import cli, costs, devices, report, supernet, training
 from nasjax.augment import AugmentConfig, normalize
+from nasjax.runs.script import script
 from nasjax.supernet import training as supernet_training
 
 SPACES = ("darts", "pc-darts", "nb201")
@@ -195,6 +196,7 @@ def pytorch(device: str, cells: int, batch: int, steps: int, bfloat16: bool) -> 
     return found
 
 
+@script
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
     parser = cli.Parser(__doc__)

@@ -39,6 +39,7 @@ from scipy import stats
 from nasjax import cli
 from nasjax.data import nb201, predictions
 from nasjax.environments import predictor
+from nasjax.runs.script import script
 
 OUT = Path(predictions.__file__).with_name(predictions.FILE_NAME)
 BATCH = 1024
@@ -190,6 +191,7 @@ def write(weights: predictor.Weights, path: Path) -> None:
     print(f"wrote {path}: {path.stat().st_size} bytes, SHA-256 {checksum}")
 
 
+@script
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = parse(argv)

@@ -25,6 +25,7 @@ import numpy as np
 
 from nasjax import cli, report
 from nasjax.data import tables
+from nasjax.runs.script import script
 
 FAMILIES = ("pairwise", "nk", "penalty")
 IDLE = ("pairwise", "neighbours")
@@ -114,6 +115,7 @@ def penalty(args, parser: argparse.ArgumentParser) -> dict[str, np.ndarray]:
     return {"ops": gain.ops, "op_names": np.array(gain.space.operations), **named}
 
 
+@script
 def main(argv: list[str] | None = None) -> int:
     """Writes one file; returns the exit status."""
     parser = cli.Parser(__doc__)

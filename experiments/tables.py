@@ -28,6 +28,7 @@ from nasjax import cli, evaluated, pareto, plots, published
 from nasjax.evaluated import Evaluation, ResultsError, Searched
 from nasjax.report import text_table
 from nasjax.runs.folder import Folder, open_run
+from nasjax.runs.script import script
 
 AXES = {"gflops": "GFLOPS", "millions": "parameters with auxiliary head [million]"}
 
@@ -123,6 +124,7 @@ def picture(path: Path, group: Sequence[Evaluation], title: str) -> None:
     plots.pyplot().close(figure)
 
 
+@script
 def main(argv: list[str] | None = None) -> int:
     """Prints the tables; returns the exit status."""
     parser = cli.Parser(__doc__)

@@ -164,7 +164,7 @@ class CellSpace:
             absent = inside & ~present
             moved = row.at[_draw(keys[4], absent)].set(row[edge])
             moved = moved.at[edge].set(self.num_operations)
-            rewire = jnp.any(absent) & jax.random.bernoulli(keys[5])
+            rewire = jnp.any(absent) & jax.random.bernoulli(keys[5], jnp.float32(0.5))
             new = jnp.where(rewire, moved, new)
         return flat.at[cell].set(new).reshape(arch.shape)
 

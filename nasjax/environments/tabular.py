@@ -86,7 +86,8 @@ def _evaluate_random(key, params, state, arch):
     row = lookup(params, arch)
     trials = params.trials[state.column, row]
     exists = ~jnp.isnan(trials)
-    pick = jnp.argmax(jnp.where(exists, jax.random.uniform(key, trials.shape), -1.0))
+    drawn = jax.random.uniform(key, trials.shape, jnp.float32)
+    pick = jnp.argmax(jnp.where(exists, drawn, -1.0))
     accuracy = jnp.where(row >= 0, trials[pick], jnp.nan)
     return state, Outcome(accuracy, 1.0 - accuracy)
 

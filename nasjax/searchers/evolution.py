@@ -58,7 +58,7 @@ def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Search
 
     def ask(key, state, step):
         key_random, key_tournament, key_mutation = jax.random.split(key, 3)
-        drawn = jax.random.randint(key_tournament, (config.sample,), 0, P)
+        drawn = jax.random.randint(key_tournament, (config.sample,), 0, P, jnp.int32)
         winner = drawn[jnp.argmax(state.accuracy[drawn])]
         child = space.mutate(key_mutation, state.arch[winner])
         return state, jnp.where(step < P, space.random(key_random), child)

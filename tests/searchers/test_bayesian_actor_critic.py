@@ -98,6 +98,39 @@ def test_a_noisy_oracle():
     assert best in np.asarray(SPACE.index(trace.arch)).tolist()
 
 
+def test_growing_past_the_capacity_is_exact():
+    """From its capacity on the memory has one size, whatever the budget."""
+    searcher = nasjax.bayesian_actor_critic(SPACE, small(capacity=12))
+    assert not search.budget_free(searcher, 11)
+    assert search.budget_free(searcher, 12)
+    key = jax.random.key(0)
+
+    @functools.partial(jax.jit, static_argnames="length")
+    def advance(state, first, length):
+        return search.advance(key, searcher, TABLE, state, first, length)
+
+    state, first = advance(search.init(key, searcher, TABLE, 15), 0, length=15)
+    state, last = advance(search.grow(key, searcher, state, 30), 15, length=15)
+    trace = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
+    whole = advance(search.init(key, searcher, TABLE, 30), 0, length=30)
+    jax.tree.map(np.testing.assert_array_equal, (state, trace), whole)
+
+
+def test_a_failure_is_remembered_as_one_of_the_worst():
+    searcher = nasjax.bayesian_actor_critic(SPACE, small(capacity=4))
+    state = searcher.init(jax.random.key(0), 8)
+    nan = float("nan")
+    for step, accuracy in enumerate([nan, 0.5, 0.3, nan]):
+        outcome = Outcome(jnp.float32(accuracy), jnp.float32(0))
+        arch = jnp.full(4, step % 3, jnp.uint8)
+        state, _ = searcher.tell(jax.random.key(1), state, step, arch, outcome)
+    # The first came before any score and teaches nothing.
+    held = np.float32([0.5, 0.3, 0.3, -np.inf])
+    np.testing.assert_array_equal(state.accuracy, held)
+    state, _ = searcher.tell(jax.random.key(1), state, 4, arch, Outcome(0.6, 0.0))
+    assert float(state.accuracy.min()) == np.float32(0.3)
+
+
 def test_the_actor_proposes_what_is_asked():
     """After the warm-up, whose queries fill the space, most queries are the actor's."""
     by_actor = np.asarray(run(steps=30).info["by_actor"])

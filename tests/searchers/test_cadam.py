@@ -9,6 +9,7 @@ import nasjax
 from nasjax import search
 from nasjax.agent import history
 from nasjax.environments.tabular import from_arrays
+from nasjax.search import Outcome
 from nasjax.searchers.cadam import cycles, observe
 from nasjax.searchers.cadam_config import thesis, thesis_supernet
 
@@ -196,3 +197,21 @@ def test_the_policy_learns():
     assert abs(still.mean() - 0.5) < 0.05
     assert trained.mean() > 0.75
     assert trained.mean() > still.mean() + 0.2
+
+
+@pytest.mark.parametrize(
+    ("reward", "wanted"),
+    [("power", [1, 10, 100**0.25, 100**0.25]), ("scaled", [-1e30, 0.5, 0.25, 0.25])],
+)
+def test_a_failure_is_learnt_as_the_lowest_score(reward, wanted):
+    """Before any score as an accuracy of 0; never in the history of the best."""
+    config = nasjax.CadamConfig(hidden=(8,), top_k=5, batch_size=8, reward=reward)
+    searcher = nasjax.cadam(SPACE, config)
+    state = searcher.init(jax.random.key(0), 8)
+    for step, accuracy in enumerate([float("nan"), 0.5, 0.25, float("inf")]):
+        outcome = Outcome(jnp.float32(accuracy), jnp.float32(0))
+        arch = jnp.full(4, step % 3, jnp.uint8)
+        state, _ = searcher.tell(jax.random.key(1), state, step, arch, outcome)
+    np.testing.assert_allclose(state.replay.items.reward[:4], wanted, rtol=1e-6)
+    np.testing.assert_array_equal(state.history.score[:3], [0.5, 0.25, -np.inf])
+    assert (float(state.low), float(state.high)) == (0.25, 0.5)

@@ -249,6 +249,19 @@ def test_x64_changes_no_type(compiled):
         assert leaf.dtype not in (jnp.float64, jnp.int64)
 
 
+@pytest.mark.parametrize("name", ["ddas-td3", "evolution", "local-search"])
+def test_x64_asks_the_same(name):
+    """Every draw has a type of its own, so that x64 makes no other search."""
+
+    def run(key):
+        return search.run(key, SEARCHERS[name], TABLE, 20)[1].arch
+
+    usual = jax.jit(run)(key(0))
+    with jax.enable_x64(True):
+        wide = jax.jit(run)(key(0))
+    np.testing.assert_array_equal(usual, wide)
+
+
 TRACED = {
     "actor_lr": [1e-4, 1e-2, 1e-3],
     "critic_lr": [1e-3, 1e-2, 0.0],

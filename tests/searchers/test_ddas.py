@@ -233,3 +233,23 @@ def test_it_learns_where_random_search_does_not():
 def test_it_refuses_by_name(name, value):
     with pytest.raises(ValueError, match=name):
         factory(SPACE, small(**{name: value}))
+
+
+def test_a_failure_is_learnt_as_the_worst_seen():
+    """In the replay, accuracy and fall of the loss; the last good loss stays."""
+    searcher = nasjax.ddas(
+        SPACE, nasjax.DdasConfig(hidden=(8, 8), batch_size=4, explore=9)
+    )
+    state = searcher.init(jax.random.key(0), 8)
+    nan = float("nan")
+    told = [(nan, 1.0), (0.5, 1.0), (0.4, 1.5), (nan, 0.1), (0.6, nan), (0.7, 1.25)]
+    for step, (accuracy, loss) in enumerate(told):
+        outcome = Outcome(jnp.float32(accuracy), jnp.float32(loss))
+        arch = jnp.zeros(4, jnp.uint8)
+        state, info = searcher.tell(jax.random.key(1), state, step, arch, outcome)
+        assert np.isfinite(info["reward"])
+    held = state.replay.items
+    # The first failed before any score: 0, which then is the worst there is.
+    np.testing.assert_allclose(held.accuracy[:6], [0, 0.5, 0.4, 0, 0.6, 0.7])
+    np.testing.assert_allclose(held.fall[:6], [0, 0, -0.5, -0.5, -0.5, 0.25])
+    assert float(state.loss) == 1.25
