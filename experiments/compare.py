@@ -124,16 +124,6 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
     return table, fixed
 
 
-def lanes_before(folder: Folder) -> study.Group | None:
-    """The lanes of a resumed run, for versions that did not list them."""
-    if folder.before is None:
-        return None
-    pairs = [(c, s) for c in folder.before["columns"] for s in folder.before["seeds"]]
-    return study.Group(
-        "", [c for c, _ in pairs], [s for _, s in pairs], [folder.before["queries"]]
-    )
-
-
 def run(args: argparse.Namespace, folder: Folder, table: tables.Table) -> dict:
     """All methods, one after another; what is to be minimised changes its sign."""
     sign = 1.0 if args.goal == "max" else -1.0
@@ -157,7 +147,7 @@ def run(args: argparse.Namespace, folder: Folder, table: tables.Table) -> dict:
             methods.on_table(method, args.configs),
             folder=folder,
             resume=args.resume,
-            before=lanes_before(folder),
+            before=study.lanes_before(folder, "queries"),
             chunk=args.chunk,
             inner=args.inner,
             checkpoint_seconds=args.checkpoint_seconds,

@@ -261,17 +261,6 @@ def draw(args, folder, table, found: dict, values: np.ndarray) -> None:
     plots.states(folder.file("states.png"), SPACE, rows, labels)
 
 
-def lanes_before(folder: Folder) -> study.Group | None:
-    """The lanes of a resumed run, for versions that did not list them."""
-    if folder.before is None:
-        return None
-    columns, seeds = list(folder.before["columns"]), folder.before["seeds"]
-    pairs = [(c, s) for c in columns for s in seeds]
-    return study.Group(
-        "", [c for c, _ in pairs], [s for _, s in pairs], [folder.before["steps"]]
-    )
-
-
 def search(args, folder, table, columns: list, steps: int, names: list, marks: list):
     """Runs the methods one after the other; each is one jitted computation."""
     env = tabular(SPACE, table, columns, trial=args.trial)
@@ -299,7 +288,7 @@ def search(args, folder, table, columns: list, steps: int, names: list, marks: l
             methods.factory(method, args.configs),
             folder=folder,
             resume=args.resume,
-            before=lanes_before(folder),
+            before=study.lanes_before(folder),
             chunk=args.chunk,
             inner=args.inner,
             checkpoint_seconds=args.checkpoint_seconds,

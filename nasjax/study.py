@@ -109,6 +109,21 @@ def run(
     )
 
 
+def lanes_before(folder: Folder, steps: str = "steps") -> Group | None:
+    """The lanes of a resumed run, of a version that did not list them.
+
+    Args:
+      folder: its configuration names `columns`, `seeds` and the budget.
+      steps: what it calls the budget.
+    """
+    before = folder.before
+    if before is None:
+        return None
+    lanes = [(c, s) for c in before["columns"] for s in before["seeds"]]
+    columns, seeds = map(list, zip(*lanes, strict=True))
+    return Group("", columns, seeds, [before[steps]])
+
+
 def _listing(method: str) -> str:
     return f"{CHECKPOINTS}/{method}.json"
 
@@ -128,7 +143,9 @@ def _groups(
     if path.exists():
         groups = [Group(**entry) for entry in read_object(path)["groups"]]
     elif before is not None and (folder.checkpoints / method).is_dir():
-        groups = [dataclasses.replace(before, folder=method)]
+        lanes = [lane for lane in before.lanes() if lane[0] in study.columns]
+        columns, seeds = map(list, zip(*lanes, strict=True))
+        groups = [Group(method, columns, seeds, before.steps)]
     else:
         return []
     extended = [g for g in groups if g.used and g.steps[-1] != study.steps]
