@@ -235,7 +235,7 @@ def draw(args, folder, table, found: dict, values: np.ndarray) -> None:
             / 3600
             for m, r in found.items()
         }
-        xlabel = "simulated training time [h]"
+        xlabel = "simulated time [h] (training; from nats_bench also validation)"
     titles = [
         f"{c.name} ({c.version}{', PREDICTED' if c.predicted else ''})" for c in columns
     ]

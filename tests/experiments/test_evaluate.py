@@ -237,7 +237,7 @@ def test_wrong_genotypes_are_refused(genotype, text, tmp_path, capsys):
         (["--image-size=64"], "--image-size: not with --dataset synthetic"),
         (["--classes=7"], "--classes 7: the data has 10"),
         (["--workers=2"], "--workers: not with --dataset synthetic"),
-        (["--shrink=32"], "sides must be multiples of 4"),
+        (["--shrink=32"], "1 x 1 pixels: a network that halves them 2 times needs"),
     ],
 )
 def test_bad_input_names_the_value(flags, text, tmp_path, capsys):
