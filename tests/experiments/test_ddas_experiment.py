@@ -4,11 +4,7 @@ import contextlib
 import functools
 import io
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
@@ -87,22 +83,10 @@ def call(*arguments):
     return code, out.getvalue(), err.getvalue()
 
 
-def start(*arguments):
-    """A run in a process of its own: other device counts change the last bits."""
-    return subprocess.Popen(
-        [sys.executable, str(HERE), *map(str, arguments)],
-        env={**os.environ, "XLA_FLAGS": "", "NASJAX_OFFLINE": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def finish(*arguments):
-    process = start(*arguments)
-    text, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, text
-    return text
+    code, out, err = call(*arguments)
+    assert code == 0, err
+    return out
 
 
 def flags(out, *more):
@@ -184,18 +168,12 @@ def test_hypervolume_grows(ran):
             assert share[:, -1].min() > 0 and share.max() < 1
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(ran, tmp_path):
-    """Killed in the second search; the supernet's weights come back with it."""
+def test_a_stopped_run_goes_on_to_the_same_bits(ran, tmp_path, stopped):
+    """Stopped in the second search; the supernet's weights come back with it."""
     out = tmp_path / "run"
-    process = start(*flags(out, *RUN, "--checkpoint-seconds", "0"))
-    log, deadline = out / "log.jsonl", time.monotonic() + 240
-    while time.monotonic() < deadline and process.poll() is None:
-        if log.exists() and len(log.read_text().splitlines()) > 30:
-            break
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    text, _ = process.communicate()
-    assert process.returncode == -signal.SIGKILL, text
+    with stopped(31):
+        code, _, err = call(*flags(out, *RUN, "--checkpoint-seconds", "0"))
+    assert code == 143 and "4s/seed1: step 7 of 24 is saved" in err
     assert not (out / "results.json").exists()
     finish(*flags(out, *RUN, "--resume"))
     again, straight = arrays(out), arrays(ran[0])
@@ -252,14 +230,3 @@ def test_it_needs_a_one_shot_supernet(tmp_path):
     (folder / "results.json").write_text("{}")
     code, _, err = call(*flags(tmp_path / "run"), "--warm-up", folder)
     assert code == 2 and "--policy one-shot" in err
-
-
-if __name__ == "__main__":
-    # As the tests compile; other programs might differ in the last bits.
-    jax.config.update("jax_disable_most_optimizations", True)
-    sys.path.insert(0, str(EXPERIMENTS))
-    with pytest.MonkeyPatch.context() as patch:
-        stand_in(patch)
-        import ddas
-
-        sys.exit(ddas.main(sys.argv[1:]))

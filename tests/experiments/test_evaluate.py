@@ -1,11 +1,9 @@
 """Networks from scratch: learns, resumes to the same bits, refuses bad genotypes."""
 
+import contextlib
+import io
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
@@ -35,24 +33,13 @@ GOOD = (
 )
 
 
-def start(*flags):
-    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # to compile; bits are bits
-    environment = {**os.environ, "XLA_FLAGS": "", "NASJAX_OFFLINE": "1", **quick}
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), *SMALL, *map(str, flags)],
-        env=environment,
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def finish(*flags):
-    process = start(*flags)
-    text, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, text
-    return text
+def finish(*flags, status=0):
+    """What a run in this process prints."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        code = run(*SMALL, *flags)
+    assert code == status
+    return text.getvalue()
 
 
 def run(*flags):
@@ -64,7 +51,7 @@ def run(*flags):
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory):
+def straight(tmp_path_factory, quick_compile):
     out = tmp_path_factory.mktemp("straight")
     return out, finish("--genotype", CELL, "--seeds=0,3", "--out", out)
 
@@ -100,17 +87,11 @@ def test_a_run_leaves_its_results(straight):
     assert (out / "curves.png").stat().st_size > 1000
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(straight, tmp_path):
+def test_a_stopped_run_goes_on_to_the_same_bits(straight, tmp_path, stopped):
     flags = ("--genotype", CELL, "--seeds=0,3", "--out", tmp_path)
-    process = start(*flags, "--checkpoint-seconds", 0)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if any(p.name.isdigit() for p in tmp_path.glob("checkpoints/*/*")):
-            break
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    with stopped(4):  # in the first seed's training
+        finish(*flags, "--checkpoint-seconds", 0, status=143)
+    assert not (tmp_path / "results.json").exists()
     assert "no run to resume" not in finish(*flags, "--resume")
     after = arrays(tmp_path)
     for name, value in arrays(straight[0]).items():
