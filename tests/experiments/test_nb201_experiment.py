@@ -135,7 +135,10 @@ def test_killed_and_resumed_is_the_same_in_bits(tmp_path):
     folder, deadline = killed / "checkpoints" / "cadam", time.monotonic() + 200
     while time.monotonic() < deadline:
         saved = any(path.name.isdigit() for path in folder.glob("*"))
-        if saved and (killed / "log.jsonl").exists():  # the line comes after
+        log = killed / "log.jsonl"
+        if (
+            saved and log.exists() and log.read_text().endswith("\n")
+        ):  # the line comes after
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

@@ -23,7 +23,7 @@ IMAGES = "--dataset synthetic --preset cpu --channels 2 --shrink 8 --epochs 2 "
 IMAGES += "--train-images 64 --batch-size 16"
 JOBS = {
     "nb201": "--hidden 4,4 --columns cifar10_valid --seeds 1-2 --steps 12 --chunk 4 "
-    "--warm-up 4 --batch-size 4 --methods cadam",
+    "--batch-size 4 --methods cadam",
     "train_supernet": f"{IMAGES} --space nb201 --cells 1 --validate 1 "
     "--validate-archs 1 --validate-images 20 --validate-batch 20 --no-table "
     "--devices 2",
