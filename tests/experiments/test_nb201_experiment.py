@@ -136,9 +136,8 @@ def test_killed_and_resumed_is_the_same_in_bits(tmp_path):
     while time.monotonic() < deadline:
         saved = any(path.name.isdigit() for path in folder.glob("*"))
         log = killed / "log.jsonl"
-        if (
-            saved and log.exists() and log.read_text().endswith("\n")
-        ):  # the line comes after
+        # The line comes after the checkpoint.
+        if saved and log.exists() and log.read_text().endswith("\n"):
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
