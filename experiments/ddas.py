@@ -59,6 +59,7 @@ from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run, refuse_inputs
 from nasjax.runs.script import refusals, script
 from nasjax.searchers.ddas_config import VARIANTS
+from nasjax.training import ABSENT
 
 TERMS = ("none", "loss", "accuracy")
 NETWORK = {"cells": 6, "channels": 16}  # whose FLOPS and parameters are drawn
@@ -390,6 +391,7 @@ OUTPUTS = (
     "hypervolume.png",
     "cells-*.png",
 )
+OLDER = {f"warm_up.{name}": value for name, value in ABSENT.items()}
 RULES = Rules(grows=("seeds", "variants", "steps", "configs"))
 
 
@@ -412,7 +414,7 @@ def main(argv: list[str] | None = None) -> int | None:
             inputs=[args.warm_up, args.data_dir],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES._replace(absent=defaults(args.configs)),
+            rules=RULES._replace(absent=defaults(args.configs) | OLDER),
         )
     print(
         f"{args.warm_up}: Acc(OS) {100 * setting.one_shot[0]:.2f} %; each "

@@ -68,6 +68,7 @@ from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
 from nasjax.searchers.cadam import cadam, observe
 from nasjax.searchers.cadam_config import CadamConfig, thesis_supernet
+from nasjax.training import ABSENT
 
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]
@@ -385,6 +386,7 @@ OUTPUTS = (
     "state.png",
     "cells.png",
 )
+OLDER = {f"supernet.settings.{name}": value for name, value in ABSENT.items()}
 RULES = Rules(grows=("seeds", "methods", "steps", "configs"))
 
 
@@ -403,7 +405,7 @@ def main(argv: list[str] | None = None) -> None:
             inputs=[args.supernet, args.init_from, args.data_dir],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES._replace(absent=defaults(args.configs)),
+            rules=RULES._replace(absent=defaults(args.configs) | OLDER),
         )
     images = config["images"]
     print(
