@@ -20,6 +20,7 @@ class Rules(NamedTuple):
         by further names, numbers upwards.
       absent: values of fields that older versions did not write, by dotted names such
         as `configs.cadam.tau`; where the mapping around a field is absent, so is it.
+        A run may read what an older version wrote, so they are filled in on both sides.
     """
 
     free: tuple[str, ...] = ()
@@ -43,8 +44,7 @@ def compare(
     Raises:
       ConfigMismatchError: names every field that differs, and those that may grow.
     """
-    now = json.loads(json.dumps(now))
-    known = _filled(before, rules.absent)
+    known, now = _filled(before, rules.absent), _filled(now, rules.absent)
     if all(known.get(n) == now.get(n) for n in {*known, *now} - {*rules.free}):
         return dict(before)
     wrong: list[str] = []

@@ -119,6 +119,18 @@ def test_resume_compares_configurations(tmp_path):
         run(tmp_path, {"seeds": [1], "tau": 0.9}, resume=True)
 
 
+def test_fields_that_came_later_are_filled_in(tmp_path):
+    """On both sides: a new run may read what an older version wrote, and carry it."""
+    rules = Rules(absent={"net.drop_last": True, "cadam.tau": 0.9})
+    old, new = {"net": {"epochs": 5}}, {"net": {"epochs": 5, "drop_last": True}}
+    for number, (then, now) in enumerate([(old, new), (old, old), (new, old)]):
+        run(tmp_path / str(number), then, rules=rules)
+        run(tmp_path / str(number), now, rules=rules, resume=True)
+    changed = {"net": {"epochs": 5, "drop_last": False}}
+    with pytest.raises(ConfigMismatchError, match=r"drop_last: True then, False now"):
+        run(tmp_path / "0", changed, rules=rules, resume=True)
+
+
 def test_a_run_may_grow(tmp_path):
     rules = Rules(free=("chunk",), grows=("seeds", "steps", "configs"), absent={"k": 3})
     old = {"seeds": [1], "steps": 5, "configs": {"a": {"x": 1}}, "chunk": 9}
