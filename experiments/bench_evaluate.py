@@ -24,7 +24,8 @@ import evaluate
 import jax
 import numpy as np
 
-from nasjax import cli, devices, evaluation, report
+from nasjax.analysis.text import text_table
+from nasjax.runs import cli, devices, files, networks
 from nasjax.runs.script import script
 
 
@@ -48,8 +49,8 @@ class Bench:
         self.settings = settings = evaluate.settings_of(theirs, self.found.kind)
         settings["genotype"] = self.found.printed
         settings["devices"], settings["lanes"] = evaluate.layout(theirs, settings)
-        data = evaluation.data(settings, None)
-        group = evaluation.groups(theirs.seeds, settings["lanes"])[0]
+        data = networks.data(settings, None)
+        group = networks.groups(theirs.seeds, settings["lanes"])[0]
         self.trainer = evaluate.make(theirs, settings, data, group)
         self.classes, self.seeds = data.classes, len(group)
         self._state = self.trainer.init()
@@ -59,7 +60,7 @@ class Bench:
     def costs(self) -> Mapping[str, Any]:
         """Of one image."""
         sizes = (self.settings, self.classes, self.trainer.image_size)
-        return evaluation.describe(self.found, **evaluate.sizes(*sizes))
+        return networks.describe(self.found, **evaluate.sizes(*sizes))
 
     def train(self, steps: int) -> float:
         """Seconds of `steps` steps."""
@@ -95,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     settings, costs = bench.settings, bench.costs()
-    device = report.provenance()["device"]
+    device = files.provenance()["device"]
     used = jax.devices()[: settings["devices"]]
     rate = devices.matrix_rate(used, settings["dtype"])
     size = bench.trainer.image_size
@@ -123,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         row = [f"{speed:,.0f}", f"{compiled - images / speed:.0f}", f"{share:.1%}"]
         rows.append([name, *row])
     header = ["images per second", "median", "compile s", "of the matrix rate"]
-    print("\n" + report.text_table(header, rows))
+    print("\n" + text_table(header, rows))
     return 0
 
 

@@ -28,8 +28,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax import cadam, cli, devices, lanes, methods, report, search, spaces
+from nasjax import cadam, lanes, search, spaces
+from nasjax.analysis.text import text_table
 from nasjax.environments.tabular import from_arrays
+from nasjax.runs import cli, devices, files, methods
 from nasjax.runs.script import script
 from nasjax.searchers.cadam_config import CadamConfig
 
@@ -107,7 +109,7 @@ def whole_searches(method: str, args: argparse.Namespace) -> str:
         print(f"{count} lanes ({inner}) done", flush=True)
     title = f"{method}, {args.queries} queries; lanes"
     header = [title, "compile s", "run s", "searches/s", "lane-steps/s"]
-    return report.text_table(header, rows)
+    return text_table(header, rows)
 
 
 def pytorch_cycle(config: CadamConfig, cycles: int = 500) -> dict[int, float]:
@@ -199,7 +201,7 @@ def main(argv: list[str] | None = None) -> int:
             parser.error(f"--{name} would change nothing with --method {args.method}")
     devices.use_cpu_cores(threads_inside_operations=False)
     config = CadamConfig()
-    device = report.provenance()["device"]
+    device = files.provenance()["device"]
     rate = devices.matrix_rate(jax.devices(), n=1024) / 1e9
     print(
         f"{device['count']} x {device['kind']} ({device['platform']}), jax "
@@ -249,7 +251,7 @@ def main(argv: list[str] | None = None) -> int:
         "peak MB so far",
         "PyTorch ratio",
     ]
-    print(report.text_table(header, rows))
+    print(text_table(header, rows))
     return 0
 
 

@@ -24,10 +24,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax import cli, costs, devices, report, supernet, training
-from nasjax.augment import AugmentConfig, normalize
+from nasjax.analysis.text import text_table
+from nasjax.networks import supernet, training
+from nasjax.networks.augment import AugmentConfig, normalize
+from nasjax.networks.supernet import training as supernet_training
+from nasjax.runs import cli, devices, files
 from nasjax.runs.script import script
-from nasjax.supernet import training as supernet_training
+from nasjax.spaces import costs
 
 SPACES = ("darts", "pc-darts", "nb201")
 MODES = ("path", "dense")
@@ -210,7 +213,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--rounds", type=cli.at_least(1), default=3, help="in turn with PyTorch")
     add("--pytorch", action="store_true", help="compare DARTS' path with PyTorch")
     args = parser.parse_args(argv)
-    device = report.provenance()["device"]
+    device = files.provenance()["device"]
     rate = devices.matrix_rate(jax.devices()[:1], args.dtype)
     print(
         f"{device['kind']}, {device['platform']}; {args.dtype}, batch "
@@ -247,7 +250,7 @@ def main(argv: list[str] | None = None) -> int:
                     for name, rates in found.items():
                         others.setdefault(name, []).append(rates)
             rows.append([f"{space}, {mode}", *row(bench, rate)])
-            print(report.text_table(header, rows[-1:]).splitlines()[-1], flush=True)
+            print(text_table(header, rows[-1:]).splitlines()[-1], flush=True)
             for name, rates in others.items():
                 train, evaluate = np.median(rates, axis=0)
                 mine = bench.rates()
@@ -258,7 +261,7 @@ def main(argv: list[str] | None = None) -> int:
                     f"{mine[0] / train:.2f}x / {mine[1] / evaluate:.2f}x",
                 ]
             del bench
-    print("\n" + report.text_table(header, rows))
+    print("\n" + text_table(header, rows))
     print("\ncompile, MB (temporary memory) and the last column: training / evaluation")
     return 0
 

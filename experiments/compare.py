@@ -34,20 +34,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nasjax import (
-    cli,
-    devices,
-    flags,
-    lanes,
-    methods,
-    plots,
-    regret,
-    report,
-    results,
-    study,
-)
+from nasjax import lanes
+from nasjax.analysis import plots, query_results, regret
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
+from nasjax.runs import cli, devices, files, flags, methods, table_search
 from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
@@ -129,10 +120,10 @@ def run(args: argparse.Namespace, folder: Folder, table: tables.Table) -> dict:
     sign = 1.0 if args.goal == "max" else -1.0
     values = [sign * x for x in table.values.values()]
     trials = [sign * x for x in table.trials.values()] or None
-    shared = study.Study(
+    shared = table_search.Study(
         space=table.space,
         env=from_arrays(table.space, table.ops, values, trials),
-        rows=study.rows_of(table.space, table.ops),
+        rows=table_search.rows_of(table.space, table.ops),
         columns=list(table.values),
         seeds=args.seeds,
         steps=args.queries,
@@ -141,13 +132,13 @@ def run(args: argparse.Namespace, folder: Folder, table: tables.Table) -> dict:
     )
     found = {}
     for method in args.methods:
-        found[method] = one = study.run(
+        found[method] = one = table_search.run(
             shared,
             method,
             methods.on_table(method, args.configs),
             folder=folder,
             resume=args.resume,
-            before=study.lanes_before(folder, "queries"),
+            before=table_search.lanes_before(folder, "queries"),
             chunk=args.chunk,
             inner=args.inner,
             checkpoint_seconds=args.checkpoint_seconds,
@@ -181,7 +172,7 @@ def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
     regrets = {name: regret.regret(x, optimum) for name, x in reached.items()}
     classes = np.arange(len(table.ops))
     described = {
-        name: results.describe(one, values, classes, columns, args.seeds, marks)
+        name: query_results.describe(one, values, classes, columns, args.seeds, marks)
         for name, one in exact.items()
     }
     for name, one in described.items():
@@ -194,7 +185,7 @@ def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
                     part["arch_index"] = int(table.row[part["arch_index"]])
                     for k in ("best", "table_value"):
                         part[k] = None if part[k] is None else sign * part[k]
-    content = {"config": config, **report.provenance(), "table": str(args.table)}
+    content = {"config": config, **files.provenance(), "table": str(args.table)}
     content["left_out"] = dict(table.left_out)
     content["optimum"] = dict(zip(columns, (sign * optimum).tolist(), strict=True))
     folder.write_json("results.json", content | {"methods": described})
@@ -204,7 +195,7 @@ def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
         )
         for n, one in exact.items()
     }
-    folder.write_npz("results.npz", **results.arrays(signed, columns, args.seeds))
+    folder.write_npz("results.npz", **query_results.arrays(signed, columns, args.seeds))
     noisy = ", one trial" if args.trial == "random" else ""
     titles = [f"{name} ({args.goal}{noisy}), {args.table.name}" for name in columns]
     parts = {n: x for n, x in regrets.items() if n in methods.ABLATIONS}

@@ -39,27 +39,17 @@ import jax
 import numpy as np
 import train_supernet
 
-from nasjax import (
-    cli,
-    costs,
-    driven,
-    flags,
-    frontier,
-    frontier_plots,
-    frontier_report,
-    graphs,
-    methods,
-    pretraining,
-    report,
-    searchers,
-)
+from nasjax import searchers
+from nasjax.analysis import frontier, frontier_tables, plots
 from nasjax.data.images import NAMES
 from nasjax.environments.trainable_supernet import Images, trainable_supernet
+from nasjax.networks.training import ABSENT
+from nasjax.runs import cli, driven_search, files, flags, methods, supernets
 from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run, refuse_inputs
 from nasjax.runs.script import refusals, script
 from nasjax.searchers.ddas_config import VARIANTS
-from nasjax.training import ABSENT
+from nasjax.spaces import costs
 
 TERMS = ("none", "loss", "accuracy")
 NETWORK = {"cells": 6, "channels": 16}  # whose FLOPS and parameters are drawn
@@ -187,7 +177,7 @@ def configs(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
 class Setting(NamedTuple):
     """What all searches share."""
 
-    net: pretraining.Pretrained
+    net: supernets.Pretrained
     source: str  # of the images
     env: Any  # search.Environment, at the warmed-up supernet
     one_shot: tuple[float, float]  # Acc(OS), and the loss before the first step: the
@@ -209,7 +199,7 @@ def warm(args: argparse.Namespace) -> int:
 
 def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
     """Loads supernet and images; also returns what fixes the run's results."""
-    net = pretraining.load(args.warm_up)
+    net = supernets.load(args.warm_up)
     whole = net.curves.one_shot
     if np.isnan(whole[-1]).any():
         raise ValueError(
@@ -223,14 +213,14 @@ def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
             f"{args.warm_up} was trained on {net.settings['dataset']}, not "
             f"{args.dataset}"
         )
-    halves = pretraining.data(net.settings, args.data_dir)
+    halves = supernets.data(net.settings, args.data_dir)
     n = args.valid_images or len(halves.valid_labels)
     if n > len(halves.valid_labels):
         raise ValueError(
             f"--valid-images {n}: the validation half has {len(halves.valid_labels)}"
         )
     recipe = dataclasses.replace(
-        pretraining.recipe(net.settings), learning_rate=args.learning_rate
+        supernets.recipe(net.settings), learning_rate=args.learning_rate
     )
     env = trainable_supernet(
         net.config,
@@ -242,7 +232,7 @@ def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
             halves.valid_labels[:n],
         ),
         recipe=recipe,
-        augment=pretraining.augmentation(net.settings, halves),
+        augment=supernets.augmentation(net.settings, halves),
         batches=args.batches,
         eval_batch=args.eval_batch,
     )
@@ -278,7 +268,7 @@ def used(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
 
 def run(
     args: argparse.Namespace, folder: Folder, setting: Setting
-) -> dict[str, list[driven.Driven]]:
+) -> dict[str, list[driven_search.Driven]]:
     """All searches, one after another, each from the warmed-up supernet."""
     space = setting.net.config.space
     before = folder.before["steps"] if folder.before else None
@@ -289,11 +279,11 @@ def run(
     if "rs" in args.variant:
         made["rs"] = searchers.random_search(space)
     count = len(made) * len(args.seeds)
-    found: dict[str, list[driven.Driven]] = {name: [] for name in made}
+    found: dict[str, list[driven_search.Driven]] = {name: [] for name in made}
     for name, searcher in made.items():
         for seed in args.seeds:
             place = sum(map(len, found.values())) + 1
-            one = driven.run(
+            one = driven_search.run(
                 jax.random.key(seed),
                 searcher,
                 setting.env,
@@ -326,8 +316,8 @@ def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
         name: {axis: np.stack([v[axis] for v in rows]) for axis in frontier.AXES}
         for name, rows in each.items()
     }
-    described = frontier_report.describe(space, found, searches, volumes, args.seeds)
-    text, pairs = frontier_report.compare(volumes, described)
+    described = frontier_tables.describe(space, found, searches, volumes, args.seeds)
+    text, pairs = frontier_tables.compare(volumes, described)
     fronts = [
         entry
         for name, rows in searches.items()
@@ -349,7 +339,7 @@ def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
     config = config | {
         "configs": {n: dataclasses.asdict(c) for n, c in used(args, setting).items()}
     }
-    content = {"config": config, **report.provenance(), "data": setting.source}
+    content = {"config": config, **files.provenance(), "data": setting.source}
     content |= {"warm_up": str(args.warm_up), "box": within._asdict()}
     content |= {"paired_points": pairs, "variants": described}
     folder.write_json("results.json", content)
@@ -365,12 +355,12 @@ def draw(args, folder, setting: Setting, searches: dict, volumes: dict, describe
     accuracy = {n: np.stack([x.accuracy for x in rows]) for n, rows in searches.items()}
     title = f"{args.dataset}, preset {args.preset}, seeds {args.seeds}"
     picture = folder.file("curves.png")
-    frontier_plots.curves(picture, accuracy, setting.one_shot[0], title)
+    plots.curves(picture, accuracy, setting.one_shot[0], title)
     for axis in frontier.AXES:
-        frontier_plots.fronts(folder.file(f"front-{axis}.png"), searches, axis, title)
-    frontier_plots.widths(folder.file("widths.png"), space, searches, args.dataset)
+        plots.fronts(folder.file(f"front-{axis}.png"), searches, axis, title)
+    plots.widths(folder.file("widths.png"), space, searches, args.dataset)
     flops = {name: by_axis["flops"] for name, by_axis in volumes.items()}
-    frontier_plots.hypervolumes(folder.file("hypervolume.png"), flops, title)
+    plots.hypervolumes(folder.file("hypervolume.png"), flops, title)
     for name, rows in searches.items():
         accuracies = [points.accuracy.max() for points in rows]
         s = int(np.argmax(accuracies))
@@ -378,7 +368,7 @@ def draw(args, folder, setting: Setting, searches: dict, volumes: dict, describe
         label = f"{name}, seed {args.seeds[s]}, step {step}: "
         label += f"{100 * accuracies[s]:.2f} %"
         picture = folder.file(f"cells-{name}.png")
-        graphs.cells(picture, space, rows[s].arch[step], label)
+        plots.cells(picture, space, rows[s].arch[step], label)
 
 
 OUTPUTS = (

@@ -56,27 +56,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nasjax import (
-    cli,
-    devices,
-    evaluated,
-    evaluation,
-    evaluator,
-    genotypes,
-    metrics,
-    plots,
-    presets,
-    report,
-    streaming,
-)
+from nasjax.analysis import plots, retrained, statistics
 from nasjax.data.images import ImageData, ImageDataError
-from nasjax.derived import linear
+from nasjax.networks import linear
+from nasjax.networks.training import ABSENT
+from nasjax.runs import cli, devices, evaluator, feeds, files, networks, presets
 from nasjax.runs import training as runs
 from nasjax.runs.configs import Rules
 from nasjax.runs.errors import RunError
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
-from nasjax.training import ABSENT
+from nasjax.spaces import genotypes
 
 
 def parser() -> argparse.ArgumentParser:
@@ -87,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add(
         "--dataset",
-        choices=tuple(evaluation.DATASETS),
+        choices=tuple(networks.DATASETS),
         default=None,
         help="default: cifar10, or the preset's",
     )
@@ -163,12 +153,12 @@ def genotype_of(entry: Mapping[str, Any]) -> Any:
     return entry.get("genotype", entry.get("printed"))
 
 
-def architectures(args, entries) -> list[evaluation.Architecture]:
+def architectures(args, entries) -> list[networks.Architecture]:
     """Reads every genotype before any work; all are of one space."""
     found = []
     for i, entry in enumerate(entries):
         try:
-            found.append(evaluation.read(genotype_of(entry)))
+            found.append(networks.read(genotype_of(entry)))
         except ValueError as error:
             where = f"{args.genotypes}, entry {i}: " if args.genotypes else ""
             raise ValueError(f"{where}{error}") from error
@@ -188,15 +178,15 @@ def settings_of(args: argparse.Namespace, kind: str) -> dict[str, Any]:
     given |= {name: getattr(args, name) for name in presets.STREAMED}
     given = {name: value for name, value in given.items() if value is not None}
     found = presets.settings(kind, args.preset, args.dataset, given)
-    if args.workers and found["dataset"] not in evaluation.STREAMED:
+    if args.workers and found["dataset"] not in networks.STREAMED:
         raise ValueError(f"--workers: not with --dataset {found['dataset']}")
-    if args.linear_baseline and found["dataset"] in evaluation.STREAMED:
+    if args.linear_baseline and found["dataset"] in networks.STREAMED:
         raise ValueError(f"--linear-baseline: not with --dataset {found['dataset']}")
     return found
 
 
 def sizes(settings: Mapping[str, Any], classes: int, image_size: int) -> dict[str, Any]:
-    """The arguments of `evaluation.describe`."""
+    """The arguments of `networks.describe`."""
     names = ("cells", "channels", "stem", "image_channels")
     chosen = {name: (ABSENT | settings)[name] for name in names}
     return chosen | {"classes": classes, "image_size": image_size}
@@ -218,7 +208,7 @@ def layout(args, settings: Mapping[str, Any], images: int = 0) -> tuple[int, int
     count = args.devices or present
     if count > present:
         raise ValueError(f"--devices {count}, but JAX sees {present}")
-    streamed = settings["dataset"] in evaluation.STREAMED
+    streamed = settings["dataset"] in networks.STREAMED
     lanes = args.lanes or (1 if on_cpu or streamed else min(count, len(args.seeds)))
     if lanes > count:
         raise ValueError(f"--lanes {lanes}, but there are {count} devices")
@@ -234,19 +224,19 @@ def layout(args, settings: Mapping[str, Any], images: int = 0) -> tuple[int, int
 
 
 def make(
-    args, settings: Mapping[str, Any], data: ImageData | streaming.Source, group
-) -> evaluator.Evaluator | streaming.Streamer:
+    args, settings: Mapping[str, Any], data: ImageData | feeds.Source, group
+) -> evaluator.Evaluator | feeds.Streamer:
     """What trains a group of seeds."""
     mesh = evaluator.mesh_of(jax.devices()[: settings["devices"]], group)
-    if isinstance(data, streaming.Source):
-        return streaming.Streamer(settings, data, group, mesh, args.workers)
+    if isinstance(data, feeds.Source):
+        return feeds.Streamer(settings, data, group, mesh, args.workers)
     return evaluator.Evaluator(settings, data, group, mesh)
 
 
 def train(args, settings: Mapping[str, Any], data, folder: Folder, entry) -> dict:
     """All seeds of one architecture; writes its folder's files, returns results."""
     parts, made = [], {}
-    for group in evaluation.groups(args.seeds, settings["lanes"]):
+    for group in networks.groups(args.seeds, settings["lanes"]):
         if len(group) not in made:
             made[len(group)] = make(args, settings, data, group)
         trainer = made[len(group)].with_seeds(group)
@@ -264,32 +254,32 @@ def train(args, settings: Mapping[str, Any], data, folder: Folder, entry) -> dic
         for name in ("loss", "accuracy", "test")
     )
     images = trainer.epoch.images * len(parts[0].loss)
-    found = evaluation.read(settings["genotype"])
+    found = networks.read(settings["genotype"])
     shown = found.printed
     if found.kind == "darts":
         shown = genotypes.to_json(genotypes.parse(found.printed))
     size = settings["image_size"]
     content = {
         "config": dict(settings),
-        **report.provenance(),
+        **files.provenance(),
         "data": data.source,
         "dataset": settings["dataset"],
         "genotype": shown,
         "printed": found.printed,
-        **evaluation.describe(found, **sizes(settings, data.classes, size)),
-        "test_accuracy": evaluation.summary(test),
+        **networks.describe(found, **sizes(settings, data.classes, size)),
+        "test_accuracy": networks.summary(test),
         "images_per_second": float(images / np.median(seconds[0])),
         "train_seconds": float(seconds.sum()),
     }
     arrays = {"loss": loss, "accuracy": accuracy, "test": test, "seconds": seconds}
     if trainer.top5:
         arrays["top5"] = np.concatenate([part.top5 for part in parts])
-        last = evaluation.summary(arrays["top5"])["last"]
+        last = networks.summary(arrays["top5"])["last"]
         content["top5_accuracy"] = {"last": last}
         content["pipeline_images_per_second"] = trainer.rate
     if args.genotypes is not None:
         content["entry"] = entry
-    if known := evaluation.benchmark(found, settings["dataset"]):
+    if known := networks.benchmark(found, settings["dataset"]):
         content["benchmark"] = known
     if args.linear_baseline or settings["preset"] == "cpu":
         if args.baseline is None:  # of all genotypes the same
@@ -313,16 +303,16 @@ def train(args, settings: Mapping[str, Any], data, folder: Folder, entry) -> dic
 def show(content: Mapping[str, Any], folder: Folder) -> None:
     """Prints what a run found."""
     last, best = (content["test_accuracy"][name] for name in ("last", "best"))
-    if evaluated.chosen_by_test(content.get("entry", {})):
-        print(f"\nthe architecture was chosen {evaluated.LEAK}", end="")
-    print(f"\ntest accuracy, last epoch: {report.mean_std(last['values'])} %")
+    if retrained.chosen_by_test(content.get("entry", {})):
+        print(f"\nthe architecture was chosen {retrained.LEAK}", end="")
+    print(f"\ntest accuracy, last epoch: {statistics.mean_std(last['values'])} %")
     print(
-        f"test accuracy, best epoch: {report.mean_std(best['values'])} % "
+        f"test accuracy, best epoch: {statistics.mean_std(best['values'])} % "
         "(chosen on test images: a leak)"
     )
     if "top5_accuracy" in content:
         top5 = content["top5_accuracy"]["last"]["values"]
-        print(f"top-5 accuracy, last epoch: {report.mean_std(top5)} %")
+        print(f"top-5 accuracy, last epoch: {statistics.mean_std(top5)} %")
     if rate := content.get("pipeline_images_per_second"):
         print(
             f"images/s: {content['images_per_second']:.0f} in training, "
@@ -348,7 +338,10 @@ def agreement(contents: list[Mapping[str, Any]]) -> None:
         return
     mine = [content["test_accuracy"]["last"]["mean"] for content in known]
     table = [content["benchmark"]["accuracy"] for content in known]
-    kendall, spearman = metrics.kendall(mine, table), metrics.spearman(mine, table)
+    kendall, spearman = (
+        statistics.kendall(mine, table),
+        statistics.spearman(mine, table),
+    )
     print(
         f"{len(known)} cells, test accuracy against NAS-Bench-201's: "
         f"Kendall {kendall:.3f}, Spearman {spearman:.3f}"
@@ -372,9 +365,9 @@ def described(args, found, settings: Mapping[str, Any]) -> None:
     """Prints exact sizes."""
     usual = 224 if settings["stem"] == "imagenet" else 32
     side = settings.get("image_size", usual)
-    classes = args.classes or evaluation.DATASETS[settings["dataset"]]
+    classes = args.classes or networks.DATASETS[settings["dataset"]]
     chosen = sizes(settings, classes, side // settings["shrink"])
-    shown = [evaluation.describe(one, **chosen) for one in found]
+    shown = [networks.describe(one, **chosen) for one in found]
     print(json.dumps(shown if args.genotypes else shown[0], indent=2))
 
 
@@ -412,10 +405,10 @@ def prepare(args, found) -> tuple[dict[str, Any], Any, Any]:
     """The settings, the data and a trainer; every refusal comes before any training."""
     settings = settings_of(args, found[0].kind)
     count, lanes = layout(args, settings)
-    if settings["dataset"] in evaluation.STREAMED:
-        data = streaming.open_source(data_dir=args.data_dir)
+    if settings["dataset"] in networks.STREAMED:
+        data = feeds.open_source(data_dir=args.data_dir)
     else:
-        data = evaluation.data(settings, args.data_dir)
+        data = networks.data(settings, args.data_dir)
         count, lanes = layout(args, settings, len(data.train_labels))
     if args.classes not in (None, data.classes):
         raise ValueError(f"--classes {args.classes}: the data has {data.classes}")
@@ -426,7 +419,7 @@ def prepare(args, found) -> tuple[dict[str, Any], Any, Any]:
         "classes": data.classes,
         "data_sha256": data.sha256,
     }
-    groups = evaluation.groups(args.seeds, lanes)
+    groups = networks.groups(args.seeds, lanes)
     for group in {len(group): group for group in groups}.values():
         one = settings | {"genotype": found[0].printed}
         trainer = make(args, one, data, group)

@@ -36,9 +36,10 @@ import numpy as np
 import optax
 from scipy import stats
 
-from nasjax import cli
-from nasjax.data import nb201, predictions
-from nasjax.environments import predictor
+from nasjax.data import nb201
+from nasjax.data.nb201 import predictions
+from nasjax.networks import predictor
+from nasjax.runs import cli
 from nasjax.runs.script import script
 
 OUT = Path(predictions.__file__).with_name(predictions.FILE_NAME)

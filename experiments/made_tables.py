@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nasjax import cli, report
 from nasjax.data import tables
+from nasjax.runs import cli, files
 from nasjax.runs.script import script
 
 FAMILIES = ("pairwise", "nk", "penalty")
@@ -145,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"{args.out} exists; --overwrite replaces it")
     args.out.parent.mkdir(parents=True, exist_ok=True)
     arrays = penalty(args, parser) if args.family == "penalty" else drawn(args, parser)
-    report.write_npz(args.out, **arrays)
+    files.write_npz(args.out, **arrays)
     columns = [name for name in arrays if name not in tables.RESERVED]
     print(f"{args.out}: {len(arrays['ops']):,} architectures, {len(columns)} columns")
     return 0

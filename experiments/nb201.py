@@ -36,21 +36,12 @@ import jax
 import numpy as np
 import thesis_tables
 
-from nasjax import (
-    cli,
-    devices,
-    flags,
-    lanes,
-    methods,
-    plots,
-    report,
-    results,
-    spaces,
-    study,
-    summary,
-)
+from nasjax import lanes, spaces
+from nasjax.analysis import plots, query_results, query_tables, statistics
+from nasjax.analysis.text import text_table
 from nasjax.data import nb201
 from nasjax.environments.tabular import tabular
+from nasjax.runs import cli, devices, files, flags, methods, table_search
 from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
@@ -176,7 +167,7 @@ def print_columns(table: nb201.Table, trial: str) -> dict:
     """Says where each column came from; the same goes into results.json."""
     described = {}
     for name, column in table.columns.items():
-        described[name] = d = results.describe_column(column, trial)
+        described[name] = d = query_results.describe_column(column, trial)
         trials = f", single trials {column.trials_version}" if trial == "random" else ""
         print(
             f"{name}: {d['dataset']} {d['split']}, {d['epochs']} epochs, benchmark "
@@ -216,8 +207,8 @@ def quoted(columns: list[str], marks: list[int]) -> dict[str, list[list[str]]]:
         if not name.startswith("CADAM"):
             rows[""].append([f"{name} (thesis, quoted)", *cells])
         for mark in marks:
-            if name == f"CADAM-{summary.short(mark)}":
-                rows[f"cadam-{summary.short(mark)}"] = [["  published", *cells]]
+            if name == f"CADAM-{query_tables.short(mark)}":
+                rows[f"cadam-{query_tables.short(mark)}"] = [["  published", *cells]]
     return rows
 
 
@@ -264,10 +255,10 @@ def draw(args, folder, table, found: dict, values: np.ndarray) -> None:
 def search(args, folder, table, columns: list, steps: int, names: list, marks: list):
     """Runs the methods one after the other; each is one jitted computation."""
     env = tabular(SPACE, table, columns, trial=args.trial)
-    shared = study.Study(
+    shared = table_search.Study(
         space=SPACE,
         env=env,
-        rows=study.rows_of(SPACE, table.ops),
+        rows=table_search.rows_of(SPACE, table.ops),
         columns=columns,
         seeds=args.seeds,
         steps=steps,
@@ -282,13 +273,13 @@ def search(args, folder, table, columns: list, steps: int, names: list, marks: l
     found = {}
     for method in names:
         extra = {"keep": state_of_cadam} if method == "cadam" else {}
-        found[method] = study.run(
+        found[method] = table_search.run(
             shared,
             method,
             methods.factory(method, args.configs),
             folder=folder,
             resume=args.resume,
-            before=study.lanes_before(folder),
+            before=table_search.lanes_before(folder),
             chunk=args.chunk,
             inner=args.inner,
             checkpoint_seconds=args.checkpoint_seconds,
@@ -314,11 +305,14 @@ def published(args, folder: Folder, table) -> dict:
         searched_by = args, folder, table, [searched], queries, [method], [queries]
         result = search(*searched_by)[method]
         found[method] = result
-        at = results.best_after(
+        at = query_results.best_after(
             result, table.columns[searched].values[None], queries
         ).index[0]
         rows.append(
-            [f"{method}, {queries} queries", *(report.mean_std(v[at]) for v in values)]
+            [
+                f"{method}, {queries} queries",
+                *(statistics.mean_std(v[at]) for v in values),
+            ]
         )
         rows.append([f"  {source} (thesis)", *thesis_tables.row(source, names)])
         described[method] = {
@@ -333,9 +327,9 @@ def published(args, folder: Folder, table) -> dict:
         }
     if jax.process_index() != 0:
         return {}
-    print("\n" + report.text_table(["accuracy of the winner [%]", *names], rows))
+    print("\n" + text_table(["accuracy of the winner [%]", *names], rows))
     folder.write_npz(
-        "results.npz", **results.arrays(found, ["cifar10_valid_12ep"], args.seeds)
+        "results.npz", **query_results.arrays(found, ["cifar10_valid_12ep"], args.seeds)
     )
     best = {m: np.fmax.accumulate(r.accuracy, axis=-1) for m, r in found.items()}
     optimum = [table.columns["cifar10_valid_12ep"].values.max()]
@@ -356,9 +350,9 @@ def direct(args, folder: Folder, table) -> dict:
     folder.write_npz(
         "results.npz",
         predicted=np.array(predicted),
-        **results.arrays(found, columns, args.seeds),
+        **query_results.arrays(found, columns, args.seeds),
     )
-    summary.print_report(
+    query_tables.print_report(
         found,
         values,
         table.isomorphism_class,
@@ -370,7 +364,7 @@ def direct(args, folder: Folder, table) -> dict:
     )
     draw(args, folder, table, found, values)
     return {
-        method: results.describe(
+        method: query_results.describe(
             result, values, table.isomorphism_class, columns, args.seeds, marks
         )
         for method, result in found.items()
@@ -408,7 +402,7 @@ def main(argv: list[str] | None = None) -> None:
     with folder:
         body = published if args.protocol == "published" else direct
         found = body(args, folder, table)
-        content = {"config": settings(args, described, steps), **report.provenance()}
+        content = {"config": settings(args, described, steps), **files.provenance()}
         content |= {"columns": described, "methods": found}
         folder.write_json("results.json", content)
         if writes:

@@ -44,31 +44,19 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from nasjax import (
-    cli,
-    comparison,
-    driven,
-    finalists,
-    flags,
-    graphs,
-    methods,
-    metrics,
-    plots,
-    pretraining,
-    report,
-    search,
-    spaces,
-    transfer,
-)
+from nasjax import search, spaces
 from nasjax.agent.history import HistoryState
+from nasjax.analysis import candidates, plots, supernet_search
+from nasjax.analysis.query_metrics import best_so_far
 from nasjax.environments import cached
-from nasjax.environments import supernet as on_supernet
+from nasjax.environments import frozen_supernet as on_supernet
+from nasjax.networks.training import ABSENT
+from nasjax.runs import cli, driven_search, files, flags, methods, supernets, transfer
 from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
 from nasjax.searchers.cadam import cadam, observe
 from nasjax.searchers.cadam_config import CadamConfig, thesis_supernet
-from nasjax.training import ABSENT
 
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]
@@ -157,7 +145,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 class Setting(NamedTuple):
     """What all searches share."""
 
-    net: pretraining.Pretrained
+    net: supernets.Pretrained
     source: str  # of the images
     subset: np.ndarray  # int [n], of the validation half
     query: search.Environment  # cached; so are those below
@@ -168,9 +156,9 @@ class Setting(NamedTuple):
 
 def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
     """Loads supernet and images; also returns what fixes the run's results."""
-    net = pretraining.load(args.supernet)
-    halves = pretraining.data(net.settings, args.data_dir)
-    shown = pretraining.augmentation(net.settings, halves)
+    net = supernets.load(args.supernet)
+    halves = supernets.data(net.settings, args.data_dir)
+    shown = supernets.augmentation(net.settings, halves)
     config = dataclasses.replace(net.config, dtype=args.dtype or net.config.dtype)
     most = len(halves.valid_labels)
     if args.subset > most:
@@ -256,10 +244,10 @@ def cadam_of(args, folder: Folder, setting: Setting, seed: int) -> search.Search
 
 def run(
     args: argparse.Namespace, folder: Folder, setting: Setting
-) -> dict[str, list[driven.Driven]]:
+) -> dict[str, list[driven_search.Driven]]:
     """All searches, one after another."""
     before = folder.before["steps"] if folder.before else None
-    found: dict[str, list[driven.Driven]] = {}
+    found: dict[str, list[driven_search.Driven]] = {}
     count = len(args.methods) * len(args.seeds)
     for method in args.methods:
         searcher = methods.factory(method, args.configs)(setting.net.config.space)
@@ -267,7 +255,7 @@ def run(
             if method == "cadam" and (args.find_env or setting.networks):
                 searcher = cadam_of(args, folder, setting, seed)
             place = f"({sum(map(len, found.values())) + 1}/{count})"
-            one = driven.run(
+            one = driven_search.run(
                 jax.random.key(seed),
                 searcher,
                 setting.query,
@@ -289,14 +277,14 @@ def score(args: argparse.Namespace, folder: Folder, setting: Setting, found: dic
     Returns:
       A list over CADAM's seeds, and arrays over seeds for each method.
     """
-    won = comparison.winners(found)
-    lists = [finalists.held(one.state.history) for one in found.get("cadam", ())]
+    won = supernet_search.winners(found)
+    lists = [candidates.held(one.state.history) for one in found.get("cadam", ())]
     tops, lists = len(lists), [*lists, *won.values()]
     archs = np.concatenate([arch for arch, _ in lists])
     cut = np.cumsum([len(arch) for arch, _ in lists])[:-1]
-    rows = [finalists.Finalists(*pair, None, None) for pair in lists]
+    rows = [candidates.Finalists(*pair, None, None) for pair in lists]
     for name, env in (("valid", setting.valid), ("test", setting.test)):
-        again = finalists.rescore(
+        again = candidates.rescore(
             env,
             archs,
             folder,
@@ -310,7 +298,7 @@ def score(args: argparse.Namespace, folder: Folder, setting: Setting, found: dic
     return rows[:tops], dict(zip(won, rows[tops:], strict=True))
 
 
-def state_of(space: spaces.CellSpace, one: driven.Driven) -> np.ndarray:
+def state_of(space: spaces.CellSpace, one: driven_search.Driven) -> np.ndarray:
     """The mean of the top K at the end, [*arch_shape, O]."""
     state = observe(space, HistoryState(*one.state.history))
     return np.asarray(state).reshape(space.alpha_shape)
@@ -319,7 +307,7 @@ def state_of(space: spaces.CellSpace, one: driven.Driven) -> np.ndarray:
 def draw(args, folder, space: spaces.CellSpace, found: dict, tops: list) -> None:
     """anytime.png and, of CADAM's first seed, state.png and cells.png."""
     best = {
-        method: metrics.best_so_far(np.stack([x.trace.accuracy for x in rows]))[None]
+        method: best_so_far(np.stack([x.trace.accuracy for x in rows]))[None]
         for method, rows in found.items()
     }
     title = f"{args.supernet.name}: accuracy on {args.subset:,} validation images"
@@ -333,43 +321,43 @@ def draw(args, folder, space: spaces.CellSpace, found: dict, tops: list) -> None
         state_of(space, found["cadam"][0]),
         f"{who}: mean of the best {len(tops[0].seen)} after {args.steps:,} queries",
     )
-    taken = finalists.choose(tops[0], "valid")
+    taken = candidates.choose(tops[0], "valid")
     title = f"{who}: validation {100 * taken.valid:.2f}%, test {100 * taken.test:.2f}%"
-    graphs.cells(folder.file("cells.png"), space, taken.arch, title)
+    plots.cells(folder.file("cells.png"), space, taken.arch, title)
 
 
 def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
     """Scores the best again; writes and prints everything."""
     space = setting.net.config.space
     tops, won = score(args, folder, setting, found)
-    true = finalists.truth(space, setting.net.settings["dataset"])
-    chosen = finalists.choices(space, args.seeds, tops, true)
-    counts, computed = comparison.distinct(found)
-    pairs = comparison.paired(won)
+    true = candidates.truth(space, setting.net.settings["dataset"])
+    chosen = candidates.choices(space, args.seeds, tops, true)
+    counts, computed = supernet_search.distinct(found)
+    pairs = supernet_search.paired(won)
     draw(args, folder, space, found, tops)
     arrays = {"seeds": np.array(args.seeds, np.int64), "subset": setting.subset}
-    arrays |= comparison.arrays(found, counts)
+    arrays |= supernet_search.arrays(found, counts)
     if tops:
         states = [state_of(space, one) for one in found["cadam"]]
         arrays["cadam__state"] = np.stack(states)
-        arrays |= finalists.padded(tops, args.configs["cadam"].top_k)
+        arrays |= candidates.padded(tops, args.configs["cadam"].top_k)
         agents = [one.state.agent for one in found["cadam"]]
         transfer.save(folder.file("agent.npz"), args.seeds, agents)
         folder.write_json("genotypes.json", chosen)
     folder.write_npz("results.npz", **arrays)
     queries = len(args.seeds) * len(args.methods) * args.steps
     cache = {"queries": queries, "computed": computed, "hits": queries - computed}
-    content = {"config": config, **report.provenance(), "supernet": str(args.supernet)}
+    content = {"config": config, **files.provenance(), "supernet": str(args.supernet)}
     content |= {
         "data": setting.source,
         "init_from": args.init_from and [str(args.init_from), args.init_seed],
     }
     content |= {"cache": cache, "paired_points": pairs, "finalists": chosen}
-    content["methods"] = comparison.describe(found, won, args.seeds, counts, true)
+    content["methods"] = supernet_search.describe(found, won, args.seeds, counts, true)
     folder.write_json("results.json", content)
-    print("\n" + comparison.text(won, counts, true, pairs))
+    print("\n" + supernet_search.text(won, counts, true, pairs))
     if chosen:
-        print("\n" + finalists.text(chosen))
+        print("\n" + candidates.text(chosen))
     print(f"\n{queries:,} queries: {computed:,} computed, the others remembered")
     print(f"written: {args.out}{os.sep} {folder.names()}")
 

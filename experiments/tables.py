@@ -24,9 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nasjax import cli, evaluated, pareto, plots, published
-from nasjax.evaluated import Evaluation, ResultsError, Searched
-from nasjax.report import text_table
+from nasjax.analysis import pareto, plots, retrained, thesis
+from nasjax.analysis.retrained import Evaluation, ResultsError, Searched
+from nasjax.analysis.text import text_table
+from nasjax.runs import cli
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import script
 
@@ -45,46 +46,46 @@ def table_of(one: Evaluation) -> str | None:
 def architectures(evaluations: Sequence[Evaluation]) -> list[str]:
     """Tables 3.1, 4.2, 4.3 and every network by itself."""
     found: dict[str | None, list[tuple[Evaluation, str]]] = {}
-    for one, source in evaluated.chosen(evaluations):
+    for one, source in retrained.chosen(evaluations):
         found.setdefault(table_of(one), []).append((one, source))
 
     def rows(table: str, printed: int) -> list[list[str]]:
-        return [evaluated.row(*pair, printed) for pair in found.get(table, ())]
+        return [retrained.row(*pair, printed) for pair in found.get(table, ())]
 
     parts = []
-    for dataset, name in published.DATASETS.items():
+    for dataset, name in thesis.DATASETS.items():
         more = rows(f"3.1 {dataset}", 2)
-        parts.append(f"Table 3.1, {name}\n{published.table_3_1(dataset, more)}")
-    parts.append(f"Table 4.2, CIFAR-10\n{published.table_4_2(rows('4.2', 1))}")
-    parts.append(f"Table 4.3, ImageNet\n{published.table_4_3(rows('4.3', 2))}")
-    parts.append(published.NOTE)
+        parts.append(f"Table 3.1, {name}\n{thesis.table_3_1(dataset, more)}")
+    parts.append(f"Table 4.2, CIFAR-10\n{thesis.table_4_2(rows('4.2', 1))}")
+    parts.append(f"Table 4.3, ImageNet\n{thesis.table_4_3(rows('4.3', 2))}")
+    parts.append(thesis.NOTE)
     if evaluations:
         header = ["evaluated", "last [%]", "best epoch (a leak)", "seeds", "folder"]
-        lines = [evaluated.detail(one) for one in evaluations]
+        lines = [retrained.detail(one) for one in evaluations]
         parts.append(text_table(header, lines))
     return parts
 
 
 def frontiers(evaluations: Sequence[Evaluation]) -> list[str]:
     """Table 3.2 and the slopes, for each data set."""
-    groups, parts = evaluated.groups(evaluations), []
-    for dataset, name in published.DATASETS.items():
+    groups, parts = retrained.groups(evaluations), []
+    for dataset, name in thesis.DATASETS.items():
         ranks = [
-            [variant, f"{rho[dataset]:.3f}", published.NONE, "published"]
-            for variant, rho in published.TABLE_3_2.items()
+            [variant, f"{rho[dataset]:.3f}", thesis.NONE, "published"]
+            for variant, rho in thesis.TABLE_3_2.items()
         ]
-        known = published.SLOPES[dataset]
+        known = thesis.SLOPES[dataset]
         over = f"> {known.correlation_over}"
         slopes = [["all", f"{known.per_gflops:.2f}", over]]
-        slopes[0] += [f"{known.per_million:.3f}", over, published.NONE, "published"]
+        slopes[0] += [f"{known.per_million:.3f}", over, thesis.NONE, "published"]
         for (where, network), group in groups.items():
             if where != dataset:
                 continue
-            slopes.append(evaluated.slope_row(f"all ({network})", group))
-            for (variant, seed), part in evaluated.searches_of(group).items():
+            slopes.append(retrained.slope_row(f"all ({network})", group))
+            for (variant, seed), part in retrained.searches_of(group).items():
                 label = f"{variant} seed {seed} ({network})"
-                ranks.append(evaluated.spearman_row(label, part))
-                slopes.append(evaluated.slope_row(label, part))
+                ranks.append(retrained.spearman_row(label, part))
+                slopes.append(retrained.slope_row(label, part))
         header = ["validation and test, FLOPS front", "Spearman", "cells", "source"]
         parts.append(f"Table 3.2, {name}\n{text_table(header, ranks)}")
         header = ["test accuracy, FLOPS front", "%/GFLOPS", "r", "%/million", "r"]
@@ -96,18 +97,18 @@ def frontiers(evaluations: Sequence[Evaluation]) -> list[str]:
 def supernets(searches: Sequence[Searched]) -> str:
     """Table 4.4."""
     rows = [
-        evaluated.finalist_row(evaluated.supernet(one), entry)
+        retrained.finalist_row(retrained.supernet(one), entry)
         for one in searches
         for entry in one.finalists
     ]
-    return f"Table 4.4, under shared weights\n{published.table_4_4(rows)}"
+    return f"Table 4.4, under shared weights\n{thesis.table_4_4(rows)}"
 
 
 def picture(path: Path, group: Sequence[Evaluation], title: str) -> None:
     """Test accuracy against FLOPS and parameters, with fronts (Figs 3.6, 3.7)."""
     figure, axes = plots.panels(2, (5.5, 4.2))
-    for color, (search, part) in enumerate(evaluated.searches_of(group).items()):
-        values = evaluated.arrays(part)
+    for color, (search, part) in enumerate(retrained.searches_of(group).items()):
+        values = retrained.arrays(part)
         for axis, (size, label) in zip(axes, AXES.items(), strict=True):
             x, y = values[size], values["test"]
             on_front = np.flatnonzero(np.asarray(pareto.front(x, y)))
@@ -132,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/tables"))
     args = parser.parse_args(argv)
     try:
-        evaluations, searches, skipped = evaluated.read(args.folders)
+        evaluations, searches, skipped = retrained.read(args.folders)
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -155,11 +156,11 @@ def write(folder: Folder, evaluations, searches, skipped: Sequence[str]) -> None
     for line in skipped:
         print(f"left out: {line}", file=sys.stderr)
     counts: dict[str, int] = {}
-    for (dataset, network), group in evaluated.groups(evaluations).items():
+    for (dataset, network), group in retrained.groups(evaluations).items():
         counts[dataset] = counts.get(dataset, 0) + 1
         number = "" if counts[dataset] == 1 else f"-{counts[dataset]}"
         path = folder.file(f"front-{dataset}{number}.png")
-        known = published.DATASETS.get(dataset, dataset)
+        known = thesis.DATASETS.get(dataset, dataset)
         picture(path, group, f"{known}, evaluated front: {network}")
         print(f"written: {path}")
 

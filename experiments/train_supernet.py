@@ -30,25 +30,18 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from nasjax import (
-    cli,
-    devices,
-    finalists,
-    metrics,
-    plots,
-    pretraining,
-    report,
-    supernet,
-    trainer,
-)
+from nasjax.analysis import candidates, plots, statistics
+from nasjax.analysis.text import text_table
 from nasjax.data.images import NAMES
-from nasjax.environments.supernet import score
+from nasjax.environments.frozen_supernet import score
+from nasjax.networks import supernet
+from nasjax.networks.supernet import training as supernet_training
+from nasjax.networks.training import ABSENT
+from nasjax.runs import cli, devices, files, supernets, trainer
 from nasjax.runs import training as runs
 from nasjax.runs.configs import Rules
 from nasjax.runs.folder import open_run
 from nasjax.runs.script import refusals, script
-from nasjax.supernet import training as supernet_training
-from nasjax.training import ABSENT
 
 SETTINGS = {
     "policy": "uniform",
@@ -150,7 +143,7 @@ SPACES_OF = {
     "ddas": ("darts",),
     "cpu-ddas": ("darts",),
     "nb201": ("nb201",),
-    "cpu": pretraining.SPACES,
+    "cpu": supernets.SPACES,
 }
 # Settings that change nothing in a space, by the value that says so.
 IDLE = {
@@ -185,7 +178,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
     """The command line and the settings that fix a run's results."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--space", choices=pretraining.SPACES, default="darts")
+    add("--space", choices=supernets.SPACES, default="darts")
     add(
         "--dataset",
         choices=NAMES,
@@ -238,9 +231,9 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
                 raise ValueError(
                     f"{name} is {base[name]}; --space {args.space} has only {value}"
                 )
-        pretraining.check_constants(base)
-        pretraining.recipe(base)
-        pretraining.config(base, 10)
+        supernets.check_constants(base)
+        supernets.recipe(base)
+        supernets.config(base, 10)
         if base["policy"] not in supernet_training.POLICIES:
             raise ValueError(
                 f"policy is {base['policy']!r}; allowed: "
@@ -254,11 +247,11 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, dict]:
     return args, base
 
 
-def scorer(settings: dict, halves: pretraining.Halves, archs: np.ndarray):
+def scorer(settings: dict, halves: supernets.Halves, archs: np.ndarray):
     """What is measured at a mark, see `trainer.run`."""
     n = min(settings["validate_images"], len(halves.valid_labels))
-    config = pretraining.config(settings, halves.classes)
-    shown = pretraining.augmentation(settings, halves)
+    config = supernets.config(settings, halves.classes)
+    shown = supernets.augmentation(settings, halves)
     images = jax.device_put(halves.valid_images[:n])
     labels = jax.device_put(halves.valid_labels[:n])
 
@@ -292,15 +285,15 @@ def scorer(settings: dict, halves: pretraining.Halves, archs: np.ndarray):
     return all_three
 
 
-def correlations(curves: pretraining.Curves, true: np.ndarray) -> list[dict]:
+def correlations(curves: supernets.Curves, true: np.ndarray) -> list[dict]:
     """Kendall's tau and Spearman's rho at every mark."""
     return [
         {
             "epoch": int(epoch),
-            "kendall_batch": metrics.kendall(batch, true),
-            "spearman_batch": metrics.spearman(batch, true),
-            "kendall_running": metrics.kendall(running, true),
-            "spearman_running": metrics.spearman(running, true),
+            "kendall_batch": statistics.kendall(batch, true),
+            "spearman_batch": statistics.spearman(batch, true),
+            "kendall_running": statistics.kendall(running, true),
+            "spearman_running": statistics.spearman(running, true),
         }
         for epoch, batch, running in zip(
             curves.marks, curves.batch, curves.running, strict=True
@@ -308,7 +301,7 @@ def correlations(curves: pretraining.Curves, true: np.ndarray) -> list[dict]:
     ]
 
 
-def describe(curves: pretraining.Curves, true: np.ndarray | None) -> list[dict]:
+def describe(curves: supernets.Curves, true: np.ndarray | None) -> list[dict]:
     """Prints the table of marks; returns it."""
     marks = [
         {
@@ -335,7 +328,7 @@ def describe(curves: pretraining.Curves, true: np.ndarray | None) -> list[dict]:
         [str(mark["epoch"]), *(f"{mark[name]:.3f}" for name in header[1:])]
         for mark in marks
     ]
-    print("\n" + report.text_table([name.replace("_", " ") for name in header], rows))
+    print("\n" + text_table([name.replace("_", " ") for name in header], rows))
     return marks
 
 
@@ -358,7 +351,7 @@ def main(argv: list[str] | None = None) -> None:
         mesh = None
         if count > 1:
             mesh = jax.sharding.Mesh(jax.devices()[:count], (supernet_training.AXIS,))
-        halves = pretraining.data(settings, args.data_dir)
+        halves = supernets.data(settings, args.data_dir)
         training = trainer.Trainer(settings, halves, mesh)
         every = np.linspace(0, settings["epochs"], settings["validate"] + 1)[1:]
         settings |= {
@@ -388,8 +381,8 @@ def main(argv: list[str] | None = None) -> None:
 def work(args, folder, settings: dict, halves, training: trainer.Trainer) -> None:
     """Trains; writes and prints everything."""
     space = training.config.space
-    archs = pretraining.validated(settings, space)
-    true = None if args.no_table else finalists.truth(space, settings["dataset"])
+    archs = supernets.validated(settings, space)
+    true = None if args.no_table else candidates.truth(space, settings["dataset"])
     if true is not None:
         true = true.of(archs)["true_accuracy"]
     shapes = jax.eval_shape(
@@ -417,7 +410,7 @@ def work(args, folder, settings: dict, halves, training: trainer.Trainer) -> Non
     images = training.epoch.images
     content = {
         "config": settings,
-        **report.provenance(),
+        **files.provenance(),
         "data": halves.source,
         "marks": marks,
         "images_per_second": float(images / np.median(curves.seconds)),

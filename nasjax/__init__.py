@@ -1,17 +1,8 @@
 """Neural architecture search with continuous deterministic reinforcement learning."""
 
-from nasjax import (
-    agent,
-    costs,
-    environments,
-    genotypes,
-    graphs,
-    search,
-    searchers,
-    spaces,
-    supernet,
-)
+from nasjax import agent, environments, search, searchers, spaces
 from nasjax.environments import tabular
+from nasjax.networks import supernet
 from nasjax.search import Environment, Outcome, Searcher, Trace
 from nasjax.searchers import (
     BayesianActorCriticConfig,
@@ -28,7 +19,15 @@ from nasjax.searchers import (
     random_search,
     reinforce,
 )
-from nasjax.spaces import CellSpace, darts, nas_bench_201, table_space
+from nasjax.spaces import (
+    CellSpace,
+    costs,
+    darts,
+    genotypes,
+    nas_bench_201,
+    table_space,
+    topology,
+)
 
 __version__ = "0.1.0"
 
@@ -53,7 +52,6 @@ __all__ = [
     "environments",
     "evolution",
     "genotypes",
-    "graphs",
     "local_search",
     "nas_bench_201",
     "random_search",
@@ -64,4 +62,5 @@ __all__ = [
     "supernet",
     "table_space",
     "tabular",
+    "topology",
 ]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import nasjax
 from nasjax import lanes, search
 from nasjax.environments.tabular import from_arrays
-from nasjax.runs.table_search import edges
+from nasjax.runs.table_lanes import edges
 
 SPACE = nasjax.table_space(4, ("a", "b", "c"))
 ARCHS = np.asarray(SPACE.from_index(jnp.arange(81)))

@@ -23,7 +23,7 @@ def test_the_wheel_holds_the_weights_and_the_type_marker(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         sizes = {item.filename: item.file_size for item in archive.infolist()}
     assert "nasjax/py.typed" in sizes
-    assert 10_000 < sizes["nasjax/data/nb201_predictor.npz"] < 300_000
+    assert 10_000 < sizes["nasjax/data/nb201/predictor.npz"] < 300_000
     assert {name.split("/")[0] for name in sizes if "dist-info" not in name} == {
         "nasjax"
     }

@@ -6,9 +6,10 @@
         ...  # batch.images [1024, 224, 224, 3] uint8, batch.labels [1024] int32
 
 What `tensorflow_datasets` has prepared as ArrayRecord files is read without
-TensorFlow. Flips, colours and the normalisation are the device's: `nasjax.color`.
+TensorFlow. Flips, colours and the normalisation are the device's:
+`nasjax.networks.color`.
 
-`python -m nasjax.data.imagenet_bench` measures images per second.
+`python experiments/bench_imagenet.py` measures images per second.
 """
 
 import dataclasses

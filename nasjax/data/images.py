@@ -3,7 +3,7 @@
     data = images.load("cifar10")
     train, valid = images.halves(data.train_labels)  # the two sides of a search
 
-Images stay uint8 until `nasjax.augment` has them on the device.
+Images stay uint8 until `nasjax.networks.augment` has them on the device.
 """
 
 import hashlib

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from nasjax import spaces
-from nasjax.data.nb201_cells import contradiction
+from nasjax.data.nb201.cells import contradiction
 from nasjax.spaces import CellSpace
 
 RESERVED = ("ops", "op_names", "edge_order", "arch_str", "isomorphism_class")

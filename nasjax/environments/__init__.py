@@ -1,8 +1,8 @@
 """Environments: what scores an architecture."""
 
 from nasjax.environments.cached import cached
-from nasjax.environments.supernet import supernet
+from nasjax.environments.frozen_supernet import frozen_supernet
 from nasjax.environments.tabular import tabular
 from nasjax.environments.trainable_supernet import trainable_supernet
 
-__all__ = ["cached", "supernet", "tabular", "trainable_supernet"]
+__all__ = ["cached", "frozen_supernet", "tabular", "trainable_supernet"]

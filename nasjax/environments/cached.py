@@ -6,8 +6,7 @@ import chex
 import jax
 import numpy as np
 
-from nasjax import outcomes
-from nasjax.search import Environment, Outcome
+from nasjax.search import Environment, Outcome, outcomes
 
 
 class Cache:

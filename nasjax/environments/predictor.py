@@ -1,9 +1,4 @@
-"""The accuracy of a NAS-Bench-201 cell, predicted by a small network.
-
-The network computes along the cell itself: nodes hold vectors, and each operation
-that is not fixed by its meaning is a learned map. Where no table can be had it stands
-in for the benchmark; `experiments/fit_predictor.py` says how far to trust it.
-"""
+"""Predicted accuracy of NAS-Bench-201's cells as an environment."""
 
 from typing import NamedTuple
 
@@ -11,129 +6,15 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from nasjax.networks.predictor import SPACE, Weights, apply
 from nasjax.search import Environment, Outcome
-from nasjax.spaces import CellSpace, nas_bench_201
-
-COLUMNS = (
-    "cifar10_valid",
-    "cifar10_test",
-    "cifar100_valid",
-    "cifar100_test",
-    "imagenet16_valid",
-    "imagenet16_test",
-)
-_SPACE = nas_bench_201()
-_LEARNED = 3  # nor_conv_1x1, nor_conv_3x3 and avg_pool_3x3, last of the operations.
-
-
-class Weights(NamedTuple):
-    """K networks whose predictions are averaged; `D` and `M` are their widths."""
-
-    source: chex.Array  # [K, D], what node 0 holds
-    expand: chex.Array  # [K, 3, D, M], one map per learned operation
-    contract: chex.Array  # [K, 3, M, D]
-    layer1: chex.Array  # [K, D, M], the head
-    bias1: chex.Array  # [K, M]
-    layer2: chex.Array  # [K, M, M]
-    bias2: chex.Array  # [K, M]
-    layer3: chex.Array  # [K, M, V]
-    bias3: chex.Array  # [K, V]
+from nasjax.spaces import CellSpace
 
 
 class PredictorState(NamedTuple):
     """Which column this lane is scored by."""
 
     column: chex.Array  # int32 []
-
-
-def init(
-    key: chex.PRNGKey, members: int = 7, width: int = 32, hidden: int = 64
-) -> Weights:
-    """Random weights of K = `members` networks with D = `width`, M = `hidden`."""
-    keys = jax.random.split(key, 6)
-    D, M, V = width, hidden, len(COLUMNS)
-
-    def normal(key, *shape, scale=1.0):
-        return scale * jax.random.normal(key, (members, *shape))
-
-    return Weights(
-        source=normal(keys[0], D),
-        expand=normal(keys[1], _LEARNED, D, M, scale=D**-0.5),
-        contract=normal(keys[2], _LEARNED, M, D, scale=M**-0.5),
-        layer1=normal(keys[3], D, M, scale=D**-0.5),
-        bias1=jnp.zeros((members, M)),
-        layer2=normal(keys[4], M, M, scale=M**-0.5),
-        bias2=jnp.zeros((members, M)),
-        layer3=normal(keys[5], M, V, scale=0.1 * M**-0.5),
-        bias3=jnp.zeros((members, V)),
-    )
-
-
-def operations(weights: Weights, node: chex.Array) -> chex.Array:
-    """What each operation makes of a node: [..., D] -> [..., O, D].
-
-    `none` gives zero, `skip_connect` the node itself, the others
-
-        op(x) = gelu(x @ expand) @ contract.
-
-    No biases, so that op(0) = 0: a node the input does not reach feeds nothing on.
-
-    Args:
-      weights: one member's, without the axis K; likewise in `head` and `logits`.
-      node: float [..., D].
-    """
-    wide = jax.nn.gelu(jnp.einsum("...d,kdm->...km", node, weights.expand))
-    learned = jnp.einsum("...km,kmd->...kd", wide, weights.contract)
-    fixed = jnp.stack([jnp.zeros_like(node), node], axis=-2)
-    return jnp.concatenate([fixed, learned], axis=-2)
-
-
-def head(weights: Weights, node: chex.Array) -> chex.Array:
-    """Reads the logits of the V accuracies off node 3: [..., D] -> [..., V]."""
-    x = jax.nn.gelu(node @ weights.layer1 + weights.bias1)
-    x = jax.nn.gelu(x @ weights.layer2 + weights.bias2)
-    return x @ weights.layer3 + weights.bias3
-
-
-def logits(weights: Weights, arch: chex.Array) -> chex.Array:
-    """One member's logits of the V accuracies of one cell: [E] -> [V].
-
-    Node 0 holds `source`; a later one the sum over its in-edges,
-
-        x_j = sum_{i < j} op_{ij}(x_i).
-    """
-    nodes, outputs = [weights.source], []
-    for target in range(1, 4):
-        outputs.append(operations(weights, nodes[-1]))
-        terms = [
-            outputs[source][arch[edge]]
-            for edge, (source, end) in enumerate(_SPACE.edges)
-            if end == target
-        ]
-        nodes.append(sum(terms))
-    return head(weights, nodes[-1])
-
-
-def apply(weights: Weights, arch: chex.Array) -> chex.Array:
-    """Predicts the accuracies of one cell, equal for isomorphic cells.
-
-        a_v = 1/K sum_k sigmoid(logits_k(arch)_v)
-
-    Args:
-      weights: from `init`, or `nasjax.data.predictions.weights()`.
-      arch: integers [6], operation per edge.
-
-    Returns:
-      float32 [V], fractions in the order of `COLUMNS`.
-
-    Raises:
-      AssertionError: `arch` is of another shape.
-
-    Source: the fallback of this package; it emulates the cell of Dong and Yang 2020.
-    """
-    chex.assert_shape(arch, _SPACE.arch_shape)
-    members = jax.vmap(logits, in_axes=(0, None))(weights, arch)
-    return jnp.mean(jax.nn.sigmoid(members), axis=0)
 
 
 def _evaluate(key, params, state, arch):
@@ -149,14 +30,14 @@ def predictor(
 
     Args:
       space: `nas_bench_201()`, the only space the network knows.
-      weights: see `apply`.
+      weights: see `nasjax.networks.predictor.apply`.
       column: int32 [], index into `COLUMNS`; may be traced, one per lane.
 
     Raises:
       ValueError: another space.
     """
-    if (space.edges, space.operations) != (_SPACE.edges, _SPACE.operations):
-        raise ValueError(f"the predictor knows {_SPACE.name} only, not {space.name}")
+    if (space.edges, space.operations) != (SPACE.edges, SPACE.operations):
+        raise ValueError(f"the predictor knows {SPACE.name} only, not {space.name}")
     params = jax.tree.map(jnp.asarray, weights)
     return Environment(
         params, PredictorState(jnp.asarray(column, jnp.int32)), _evaluate

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax import augment as augmentation
-from nasjax import pixels, training
-from nasjax.environments.supernet import check_batches, score
+from nasjax.environments.frozen_supernet import check_batches, score
+from nasjax.networks import augment as augmentation
+from nasjax.networks import training
+from nasjax.networks.supernet import training as supernet_training
+from nasjax.networks.supernet.config import SupernetConfig
+from nasjax.networks.supernet.training import TrainState
 from nasjax.search import Environment, Outcome
-from nasjax.supernet import training as supernet_training
-from nasjax.supernet.config import SupernetConfig
-from nasjax.supernet.training import TrainState
+from nasjax.spaces import image_sizes
 
 
 class Images(NamedTuple):
@@ -129,7 +130,7 @@ def trainable_supernet(
 
     Raises:
       ValueError: the halves hold no full batch, or fewer than M of them; images or
-        labels do not fit the network, see `pixels.check_examples`.
+        labels do not fit the network, see `image_sizes.check_examples`.
 
     Source: thesis Algorithm 1, 3.2.1, 3.4.1.
     """
@@ -137,8 +138,8 @@ def trainable_supernet(
     full = check_batches(images.train_images, images.train_labels, recipe.batch_size)
     if not 1 <= batches <= full:
         raise ValueError(f"batches is {batches}; the training half has 1..{full}")
-    pixels.check_examples(*images[:2], config, "train_images")
-    pixels.check_examples(*images[2:], config, "valid_images")
+    image_sizes.check_examples(*images[:2], config, "train_images")
+    image_sizes.check_examples(*images[2:], config, "valid_images")
     scan = jax.default_backend() != "cpu" if scan is None else scan
     evaluate = Evaluate(config, recipe, augment, batches, eval_batch, scan)
     shared = Images(*(jnp.asarray(x) for x in images))

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nasjax import report
-from nasjax.runs import configs, locks
+from nasjax.runs import configs, files, locks
 
 MANIFEST = "nasjax-run.json"  # marks a folder and lists what the run wrote in it
 CONFIG = "config.json"
@@ -74,23 +73,23 @@ class Folder:
     def write_json(self, name: str, content: Any) -> None:
         """Writes JSON in one step."""
         if self._writes:
-            report.write_json(self.file(name), content)
+            files.write_json(self.file(name), content)
 
     def write_npz(self, name: str, **arrays: Any) -> None:
         """Writes a compressed npz in one step."""
         if self._writes:
-            report.write_npz(self.file(name), **arrays)
+            files.write_npz(self.file(name), **arrays)
 
     def write_text(self, name: str, text: str) -> None:
         """Writes UTF-8 text in one step."""
         if self._writes:
-            report.write_text(self.file(name), text)
+            files.write_text(self.file(name), text)
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Appends a line to log.jsonl."""
         if self._writes:
             with self.file(LOG).open("a", encoding="utf-8") as file:
-                file.write(report.to_json(line) + "\n")
+                file.write(files.to_json(line) + "\n")
 
     def names(self) -> str:
         """What the folder holds, for the last line of a report."""
@@ -99,7 +98,7 @@ class Folder:
 
     def _write_manifest(self) -> None:
         content = {"nasjax": 1, "program": self.program, "files": sorted(self._files)}
-        report.write_json(self.path / MANIFEST, content)
+        files.write_json(self.path / MANIFEST, content)
 
     # Opening and closing.
 
@@ -197,7 +196,7 @@ class Folder:
             self.check_free((*ALWAYS[1:], *outputs))
             self.claim((MANIFEST, CONFIG, CHECKPOINTS))
         if before is None or config != before:
-            report.write_json(path, config)
+            files.write_json(path, config)
 
 
 def open_run(

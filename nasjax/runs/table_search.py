@@ -1,247 +1,176 @@
-"""Searches of one table as a job: lanes of one jitted computation."""
+"""A study: methods x columns x seeds on one table, as lanes, resumable.
+
+Every method searches every column with every seed. The lanes of a method are one
+jitted computation, run in chunks of steps by `nasjax.runs.job`, so that a killed study
+goes on to the same bits. A resumed study may also have more columns, seeds, methods or
+steps: what is there is kept, what is new is computed.
+"""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from nasjax import lanes, search
-from nasjax.environments.tabular import TabularState
+from nasjax import search
 from nasjax.runs import job
-from nasjax.runs.checkpoints import corner
+from nasjax.runs.configs import read_object
+from nasjax.runs.folder import CHECKPOINTS, Folder
+from nasjax.runs.table_lanes import Factory, Group, Lanes, Study
 from nasjax.spaces import CellSpace
 
-Factory = Callable[..., search.Searcher]
+__all__ = ["Factory", "Group", "Result", "Study", "rows_of", "run"]
 
 
-def edges(steps: int, chunk: int, milestones: Sequence[int] = ()) -> list[int]:
-    """Where chunks end: fixed by the steps alone, and none is one step long.
+class Result(NamedTuple):
+    """One method's queries: V columns, S seeds, T steps."""
+
+    arch_index: np.ndarray  # int32 [V, S, T], row of the table, -1 if not in it
+    accuracy: np.ndarray  # float32 [V, S, T], as observed
+    info: dict[str, np.ndarray]  # of [V, S, T], the searcher's diagnostics
+    states: dict[int, Any]  # searcher states [V, S, ...] after so many steps
+    compile_seconds: float
+    run_seconds: float
+
+
+def run(
+    study: Study,
+    method: str,
+    factory: Factory,
+    *,
+    folder: Folder | None = None,
+    resume: bool = False,
+    chunk: int = 50,
+    inner: str = "auto",
+    mesh: Any = None,
+    checkpoint_seconds: float = 20.0,
+    keep: Callable[[search.SearchState], Any] = lambda state: (),
+    before: Group | None = None,
+) -> Result:
+    """Runs one method over all columns and seeds.
 
     Args:
-      steps: the whole budget.
-      chunk: steps per chunk, at least 2.
-      milestones: further ends (for their states); a regular end one step away makes
-        room, an end of the run or another milestone does not.
+      study: see `Study`.
+      method: its name, for files and the progress bar.
+      factory: builds the searcher from the space (and a table, see `Study`).
+      folder: of the run, for checkpoints and the log; nothing is written if None.
+      resume: start from the newest checkpoints, if there are any.
+      chunk, inner, mesh: see `nasjax.lanes`. The chunk fixes no result.
+      checkpoint_seconds: a checkpoint after the first chunk that ends so long after
+        the last one (and at every milestone and the end).
+      keep: what of the gathered state to return at milestones.
+      before: lanes of the checkpoints of a version that did not list them.
 
-    Raises:
-      ValueError: steps below 1, chunk below 2, or no integers.
+    Returns:
+      A `Result`; seconds include those before a resume.
     """
-    search.check_integer("steps", steps, 1)
-    search.check_integer("chunk", chunk, 2)
-    ends: list[int] = []
-    for end in sorted({*range(chunk, steps, chunk), *milestones}):
-        if not 2 <= end <= steps - 2:
-            continue
-        if ends and end - ends[-1] < 2:
-            if end not in milestones or ends[-1] in milestones:
-                continue
-            ends.pop()
-            if end - (ends[-1] if ends else 0) < 2:
-                continue
-        ends.append(end)
-    return [*ends, steps]
+    wanted = [(c, int(s)) for c in study.columns for s in study.seeds]
+    groups = _groups(study, method, factory, folder, resume, before)
+    held = {lane for group in groups for lane in group.lanes() if group.used}
+    new = [lane for lane in wanted if lane not in held]
+    if new:
+        name = f"{method}+{len(groups)}" if groups else method
+        columns, seeds = map(list, zip(*new, strict=True))
+        groups.append(Group(name, columns, seeds, []))
+    for group in groups:
+        if group.used and study.steps not in group.steps:
+            group.steps.append(study.steps)
+    if folder is not None:
+        content = [dataclasses.asdict(group) for group in groups]
+        folder.write_json(_listing(method), {"groups": content})
+    parts, order, clock = [], [], np.zeros(2)
+    for group in groups:
+        if group.used:
+            options = {"chunk": chunk, "inner": inner, "mesh": mesh, "keep": keep}
+            task = Lanes(study, method, factory, group, **options)
+            carry = job.run(
+                task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds
+            )
+            parts.append((carry["trace"], carry["kept"]))
+            order += group.lanes()
+            clock = clock + task.seconds(carry)
+    place = {lane: i for i, lane in enumerate(order)}
+    index = np.array([place[lane] for lane in wanted])
+    V, S = len(study.columns), len(study.seeds)
+
+    def shape(*x):
+        whole = np.concatenate([np.asarray(part) for part in x])[index]
+        return whole.reshape(V, S, *whole.shape[1:])
+
+    trace = jax.tree.map(shape, *(trace for trace, _ in parts))
+    kept = jax.tree.map(shape, *(kept for _, kept in parts))
+    return Result(
+        study.rows(trace.arch),
+        trace.accuracy,
+        dict(trace.info),
+        kept,
+        *(float(x) for x in clock),
+    )
 
 
-class Study(NamedTuple):
-    """What all methods share.
+def lanes_before(folder: Folder, steps: str = "steps") -> Group | None:
+    """The lanes of a resumed run, of a version that did not list them.
 
-    Attributes:
-      space: the search space.
-      env: a tabular environment that carries the V columns.
-      rows: `(arch uint8 [..., E]) -> int32 [...]`, rows of the table.
-      columns: names of the V columns, in the environment's order.
-      seeds: the S seeds; a seed's key does not depend on the column.
-      steps: queries per search.
-      milestones: steps after which states are kept, besides the last.
-      incomplete: architectures are missing; factories are then called with a second
-        argument, the table's params.
-      sign: -1 if the environment's values are the table's with the other sign, which
-        the progress bar and the log then turn back.
+    Args:
+      folder: its configuration names `columns`, `seeds` and the budget.
+      steps: what it calls the budget.
     """
-
-    space: CellSpace
-    env: search.Environment
-    rows: Callable[[np.ndarray], np.ndarray]
-    columns: Sequence[str]
-    seeds: Sequence[int]
-    steps: int
-    milestones: Sequence[int] = ()
-    incomplete: bool = False
-    sign: float = 1.0
+    before = folder.before
+    if before is None:
+        return None
+    lanes = [(c, s) for c in before["columns"] for s in before["seeds"]]
+    columns, seeds = map(list, zip(*lanes, strict=True))
+    return Group("", columns, seeds, [before[steps]])
 
 
-@dataclasses.dataclass
-class Group:
-    """Lanes that are computed together, and where their checkpoints lie.
-
-    A study that was extended has one group for each extension.
-    """
-
-    folder: str
-    columns: list[str]  # of each lane
-    seeds: list[int]  # of each lane
-    steps: list[int]  # all budgets that checkpoints may have been written with
-    used: bool = True  # False if it was begun anew in another group
-
-    def lanes(self) -> list[tuple[str, int]]:
-        return list(zip(self.columns, self.seeds, strict=True))
+def _listing(method: str) -> str:
+    return f"{CHECKPOINTS}/{method}.json"
 
 
-class Lanes(job.Job):
-    """One group of a method's searches as a job."""
-
-    def __init__(
-        self,
-        study: Study,
-        method: str,
-        factory: Factory,
-        group: Group,
-        *,
-        chunk: int,
-        inner: str,
-        mesh: Any,
-        keep: Callable[[search.SearchState], Any],
-    ):
-        self.name, self.label, self.steps = group.folder, f"{method:>12}", study.steps
-        self._study, self._method, self._group = study, method, group
-        self._factory, self._inner, self._mesh = factory, inner, mesh
-        self._keep = keep
-        ends = edges(study.steps, chunk, study.milestones)
-        self._ends = ends
-        self._marks = self._marks_of(study.steps)
-        places = {column: i for i, column in enumerate(study.columns)}
-        self._column = np.array([places[c] for c in group.columns], np.int32)
-        self.runner = self._runner(study.steps)
-
-    def _marks_of(self, steps: int) -> list[int]:
-        of_study = [m for m in self._study.milestones if 2 <= m <= steps - 2]
-        return sorted({*of_study, steps})
-
-    def _runner(self, steps: int) -> lanes.Runner:
-        study, seeds = self._study, jnp.asarray(self._group.seeds, jnp.uint32)
-
-        def make(params, lane):
-            env = study.env.replace(params=params, state=TabularState(lane))
-            if study.incomplete:
-                return self._factory(study.space, params), env
-            return self._factory(study.space), env
-
-        return lanes.Runner(
-            make,
-            study.env.params,
-            jax.vmap(jax.random.key)(seeds),
-            self._column,
-            steps=steps,
-            inner=self._inner,
-            mesh=self._mesh,
-        )
-
-    def template(self, steps: int | None = None) -> dict[str, Any]:
-        """Of a checkpoint written with a budget of `steps` (the whole by default)."""
-        steps = self.steps if steps is None else steps
-        runner = self.runner if steps == self.steps else self._runner(steps)
-        state, trace = runner.shapes(steps)
-        kept = jax.eval_shape(self._keep, state)
-        return {
-            "state": state,
-            "trace": jax.tree.map(_zeros, trace),
-            "kept": {m: jax.tree.map(_zeros, kept) for m in self._marks_of(steps)},
-            "clock": np.zeros(2),
-        }
-
-    def templates(self, checkpoints: Any) -> list[dict[str, Any]]:
-        del checkpoints
-        return [self.template(steps) for steps in reversed(self._group.steps)]
-
-    def start(self) -> dict[str, Any]:
-        """Everything but the state, which the first chunk makes."""
-        return self.template() | {"state": None}
-
-    def unpack(self, step: int, tree: Any) -> dict[str, Any]:
-        carry = jax.tree.map(np.array, {k: tree[k] for k in ("trace", "kept", "clock")})
-        # Columns may have other places than when the checkpoint was written.
-        state = tree["state"]._replace(environment=TabularState(self._column))
-        whole = self.template()
-        if carry["trace"].accuracy.shape[1] != self.steps:  # a larger budget
-            state = self.runner.gather(self.runner.grow(self.runner.place(state)))
-            carry["trace"] = jax.tree.map(corner, whole["trace"], carry["trace"])
-            held = {m: x for m, x in carry["kept"].items() if m in whole["kept"]}
-            carry["kept"] = whole["kept"] | held
-        return carry | {"state": self.runner.place(state)}
-
-    def pack(self, carry: Any) -> Any:
-        return {k: carry[k] for k in ("trace", "kept")} | {
-            "state": carry["home"],
-            "clock": self.seconds(carry),
-        }
-
-    def seconds(self, carry: Any) -> np.ndarray:
-        """Compiling and running, [2], with those before a resume."""
-        spent = [self.runner.compile_seconds, self.runner.run_seconds]
-        return carry["clock"] + np.array(spent)
-
-    def end_after(self, step: int) -> int:
-        # Never one step: a loop of one trip may round differently.
-        ends = [e for e in self._ends if e >= step + 2 or e in self._marks]
-        return min(e for e in ends if e > step)
-
-    def must_save(self, step: int) -> bool:
-        return step in self._marks
-
-    def advance(self, carry: Any, first: int, last: int) -> Any:
-        state = self.runner.init() if carry["state"] is None else carry["state"]
-        state, trace = self.runner.advance(state, first, last - first)
-        for whole, part in zip(
-            jax.tree.leaves(carry["trace"]),
-            jax.tree.leaves(self.runner.gather(trace)),
-            strict=True,
-        ):
-            whole[:, first:last] = part
-        return carry | {"state": state, "chunk": slice(first, last)}
-
-    def before_save(self, carry: Any, step: int) -> Any:
-        home = self.runner.gather(carry["state"])
-        if step in carry["kept"]:
-            kept = jax.tree.map(np.asarray, self._keep(home))
-            carry["kept"][step] = kept
-        return carry | {"home": home}
-
-    def best(self, carry: Any, step: int) -> dict[str, float]:
-        """Mean over seeds of the best so far, by column; of what did not fail."""
-        seen = carry["trace"].accuracy[:, :step]
-        best = np.where(np.isfinite(seen), seen, -np.inf).max(axis=1)
-        column_of = np.array(self._group.columns)
-        found = {}
-        for column in dict.fromkeys(self._group.columns):
-            mine = best[column_of == column]
-            mine = mine[np.isfinite(mine)]
-            found[column] = self._study.sign * float(mine.mean()) if mine.size else None
-        return found
-
-    def postfix(self, carry: Any, step: int) -> str:
-        # Columns may have different units: the first one stands for all.
-        column, best = next(iter(self.best(carry, step).items()))
-        return f"best of {column} {'-' if best is None else f'{best:.4f}'}"
-
-    def log(self, carry: Any, step: int, saved: bool) -> Mapping[str, Any]:
-        del saved
-        compiling, running = self.seconds(carry)
-        return {
-            "method": self._method,
-            "step": step,
-            "steps": self.steps,
-            "best": self.best(carry, step),
-            "compile_seconds": float(compiling),
-            "run_seconds": float(running),
-            **{
-                name: float(np.mean(x[:, carry["chunk"]]))
-                for name, x in carry["trace"].info.items()
-            },
-        }
+def _groups(
+    study: Study,
+    method: str,
+    factory: Factory,
+    folder: Folder | None,
+    resume: bool,
+    before: Group | None,
+) -> list[Group]:
+    """The groups of a resumed method; those that can be extended are `used`."""
+    if folder is None or not resume:
+        return []
+    path = folder.path / _listing(method)
+    if path.exists():
+        groups = [Group(**entry) for entry in read_object(path)["groups"]]
+    elif before is not None and (folder.checkpoints / method).is_dir():
+        lanes = [lane for lane in before.lanes() if lane[0] in study.columns]
+        columns, seeds = map(list, zip(*lanes, strict=True))
+        groups = [Group(method, columns, seeds, before.steps)]
+    else:
+        return []
+    extended = [g for g in groups if g.used and g.steps[-1] != study.steps]
+    table = (study.env.params,) if study.incomplete else ()
+    if extended:
+        searcher = factory(study.space, *table)
+        if not all(search.budget_free(searcher, g.steps[-1]) for g in extended):
+            print(
+                f"{method}: what it remembers depends on the number of queries "
+                f"({extended[0].steps[-1]} then, {study.steps} now): it starts anew"
+            )
+            groups = [dataclasses.replace(group, used=False) for group in groups]
+    return groups
 
 
-def _zeros(shape):
-    return np.zeros(shape.shape, shape.dtype)
+def rows_of(space: CellSpace, ops: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """`Study.rows` of a table's `ops` [A, E]: a dictionary of its rows' bytes."""
+    ops = np.ascontiguousarray(ops, np.uint8).reshape(len(ops), -1)
+    index = {row.tobytes(): i for i, row in enumerate(ops)}
+
+    def rows(arch):
+        arch = np.ascontiguousarray(arch, np.uint8)
+        axes = arch.ndim - len(space.arch_shape)
+        flat = arch.reshape(-1, ops.shape[1])
+        found = [index.get(row.tobytes(), -1) for row in flat]
+        return np.array(found, np.int32).reshape(arch.shape[:axes])
+
+    return rows

@@ -6,10 +6,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nasjax import evaluation, pretraining
-from nasjax import training as schedules
-from nasjax.derived import training
-from nasjax.runs import job
+from nasjax.networks import training as schedules
+from nasjax.networks.derived import training
+from nasjax.runs import job, networks, supernets
 from nasjax.runs.errors import DivergedError, check_finite
 from nasjax.runs.folder import Folder
 
@@ -97,7 +96,7 @@ class SupernetTraining(Epochs):
       marks: epochs after which `score` is called.
       archs: M, how many architectures it scores.
       score: `(state) -> (by batch statistics [M], by running ones [M], of the whole
-        network [2])`, see `pretraining.Curves`.
+        network [2])`, see `supernets.Curves`.
       chunk: steps between looks at the clock.
     """
 
@@ -110,7 +109,7 @@ class SupernetTraining(Epochs):
         chunk: int = 20,
     ):
         epochs = trainer.recipe.epochs
-        curves = pretraining.no_curves(epochs, marks, archs)
+        curves = supernets.no_curves(epochs, marks, archs)
         super().__init__(trainer, epochs, curves, chunk)
         self._marks, self._score = list(marks), score
         self._order: tuple[int, Any] = (-1, None)
@@ -174,7 +173,7 @@ def supernet(
     resume: bool = False,
     checkpoint_seconds: float = 60.0,
     chunk: int = 20,
-) -> tuple[Any, pretraining.Curves]:
+) -> tuple[Any, supernets.Curves]:
     """Trains a supernet to the last epoch, with progress, curves and checkpoints.
 
     Args:
@@ -211,9 +210,9 @@ class NetworkTraining(Epochs):
         if evaluator.scans:  # chunks of one length: the program is compiled once
             whole = evaluator.epoch.whole or 1
             chunk = max(n for n in range(1, chunk + 1) if whole % n == 0)
-        curves = evaluation.no_curves(epochs, len(evaluator.seeds), evaluator.top5)
+        curves = networks.no_curves(epochs, len(evaluator.seeds), evaluator.top5)
         super().__init__(evaluator, epochs, curves, chunk)
-        self.name = evaluation.group_name(evaluator.seeds)
+        self.name = networks.group_name(evaluator.seeds)
         self.label = f"seed {', '.join(map(str, evaluator.seeds))}"
         self._test_every, self._shown = test_every, ""
 
@@ -264,7 +263,7 @@ class NetworkTraining(Epochs):
         }
 
 
-def _latest(curves: evaluation.Curves) -> str:
+def _latest(curves: networks.Curves) -> str:
     """The newest test accuracy, in words."""
     known = np.flatnonzero(np.isfinite(curves.test[0]))
     return f" test {100 * curves.test[:, known[-1]].mean():.2f} %" if len(known) else ""
@@ -278,7 +277,7 @@ def network(
     resume: bool = False,
     checkpoint_seconds: float = 60.0,
     chunk: int | None = None,
-) -> tuple[Any, evaluation.Curves]:
+) -> tuple[Any, networks.Curves]:
     """Trains a group of seeds from scratch to the last epoch.
 
     Args:

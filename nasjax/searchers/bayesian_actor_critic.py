@@ -17,8 +17,8 @@ import optax
 
 from nasjax.agent import Policy, adam
 from nasjax.agent import gaussian_process as gp
-from nasjax.outcomes import or_worst
 from nasjax.search import Searcher, in_float32
+from nasjax.search.outcomes import or_worst
 from nasjax.searchers.bayesian_config import BayesianActorCriticConfig
 from nasjax.spaces import CellSpace
 

@@ -22,8 +22,8 @@ from nasjax.agent import (
 )
 from nasjax.agent import history as histories
 from nasjax.agent import replay as replays
-from nasjax.outcomes import or_worst
 from nasjax.search import Searcher, in_float32, is_concrete
+from nasjax.search.outcomes import or_worst
 from nasjax.searchers.cadam_config import CadamConfig
 from nasjax.spaces import CellSpace
 

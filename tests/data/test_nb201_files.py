@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasjax.data import nb201, nb201_csv, nb201_files
+from nasjax.data import nb201
+from nasjax.data.nb201 import csv_files, files
+from nasjax.data.nb201.__main__ import main
 
 FIXTURES = {
     0: "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+"
@@ -77,26 +79,26 @@ def test_bad_npz(tmp_path, change, message):
     arrays = {k: v for k, v in (small() | change).items() if v is not None}
     path = save(tmp_path / "bad.npz", arrays)
     with pytest.raises(nb201.TableError, match=message) as raised:
-        nb201_files.read(path)
+        files.read(path)
     assert "bad.npz" in str(raised.value)
 
 
 def test_damaged_files(tmp_path):
     (tmp_path / "nb201.npz").write_bytes(b"PK\x03\x04 no more")
     with pytest.raises(nb201.TableError, match=r"nb201\.npz"):
-        nb201_files.read(tmp_path)
+        files.read(tmp_path)
     with pytest.raises(nb201.TableError, match="cannot be read"):
-        nb201_files.read(tmp_path / "absent.npz")
+        files.read(tmp_path / "absent.npz")
     (tmp_path / "table.txt").write_text("")
     with pytest.raises(nb201.TableError, match=r"\.npz or a \.csv"):
-        nb201_files.read(tmp_path / "table.txt")
+        files.read(tmp_path / "table.txt")
 
 
 def test_rows_are_put_in_official_order(tmp_path):
     order = np.random.default_rng(0).permutation(15625)
     arrays = small(15625, ("cifar10_valid",))
     trials = np.stack([arrays["cifar10_valid"]] * 2, axis=1)
-    table = nb201_files.read(
+    table = files.read(
         save(
             tmp_path / "a.npz",
             {
@@ -118,7 +120,7 @@ def test_unlabelled_arrays_of_another_benchmark(tmp_path):
     arrays = small(15625, ("cifar100_test", "cifar10_valid_12ep"))
     arrays["cifar100_test_trials"] = np.full((15625, 2), 70.0)
     arrays["cifar10_valid_12ep_trials"] = np.full((15625, 1), 70.0)
-    table = nb201_files.read(save(tmp_path / "a.npz", arrays))
+    table = files.read(save(tmp_path / "a.npz", arrays))
     for column in table.columns.values():
         assert column.version == column.trials_version == "unknown"
 
@@ -135,11 +137,11 @@ def test_written_tables_read_back_in_bits(tmp_path):
         "cifar10_valid_trials_version": np.array("NATS v1_0"),
         "cifar10_valid_sha256": np.array("0" * 64),
     }
-    table = nb201_files.read(save(tmp_path / "a.npz", arrays))
+    table = files.read(save(tmp_path / "a.npz", arrays))
     assert table.columns["cifar10_valid"].source == "elsewhere"
     assert table.columns["cifar10_valid"].version == "NATS v1_0"
-    nb201_files.write(table, tmp_path / "deep" / "nb201.npz")
-    again = nb201_files.read(tmp_path / "deep")
+    files.write(table, tmp_path / "deep" / "nb201.npz")
+    again = files.read(tmp_path / "deep")
     for name, column in table.columns.items():
         other = again.columns[name]
         assert np.array_equal(other.values, column.values)
@@ -159,13 +161,13 @@ PUBLIC = (
 
 
 def test_public_csv():
-    ops, columns = nb201_csv.parse(PUBLIC.encode(), "nasbench201_cifar10.csv")
+    ops, columns = csv_files.parse(PUBLIC.encode(), "nasbench201_cifar10.csv")
     assert ops.tolist() == nb201.official_ops()[[0, 11]].tolist()
     # The test accuracy there is not that of the training on all of CIFAR-10.
     assert list(columns) == ["cifar10_valid"]
     assert columns["cifar10_valid"] == pytest.approx([81.98, 83.5])
     for name, short in (("cifar100", "cifar100"), ("ImageNet16-120", "imagenet16")):
-        _, columns = nb201_csv.parse(PUBLIC.encode(), f"nasbench201_{name}.csv")
+        _, columns = csv_files.parse(PUBLIC.encode(), f"nasbench201_{name}.csv")
         assert columns[f"{short}_valid"] == pytest.approx([81.98, 83.5])
         assert columns[f"{short}_test"] == pytest.approx([81.52, 82.5])
 
@@ -185,17 +187,17 @@ def test_public_csv():
 )
 def test_bad_csv(text, message):
     with pytest.raises(nb201.TableError, match=message):
-        nb201_csv.parse(text.encode(), "cifar10.csv")
+        csv_files.parse(text.encode(), "cifar10.csv")
     with pytest.raises(nb201.TableError, match="must say the data set"):
-        nb201_csv.parse(PUBLIC.encode(), "nasbench201.csv")
+        csv_files.parse(PUBLIC.encode(), "nasbench201.csv")
 
 
 def test_a_file_that_is_there_is_not_replaced_unasked(tmp_path, capsys):
     path = tmp_path / "table.npz"
     path.write_text("mine")
     for command in (["save", str(path)], ["import", str(path), str(path)]):
-        assert nb201.main(command) == 1
+        assert main(command) == 1
         assert "exists; --overwrite replaces it" in capsys.readouterr().err
     assert path.read_text() == "mine"
-    assert nb201.main(["save", str(path), "--overwrite"]) == 0
+    assert main(["save", str(path), "--overwrite"]) == 0
     assert path.read_bytes().startswith(b"PK")

@@ -7,7 +7,8 @@ import types
 import numpy as np
 import pytest
 
-from nasjax.data import nb201, nb201_pickles, pickles
+from nasjax.data import nb201, pickles
+from nasjax.data.nb201 import pickle_files
 
 
 class Malicious:
@@ -154,7 +155,7 @@ def test_trials_by_any_key(kind):
         shuffled = np.random.default_rng(0).permutation(15625).tolist()
         names = list(keys()[kind])
         container = {names[i]: values[i] for i in shuffled}
-    trials = nb201_pickles.parse_trials(container, "file")
+    trials = pickle_files.parse_trials(container, "file")
     assert trials.shape == (15625, 3)
     assert trials[:, 0] == pytest.approx(np.arange(15625) / 200)
     assert np.isnan(trials[0::2, 1]).all() and np.isnan(trials[:, 2]).all()
@@ -165,7 +166,7 @@ def test_trials_by_any_key(kind):
     [(5, [5]), ([5, 6], [5, 6]), ({777: 5.0}, [5]), ({"a": [5, 6, 7]}, [5, 6, 7])],
 )
 def test_trials_in_any_entry(entry, trials):
-    found = nb201_pickles.parse_trials([entry] * 15625, "file")
+    found = pickle_files.parse_trials([entry] * 15625, "file")
     assert found[7, : len(trials)].tolist() == trials
     assert np.isnan(found[7, len(trials) :]).all()
 
@@ -186,10 +187,10 @@ def test_trials_in_any_entry(entry, trials):
 )
 def test_unexpected_containers_are_described(container, message):
     with pytest.raises(nb201.TableError, match=message):
-        nb201_pickles.parse_trials(container, "file")
+        pickle_files.parse_trials(container, "file")
 
 
 def test_package_file_of_another_shape():
     for container in ([1], {"000000": 1}, {"000000": {"val_acc": [1]}}):
         with pytest.raises(nb201.TableError, match="unexpected"):
-            nb201_pickles.parse_package(container, "file")
+            pickle_files.parse_package(container, "file")

@@ -11,9 +11,11 @@ from scipy import stats
 
 import nasjax
 from nasjax import search
-from nasjax.data import nb201, predictions
-from nasjax.environments import predictor as environments_predictor
-from nasjax.environments.predictor import COLUMNS, apply, init, predictor
+from nasjax.data import nb201
+from nasjax.data.nb201 import predictions
+from nasjax.environments.predictor import predictor
+from nasjax.networks import predictor as network
+from nasjax.networks.predictor import COLUMNS, apply, init
 
 OPS = nb201.official_ops()
 PACKAGE = ("cifar10_valid", "cifar100_valid", "imagenet16_valid")
@@ -133,7 +135,7 @@ def test_what_is_refused(space, weights):
     with pytest.raises(ValueError, match=r"nas-bench-201 only, not darts"):
         predictor(nasjax.darts(), weights)
     with pytest.raises(AssertionError):
-        environments_predictor.apply(weights, OPS[:2])
+        network.apply(weights, OPS[:2])
     with pytest.raises(ValueError, match=r"shape \(6,\)"):
         predictions.accuracies(OPS[0])
     with pytest.raises(ValueError, match=r"operations 5\.\.5"):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import nasjax
-from nasjax import augment, search, supernet, training
-from nasjax.environments.supernet import score
+from nasjax import search
+from nasjax.environments.frozen_supernet import score
 from nasjax.environments.trainable_supernet import Images, trainable_supernet
-from nasjax.supernet import training as supernet_training
+from nasjax.networks import augment, supernet, training
+from nasjax.networks.supernet import training as supernet_training
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

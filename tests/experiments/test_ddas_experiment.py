@@ -11,10 +11,11 @@ import jax
 import numpy as np
 import pytest
 
-from nasjax import augment, costs, genotypes, pretraining, supernet, training
 from nasjax.data import images
-from nasjax.spaces import darts
-from nasjax.supernet import training as supernet_training
+from nasjax.networks import augment, supernet, training
+from nasjax.networks.supernet import training as supernet_training
+from nasjax.runs import supernets
+from nasjax.spaces import costs, darts, genotypes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -34,11 +35,11 @@ SMALL = [*SMALL.split(), "--valid-images", "20", "--eval-batch", "10"]
 def load(folder):
     init = jax.jit(lambda key: supernet_training.init(key, CONFIG, RECIPE, 8))
     state = init(jax.random.key(0))
-    curves = pretraining.no_curves(2, [1, 2], 1)
+    curves = supernets.no_curves(2, [1, 2], 1)
     if "uniform" not in str(folder):
         curves = curves._replace(one_shot=ONE_SHOT)
     settings = {"dataset": "synthetic", "preprocess": True}
-    return pretraining.Pretrained(
+    return supernets.Pretrained(
         CONFIG, state.params, state.statistics, settings, 10, 2.0, curves, state
     )
 
@@ -47,7 +48,7 @@ def data(settings, data_dir=None):
     """40 images of each half."""
     del settings, data_dir
     found = images.synthetic(80, 46, size=8)
-    return pretraining.Halves(
+    return supernets.Halves(
         *(found.train_images[:40], found.train_labels[:40]),
         *(found.train_images[40:], found.train_labels[40:]),
         *(found.test_images, found.test_labels, 10, found.mean, found.std),
@@ -63,7 +64,7 @@ def stand_in(monkeypatch):
         "recipe": lambda settings: RECIPE,
     }
     for name, function in parts.items():
-        monkeypatch.setattr(pretraining, name, function)
+        monkeypatch.setattr(supernets, name, function)
 
 
 def call(*arguments):

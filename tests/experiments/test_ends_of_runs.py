@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasjax import pretraining, trainer
-from nasjax.runs import job, locks
+from nasjax.runs import job, locks, supernets, trainer
 from nasjax.runs.checkpoints import Checkpoints
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
@@ -91,7 +90,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_step(
     assert Checkpoints(tmp_path / "checkpoints").steps() == [5]
     for line in (tmp_path / "log.jsonl").open():
         json.loads(line, parse_constant=pytest.fail)
-    assert pretraining.load(tmp_path).step == 5
+    assert supernets.load(tmp_path).step == 5
     assert not (tmp_path / "results.json").exists()
 
 
@@ -134,16 +133,16 @@ def test_a_supernet_that_is_read_is_not_overwritten(straight, capsys):
 
 def test_a_supernet_of_another_structure_stays(straight, monkeypatch):
     """As newer code would ask for it: one leaf more."""
-    init = pretraining.supernet_training.init
+    init = supernets.supernet_training.init
 
     def larger(*args, **kwargs):
         state = init(*args, **kwargs)
         return state._replace(params={**state.params, "new": np.zeros(3)})
 
-    monkeypatch.setattr(pretraining.supernet_training, "init", larger)
+    monkeypatch.setattr(supernets.supernet_training, "init", larger)
     steps = Checkpoints(straight / "checkpoints").steps()
     with pytest.raises(ValueError, match=r"lacks state/params/new.*left as it is"):
-        pretraining.load(straight)
+        supernets.load(straight)
     assert Checkpoints(straight / "checkpoints").steps() == steps
 
 
@@ -153,4 +152,4 @@ def test_a_config_of_another_kind_is_refused(straight, tmp_path, text, capsys):
     assert run(tmp_path, "--resume") == 2
     assert "config.json" in capsys.readouterr().err
     with pytest.raises(ValueError, match=r"config\.json"):
-        pretraining.load(tmp_path)
+        supernets.load(tmp_path)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from nasjax import evaluation, presets
+from nasjax.runs import networks, presets
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "evaluate.py"
@@ -76,7 +76,7 @@ def test_a_run_leaves_its_results(straight):
     assert 0 < found["linear_baseline"] < 1
     assert "last epoch" in text and "logistic regression" in text
     for seed in (0, 3):
-        loaded = evaluation.load(out, seed)
+        loaded = networks.load(out, seed)
         assert (loaded.step, loaded.epoch) == (30, 3.0)
         counted = sum(x.size for x in jax.tree.leaves(loaded.params))
         assert counted == found["params"] == found["params_with_auxiliary"]
@@ -97,7 +97,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(straight, tmp_path, stopped):
     for name, value in arrays(straight[0]).items():
         np.testing.assert_array_equal(after[name], value, err_msg=name)
     for seed in (0, 3):
-        one, two = (evaluation.load(out, seed) for out in (straight[0], tmp_path))
+        one, two = (networks.load(out, seed) for out in (straight[0], tmp_path))
         for a, b in zip(*map(jax.tree.leaves, (one[1:3], two[1:3])), strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -173,7 +173,7 @@ def test_agreement_with_the_table(capsys):
     ],
 )
 def test_describe_needs_no_data(flags, wanted, capsys, monkeypatch):
-    monkeypatch.setattr(evaluation, "data", None)
+    monkeypatch.setattr(networks, "data", None)
     assert run(*flags, "--describe") == 0
     found = json.loads(capsys.readouterr().out)
     assert {name: found[name] for name in wanted} == wanted

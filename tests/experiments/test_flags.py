@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nasjax import cli, flags, methods
-from nasjax.cli import flag
+from nasjax.runs import cli, flags, methods
+from nasjax.runs.cli import flag
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 OTHERS = {

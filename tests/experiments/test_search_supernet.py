@@ -11,8 +11,11 @@ import jax
 import numpy as np
 import pytest
 
-from nasjax import augment, genotypes, pretraining, search, searchers, supernet
+from nasjax import search, searchers
 from nasjax.data import images
+from nasjax.networks import augment, supernet
+from nasjax.runs import supernets
+from nasjax.spaces import genotypes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -38,7 +41,7 @@ def load(folder):
     params = jax.jit(lambda key: supernet.init(key, config))(jax.random.key(0))
     statistics = supernet.initial_statistics(config, 8)
     settings = {"dataset": dataset, "preprocess": True}
-    return pretraining.Pretrained(
+    return supernets.Pretrained(
         config, params, statistics, settings, 70, 3.5, None, None
     )
 
@@ -52,7 +55,7 @@ def data(settings, data_dir=None):
     """40 images of each half, 46 to test: five full batches of 8."""
     del settings, data_dir
     found = made()
-    return pretraining.Halves(
+    return supernets.Halves(
         *(found.train_images[:40], found.train_labels[:40]),
         *(found.train_images[40:], found.train_labels[40:]),
         *(found.test_images, found.test_labels, 10, found.mean, found.std),
@@ -66,7 +69,7 @@ def augmentation(settings, halves):
 
 def stand_in(monkeypatch):
     for name in ("load", "data", "augmentation"):
-        monkeypatch.setattr(pretraining, name, globals()[name])
+        monkeypatch.setattr(supernets, name, globals()[name])
 
 
 def call(*arguments):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nasjax.data import nb201
-from nasjax.environments import predictor
+from nasjax.networks import predictor
 
 # What is timed is not looked at here.
 QUICK_COMPILE = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasjax import evaluated, finalists, genotypes, published
-from nasjax.evaluated import ResultsError
+from nasjax.analysis import candidates, retrained, thesis
+from nasjax.analysis.retrained import ResultsError
+from nasjax.spaces import genotypes
 
 ROOT = Path(__file__).parents[2]
 SEARCHED = ROOT / "experiments" / "results" / "search-nb201"
@@ -103,10 +104,10 @@ def test_published_rows_as_printed(alone):
 
 def test_all_rows_are_there():
     """As many as the thesis prints."""
-    counts = {name: len(rows) for name, rows in published.TABLE_3_1.items()}
+    counts = {name: len(rows) for name, rows in thesis.TABLE_3_1.items()}
     assert counts == {"cifar10": 12, "cifar100": 8}
-    sizes = [published.TABLE_3_2, published.TABLE_4_2, published.TABLE_4_3]
-    assert [*map(len, sizes), len(published.TABLE_4_4)] == [4, 14, 13, 6]
+    sizes = [thesis.TABLE_3_2, thesis.TABLE_4_2, thesis.TABLE_4_3]
+    assert [*map(len, sizes), len(thesis.TABLE_4_4)] == [4, 14, 13, 6]
 
 
 def test_computed_costs_are_the_printed_ones():
@@ -116,19 +117,19 @@ def test_computed_costs_are_the_printed_ones():
     quoted 3.3M is not the 3.17M of its public genotype.
     """
     checked = 0
-    for dataset, rows in published.TABLE_3_1.items():
+    for dataset, rows in thesis.TABLE_3_1.items():
         for row in rows:
             if row.genotype:
                 known = genotypes.PUBLISHED[row.genotype]
-                cost = published.cost(known, dataset)
+                cost = thesis.cost(known, dataset)
                 assert f"{cost.with_auxiliary / 1e6:.2f}M" == row.params, row
                 assert abs(cost.flops / 1e9 - float(row.flops[:-1])) < 0.001, row
                 checked += 1
-    rows = [(row, "cifar10") for row in published.TABLE_4_2]
-    rows += [(row, "imagenet") for row in published.TABLE_4_3]
+    rows = [(row, "cifar10") for row in thesis.TABLE_4_2]
+    rows += [(row, "imagenet") for row in thesis.TABLE_4_3]
     for row, dataset in rows:
         if row.genotype and row.name != "DARTS 1st":
-            cost = published.cost(genotypes.PUBLISHED[row.genotype], dataset)
+            cost = thesis.cost(genotypes.PUBLISHED[row.genotype], dataset)
             assert abs(cost.params / 1e6 - float(row.params[:-1])) < 0.051, row
             checked += 1
     assert checked == 13
@@ -138,10 +139,10 @@ def test_costs_of_public_sources(alone):
     found = line(block(alone, "Table 3.1, CIFAR-10\n"), "DARTS 2nd Order")
     assert found == "97.24 3.83M 1.078G 3.349M 3.826M 1.0782G quoted"
     v2, pc = (genotypes.PUBLISHED[x] for x in ("DARTS_V2", "PC_DARTS_cifar"))
-    assert published.cost(v2, "imagenet")[:2] == (4_718_752, 5_979_528)
-    assert published.cost(pc, "cifar100")[:2] == (3_686_608, 4_232_244)
+    assert thesis.cost(v2, "imagenet")[:2] == (4_718_752, 5_979_528)
+    assert thesis.cost(pc, "cifar100")[:2] == (3_686_608, 4_232_244)
     with pytest.raises(ValueError, match="'svhn': allowed are cifar10, "):
-        published.cost(v2, "svhn")
+        thesis.cost(v2, "svhn")
 
 
 def test_evaluated_networks_stand_in_their_tables(tmp_path):
@@ -247,8 +248,8 @@ def test_pictures_of_the_fronts(frontier, monkeypatch):
         return step(self, x, y, **style)
 
     monkeypatch.setattr(matplotlib.axes.Axes, "step", spy)
-    evaluations, _, _ = evaluated.read([folder])
-    (group,) = evaluated.groups(evaluations).values()
+    evaluations, _, _ = retrained.read([folder])
+    (group,) = retrained.groups(evaluations).values()
     tables.picture(folder / "again.png", group, "")
     assert drawn == [
         ("DDAS-NL, seed 2", [0.5, 0.7], [95, 96]),
@@ -263,15 +264,15 @@ def test_networks_are_compared_with_their_like(tmp_path):
     for i, values in enumerate(POINTS[:2]):
         write(tmp_path / str(i), point(*values))
     write(tmp_path / "2", point(*POINTS[2]) | {"config": evaluation()["config"]})
-    evaluations, _, _ = evaluated.read([tmp_path])
-    groups = evaluated.groups(evaluations)
+    evaluations, _, _ = retrained.read([tmp_path])
+    groups = retrained.groups(evaluations)
     assert {key: len(group) for key, group in groups.items()} == {
         ("cifar10", "ddas, 10 cells, C = 36"): 2,
         ("cifar10", "ddas, 20 cells, C = 36"): 1,
     }
     lone = groups["cifar10", "ddas, 20 cells, C = 36"]
-    assert evaluated.spearman_row("x", lone) == ["x", "–", "1", "measured"]
-    assert evaluated.slope_row("x", lone)[1:5] == ["–"] * 4
+    assert retrained.spearman_row("x", lone) == ["x", "–", "1", "measured"]
+    assert retrained.slope_row("x", lone)[1:5] == ["–"] * 4
 
 
 def test_finalists_of_a_search():
@@ -285,13 +286,13 @@ def test_finalists_of_a_search():
     assert found == " ".join(f"{100 * x:.2f}" for x in shown) + " 1 of 32 measured"
     found = line(table, "nb201-CIFAR-10-Test, seed 1")
     assert found.endswith(" 4 of 32 measured, by test: a leak")
-    one = evaluated.Searched(SEARCHED, "pc-darts", "imagenet32-120", [])
-    assert evaluated.supernet(one) == "PC-ImageNet32-120-"
+    one = retrained.Searched(SEARCHED, "pc-darts", "imagenet32-120", [])
+    assert retrained.supernet(one) == "PC-ImageNet32-120-"
 
 
 def test_each_file_counts_once(tmp_path):
     write(tmp_path / "a", evaluation())
-    twice = evaluated.read([tmp_path, tmp_path / "a", tmp_path])
+    twice = retrained.read([tmp_path, tmp_path / "a", tmp_path])
     assert len(twice[0]) == 1
 
 
@@ -299,10 +300,10 @@ def test_the_order_of_a_pair_does_not_matter(tmp_path):
     content = evaluation("PC_DARTS_cifar")
     cell = content["genotype"]["normal"]
     cell[0], cell[1] = cell[1], cell[0]
-    (one,), _, _ = evaluated.read([write(tmp_path / "a", content)])
+    (one,), _, _ = retrained.read([write(tmp_path / "a", content)])
     assert one.name == "PC_DARTS_cifar"
     cell[0], cell[2] = cell[2], cell[0]  # Another cell: named by its folder.
-    (one,), _, _ = evaluated.read([write(tmp_path / "b", content)])
+    (one,), _, _ = retrained.read([write(tmp_path / "b", content)])
     assert one.name == "b"
 
 
@@ -335,7 +336,7 @@ def test_other_folders_are_named(tmp_path):
 def test_damaged_results(tmp_path, change, text):
     folder = write(tmp_path / "a", evaluation() | change)
     with pytest.raises(ResultsError) as caught:
-        evaluated.read([tmp_path])
+        retrained.read([tmp_path])
     assert str(folder / "results.json") in str(caught.value)
     assert text in str(caught.value)
 
@@ -343,7 +344,7 @@ def test_damaged_results(tmp_path, change, text):
 def test_no_json(tmp_path):
     (tmp_path / "results.json").write_text("{")
     with pytest.raises(ResultsError, match="cannot be read"):
-        evaluated.read([tmp_path])
+        retrained.read([tmp_path])
 
 
 def committed(tmp_path):
@@ -374,7 +375,7 @@ def test_a_leak_stays_one_in_every_table(tmp_path):
     """What search_supernet.py chose by test accuracy, after evaluate.py trained it."""
     entries = {
         "valid": {"seed": 1, "chosen_by": "validation", "default": True},
-        "test": {"seed": 1, "chosen_by": finalists.LEAK, "default": False},
+        "test": {"seed": 1, "chosen_by": candidates.LEAK, "default": False},
     }
     for name, entry in entries.items():
         for preset in ("cadam", "ddas"):

@@ -11,11 +11,11 @@ import jax
 import numpy as np
 import pytest
 
-from nasjax import pretraining, trainer
+from nasjax.networks.supernet import training as supernet_training
+from nasjax.networks.training import ABSENT
+from nasjax.runs import supernets, trainer
 from nasjax.runs import training as runs
 from nasjax.runs.folder import open_run
-from nasjax.supernet import training as supernet_training
-from nasjax.training import ABSENT
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "train_supernet.py"
@@ -61,7 +61,7 @@ def test_a_run_leaves_its_results(straight):
     assert np.isfinite(curves["batch"]).all()
     assert curves["loss"][-1] < curves["loss"][0]
     assert (out / "curves.png").stat().st_size > 1000
-    loaded = pretraining.load(out)
+    loaded = supernets.load(out)
     assert (loaded.step, loaded.epoch) == (30, 3.0)
     assert loaded.config.channels == 4
 
@@ -75,8 +75,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(straight, tmp_path, stopped):
     for name, value in before.items():
         np.testing.assert_array_equal(after[name], value, err_msg=name)
     for a, b in zip(
-        jax.tree.leaves(pretraining.load(straight[0]).params),
-        jax.tree.leaves(pretraining.load(tmp_path).params),
+        jax.tree.leaves(supernets.load(straight[0]).params),
+        jax.tree.leaves(supernets.load(tmp_path).params),
         strict=True,
     ):
         np.testing.assert_array_equal(a, b)
@@ -128,7 +128,7 @@ def settings(**changed):
 def test_devices_share_a_batch_like_one(quick_compile):
     """20 steps on 1 and 2 devices: the same parameters to 1e-4."""
     chosen = settings()
-    halves = pretraining.data(chosen, log=lambda _: None)
+    halves = supernets.data(chosen, log=lambda _: None)
     ends = []
     for count in (1, 2):
         devices = jax.devices()[:count]
@@ -145,7 +145,7 @@ def test_devices_share_a_batch_like_one(quick_compile):
 def test_a_scan_with_a_smaller_last_batch(quick_compile):
     """320 images in batches of 96, the last of 32: in a scan and step by step."""
     chosen = settings(batch_size=96, drop_last=False, epochs=1)
-    halves = pretraining.data(chosen, log=lambda _: None)
+    halves = supernets.data(chosen, log=lambda _: None)
     found = []
     for scan in (False, True):
         one = trainer.Trainer(chosen, halves, scan=scan)
@@ -183,7 +183,7 @@ def test_a_run_of_an_older_version_loads_and_resumes(straight, tmp_path, capsys)
     for name in ABSENT:
         del config[name]
     (out / "config.json").write_text(json.dumps(config))
-    assert pretraining.load(out).settings["drop_last"]
+    assert supernets.load(out).settings["drop_last"]
     assert train_supernet.main([*SMALL, "--out", str(out), "--resume"]) == 0
     flags = ["--out", str(out), "--resume", "--drop-last=false"]
     assert train_supernet.main([*SMALL, *flags]) == 2
@@ -201,7 +201,7 @@ def made_halves(**changed):
             rng.integers(0, 4, count).astype(np.int32),
         ]
     mean, std = (0.5,) * 4, (0.25,) * 4
-    made = pretraining.Halves(*parts, 4, mean, std, "made up", "")
+    made = supernets.Halves(*parts, 4, mean, std, "made up", "")
     return made._replace(**changed)
 
 
@@ -216,12 +216,12 @@ def test_images_of_33_by_47_and_four_channels(quick_compile, tmp_path):
         "marks": [1],
     }
     assert one.image_size == (33, 47)
-    archs = pretraining.validated(chosen, one.config.space)
+    archs = supernets.validated(chosen, one.config.space)
     score = np.zeros(len(archs)), np.zeros(len(archs)), np.zeros(2)
     with open_run(tmp_path, "test", chosen) as folder:
         state, curves = runs.supernet(one, folder, [1], len(archs), lambda _: score)
     assert np.isfinite(curves.loss).all()
-    loaded = pretraining.load(tmp_path)
+    loaded = supernets.load(tmp_path)
     assert loaded.config == one.config
     assert loaded.params["stem"]["kernel"].shape == (3, 3, 4, 4)
     np.testing.assert_array_equal(
@@ -247,7 +247,7 @@ def test_trainers_refuse_images(changed, text):
 
 def test_one_step_trains_one_architecture_only():
     chosen = settings()
-    halves = pretraining.data(chosen, log=lambda _: None)
+    halves = supernets.data(chosen, log=lambda _: None)
     one = trainer.Trainer(chosen, halves)
     before = jax.device_get(one.init())
     after, _ = one.advance(one.init(), one.batches(0)[:1])

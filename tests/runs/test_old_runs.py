@@ -13,22 +13,16 @@ import jax
 import numpy as np
 import pytest
 
-from nasjax import (
-    augment,
-    evaluation,
-    pretraining,
-    search,
-    searchers,
-    supernet,
-    training,
-)
-from nasjax.driven import Queries
+from nasjax import search, searchers
 from nasjax.environments import cached
 from nasjax.environments.trainable_supernet import Images, trainable_supernet
+from nasjax.networks import augment, supernet, training
+from nasjax.networks.supernet import training as supernet_training
+from nasjax.runs import networks, supernets
 from nasjax.runs.checkpoints import Checkpoints
+from nasjax.runs.driven_search import Queries
 from nasjax.searchers.cadam_config import thesis_supernet
 from nasjax.searchers.ddas_config import four_stage
-from nasjax.supernet import training as supernet_training
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 HERE = Path(__file__)
@@ -72,7 +66,7 @@ def test_searches_of_a_table_go_on_to_the_same_bits(runs):
 
 
 def test_a_supernet_loads(runs):
-    net = pretraining.load(runs / "supernet")
+    net = supernets.load(runs / "supernet")
     assert (net.step, net.epoch) == (30, 3.0)
     wanted = arrays(runs / "supernet")
     for name in ("loss", "batch", "running"):
@@ -81,7 +75,7 @@ def test_a_supernet_loads(runs):
 
 
 def test_a_network_loads(runs):
-    one = evaluation.load(runs / "evaluate", 3)
+    one = networks.load(runs / "evaluate", 3)
     assert (one.step, one.epoch) == (30, 3.0)
     assert norm(one.params) == pytest.approx(NETWORK, rel=1e-12)
 
@@ -93,7 +87,7 @@ def norm(tree):
 
 
 def test_a_search_of_a_supernet_loads(runs):
-    net = pretraining.load(runs / "supernet")
+    net = supernets.load(runs / "supernet")
     space, wanted = net.config.space, arrays(runs / "search")
     config = thesis_supernet().replace(hidden=(8, 8), warm_up=5, top_k=4, batch_size=4)
     config = config.replace(capacity=500)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import nasjax
-from nasjax import searchers, study
+from nasjax import searchers
 from nasjax.environments.tabular import from_arrays
+from nasjax.runs import table_search
 from nasjax.runs.errors import StoppedError
 from nasjax.runs.folder import open_run
-from nasjax.runs.table_search import Lanes
+from nasjax.runs.table_lanes import Lanes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -35,10 +36,10 @@ FACTORIES = {
 
 def run(path, method, columns, seeds, steps, resume=True, **options):
     milestones = [m for m in (5, 9) if m < steps]
-    shared = study.Study(
+    shared = table_search.Study(
         space=SPACE,
         env=from_arrays(SPACE, OPS, [VALUES[name] for name in columns]),
-        rows=study.rows_of(SPACE, OPS),
+        rows=table_search.rows_of(SPACE, OPS),
         columns=columns,
         seeds=seeds,
         steps=steps,
@@ -48,7 +49,7 @@ def run(path, method, columns, seeds, steps, resume=True, **options):
     if method != "local-search":
         options["keep"] = lambda state: ()
     with open_run(path, "toy", {}, resume=True) as folder:
-        return study.run(
+        return table_search.run(
             shared, method, FACTORIES[method], folder=folder, resume=resume, **options
         )
 
@@ -108,17 +109,19 @@ def test_the_chunk_fixes_no_result(tmp_path):
 def test_progress_is_of_one_unit_and_of_the_tables_sign(tmp_path, capfd):
     """Costs are searched with the other sign; two columns are not averaged."""
     sign = {"gain": -100 * VALUES["gain"], "other": VALUES["other"] * np.nan}
-    shared = study.Study(
+    shared = table_search.Study(
         space=SPACE,
         env=from_arrays(SPACE, OPS, [sign["gain"], sign["gain"]]),
-        rows=study.rows_of(SPACE, OPS),
+        rows=table_search.rows_of(SPACE, OPS),
         columns=["cost", "half"],
         seeds=[1, 2],
         steps=6,
         sign=-1.0,
     )
     with open_run(tmp_path, "toy", {}) as folder:
-        found = study.run(shared, "random", searchers.random_search, folder=folder)
+        found = table_search.run(
+            shared, "random", searchers.random_search, folder=folder
+        )
     line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     wanted = -found.accuracy[0].max(axis=-1).mean()
     assert line["best"]["cost"] == pytest.approx(float(wanted))

@@ -1,0 +1,88 @@
+"""How many images a second the ImageNet pipeline gives.
+
+    python experiments/bench_imagenet.py --data-dir DIR
+
+reads the prepared data set; `--made-up 500` takes that many made-up images instead.
+"""
+
+import io
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from nasjax.data import imagenet
+from nasjax.data.imagenet import Batch, ImageDataError, Pipeline, Split
+from nasjax.runs import cli
+
+
+def made_up(count: int, width: int = 500, height: int = 375) -> Split:
+    """Up to 100 different JPEGs of coloured noise, of about 75 KB."""
+
+    def encode(label: int) -> dict[str, Any]:
+        rng, total = np.random.default_rng(label), 0
+        for cells, weight in ((4, 0.6), (32, 0.3), (256, 0.1)):
+            noise = rng.integers(0, 256, (cells, cells, 3), dtype=np.uint8)
+            large = Image.fromarray(noise).resize((width, height))
+            total = total + weight * np.asarray(large)
+        file = io.BytesIO()
+        Image.fromarray(total.astype(np.uint8)).save(file, "jpeg", quality=95)
+        return {"image": file.getvalue(), "label": label}
+
+    different = [encode(label) for label in range(min(count, 100))]
+    source = [different[i % 100] for i in range(count)]
+    return Split(source, 1000, f"{count} made-up images")
+
+
+def rate(batches: Iterator[Batch], seconds: float) -> tuple[int, float]:
+    """Images that came, and in how many seconds: `seconds`, or until the last one."""
+    images, start = 0, time.perf_counter()
+    for batch in batches:
+        images += int((batch.labels >= 0).sum())
+        if time.perf_counter() - start >= seconds:
+            break
+    return images, time.perf_counter() - start
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the rates of training and of evaluation; returns the exit status."""
+    parser = cli.Parser(__doc__)
+    add = parser.add_argument
+    add("--data-dir", help="folder of tensorflow_datasets")
+    add("--made-up", type=int, metavar="N", help="images instead of data")
+    add("--batch-size", type=int, default=128)
+    add("--workers", type=int, default=0, help="threads; 0: all cores")
+    add("--seconds", type=float, default=10.0, help="of each measurement")
+    args = parser.parse_args(argv)
+    found = {}
+    try:
+        pipeline = Pipeline(batch_size=args.batch_size, workers=args.workers)
+        made = made_up(args.made_up) if args.made_up is not None else None
+        for split in ("train", "validation"):
+            found[split] = made or imagenet.open_split(split, args.data_dir)
+        train, valid = found.values()
+        if not imagenet.steps(train, pipeline):
+            raise ValueError(
+                f"--batch-size {args.batch_size}: {train.name} has only "
+                f"{len(train.source)} images"
+            )
+        print(f"{train.name}; {args.workers or os.cpu_count()} threads")
+        for name, batches in (
+            ("training", imagenet.training(train, pipeline, 0)),
+            ("evaluation", imagenet.evaluation(valid, pipeline)),
+        ):
+            images, seconds = rate(batches, args.seconds)
+            print(f"{name}: {images / seconds:,.0f} images/s", end="")
+            print(f" ({images:,} images in {seconds:.1f} s)", flush=True)
+    except (ImageDataError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Analysis: numbers, tables of text and pictures of results."""

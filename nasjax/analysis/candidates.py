@@ -1,0 +1,237 @@
+"""The end of a search: its best architectures scored again, and which one is taken."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from nasjax.analysis import query_metrics
+from nasjax.analysis.text import text_table
+from nasjax.data import nb201
+from nasjax.runs import job, table_search
+from nasjax.runs.folder import Folder
+from nasjax.search import Environment
+from nasjax.spaces import CellSpace, costs, genotypes, topology
+
+LEAK = "chosen by test accuracy: a leak"
+_TABLES = {"cifar10": "cifar10_valid", "cifar100": "cifar100_valid"}
+
+
+class Finalists(NamedTuple):
+    """Architectures that a search puts forward, such as its top K; k are held."""
+
+    arch: np.ndarray  # uint8 [k, *arch_shape]
+    seen: np.ndarray  # float32 [k], accuracy in the search
+    valid: np.ndarray  # float32 [k], on the validation half
+    test: np.ndarray  # float32 [k]
+
+
+class Choice(NamedTuple):
+    """One of the finalists."""
+
+    arch: np.ndarray
+    seen: float
+    valid: float
+    test: float
+    rank: int  # by `valid`, 1 is best
+
+
+def held(history: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Architectures and scores that a top-K history holds, best first."""
+    score = np.asarray(history.score)
+    there = score > -np.inf
+    return np.asarray(history.items)[there], score[there]
+
+
+def choose(found: Finalists, by: str) -> Choice:
+    """The best `by` valid or test; of equal ones, the one that stands first.
+
+    Source: thesis 4.2.3 and Table 4.4. By test is how the thesis chose: a leak.
+    """
+    i = int(np.argmax(getattr(found, by)))
+    numbers = (float(x[i]) for x in found[1:])
+    return Choice(
+        found.arch[i], *numbers, int(query_metrics.rank(found.valid, found[2][i]))
+    )
+
+
+class Rescoring(job.Job):
+    """Architectures scored one after another by a cached environment, as a job."""
+
+    unit = "arch"
+
+    def __init__(self, env: Environment, archs: np.ndarray, name: str, label: str):
+        self.name, self.label, self.steps = name, label, len(archs)
+        self._env, self._archs = env, archs
+        self._key = jax.random.key(0)
+
+    def template(self) -> dict[str, np.ndarray]:
+        return {
+            "accuracy": np.zeros(self.steps, np.float32),
+            "loss": np.zeros(self.steps, np.float32),
+        }
+
+    def start(self) -> dict[str, np.ndarray]:
+        return self.template()
+
+    def unpack(self, step: int, tree: Any) -> dict[str, np.ndarray]:
+        carry = job.writable(tree)
+        rows = (self._archs, carry["accuracy"], carry["loss"])
+        self._env.evaluate.load(*(x[:step] for x in rows))
+        return carry
+
+    def pack(self, carry: Any) -> Any:
+        return carry
+
+    def end_after(self, step: int) -> int:
+        return step + 1
+
+    def advance(self, carry: Any, first: int, last: int) -> Any:
+        del last
+        env = self._env
+        _, one = env.evaluate(self._key, env.params, env.state, self._archs[first])
+        carry["accuracy"][first], carry["loss"][first] = one.accuracy, one.loss
+        return carry
+
+
+def rescore(
+    env: Environment,
+    archs: np.ndarray,
+    folder: Folder | None,
+    name: str,
+    *,
+    resume: bool = False,
+    checkpoint_seconds: float = 60.0,
+    label: str = "rescoring",
+) -> np.ndarray:
+    """Accuracies float32 [A] of architectures [A, *arch_shape], with progress.
+
+    Args:
+      env: from `nasjax.environments.cached`.
+      archs: may hold the same one twice.
+      folder: of the run; nothing is written if None.
+      name: of the checkpoints, such as `rescore-valid`. A list of other architectures
+        than the checkpoints' has checkpoints of its own: a checksum is added.
+      resume: go on from the newest checkpoint.
+      checkpoint_seconds: least time between checkpoints.
+      label: of the progress bar.
+    """
+    digest = hashlib.sha256(np.ascontiguousarray(archs).tobytes()).hexdigest()[:8]
+    task = Rescoring(env, archs, f"{name}-{digest}", label)
+    return job.run(task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds)[
+        "accuracy"
+    ]
+
+
+class Truth(NamedTuple):
+    """What NAS-Bench-201 knows of its architectures."""
+
+    column: str
+    values: np.ndarray  # float32 [A]
+    rows: Callable[[np.ndarray], np.ndarray]  # architectures to rows
+
+    def of(self, archs: np.ndarray) -> dict[str, np.ndarray]:
+        """True accuracies and ranks among all architectures, each [n]."""
+        value = self.values[self.rows(archs)]
+        return {
+            "true_accuracy": value,
+            "true_rank": query_metrics.rank(self.values, value),
+        }
+
+
+def truth(space: CellSpace, dataset: str) -> Truth | None:
+    """The benchmark's table, for its space and a data set of it; never predictions."""
+    if space.name != "nas-bench-201" or dataset not in _TABLES:
+        return None
+    column = _TABLES[dataset]
+    try:
+        table = nb201.load(columns=(column,), predictor=False)
+    except nb201.TableError as error:
+        print(f"no true accuracies: {error}")
+        return None
+    rows = table_search.rows_of(space, table.ops)
+    return Truth(column, table.columns[column].values, rows)
+
+
+def describe(space: CellSpace, arch: np.ndarray) -> dict[str, Any]:
+    """An architecture as other programs read it, and what it is like."""
+    if space.inputs_per_node is None:
+        printed = space.arch_string(arch)
+        return {"printed": printed, "genotype": printed}
+    genotype = genotypes.from_arch(arch, space)
+    table = costs.darts_network(space)
+    return {
+        "printed": str(genotype),
+        "genotype": genotypes.to_json(genotype),
+        "width": np.asarray(topology.width(space, arch)),
+        "depth": np.asarray(topology.depth(space, arch)),
+        "parameters_20_cells_36_channels": int(costs.params(table, arch)),
+    }
+
+
+def choices(
+    space: CellSpace,
+    seeds: Sequence[int],
+    tops: Sequence[Finalists],
+    true: Truth | None = None,
+) -> list[dict[str, Any]]:
+    """Each seed's best by validation, the default, and by test, a leak.
+
+    Returns:
+      For genotypes.json, two entries a seed; the default one first.
+    """
+    out = []
+    for seed, top in zip(seeds, tops, strict=True):
+        for by in ("valid", "test"):
+            one = choose(top, by)
+            entry = {
+                "seed": seed,
+                "chosen_by": "validation" if by == "valid" else LEAK,
+                "default": by == "valid",
+                "validation_accuracy": one.valid,
+                "test_accuracy": one.test,
+                "rank": one.rank,
+                "of": len(top.valid),
+                "accuracy_in_search": one.seen,
+            }
+            if true is not None:
+                known = true.of(one.arch[None])
+                entry |= {name: x[0].item() for name, x in known.items()}
+            out.append(entry | describe(space, one.arch))
+    return out
+
+
+def padded(tops: Sequence[Finalists], top_k: int) -> dict[str, np.ndarray]:
+    """For results.npz: the top K of S seeds, [S, K, ...], NaN where none is held."""
+    out = {}
+    for name in Finalists._fields:
+        rows = [getattr(top, name) for top in tops]
+        fill = 0 if name == "arch" else np.nan
+        shape = (len(rows), top_k, *rows[0].shape[1:])
+        array = np.full(shape, fill, rows[0].dtype)
+        for row, values in zip(array, rows, strict=True):
+            row[: len(values)] = values
+        out[f"cadam__top_{name}"] = array
+    return out
+
+
+def text(chosen: Sequence[Mapping[str, Any]]) -> str:
+    """Table 4.4 again, and the default architectures."""
+    rows = []
+    for entry in chosen:
+        row = [
+            f"seed {entry['seed']}, {entry['chosen_by']}",
+            f"{100 * entry['validation_accuracy']:.2f}",
+            f"{100 * entry['test_accuracy']:.2f}",
+            f"{entry['rank']} of {entry['of']}",
+        ]
+        if "true_rank" in entry:
+            row.append(f"{100 * entry['true_accuracy']:.2f}")
+            row.append(str(entry["true_rank"]))
+        rows.append(row)
+    header = ["best of CADAM's top K", "validation [%]", "test [%]", "rank"]
+    header += ["true [%]", "true rank"] if "true_rank" in chosen[0] else []
+    lines = [f"seed {x['seed']}: {x['printed']}" for x in chosen if x["default"]]
+    return "\n".join([text_table(header, rows), "", *lines])

@@ -1,0 +1,118 @@
+"""Pictures of cells as graphs."""
+
+from pathlib import Path
+
+import chex
+import numpy as np
+
+from nasjax.spaces import CellSpace, darts
+from nasjax.spaces.topology import depth, width
+
+# The picture is a staircase: a line leaves the bottom of its source, falls to a row of
+# its own and enters its target from the left, so no line runs through a label.
+# In inches: a column, a row, half the width of a box, and what surrounds a row in it.
+_COLUMN, _ROW, _HALF, _EDGE = 1.3, 0.3, 0.22, 0.1
+
+
+def cell(axis, space: CellSpace, arch: chex.Array, title: str = "") -> None:
+    """Draws one cell: a box for each node, a labelled arrow for each operation.
+
+    Lines have the colour of the node they leave. An edge that holds `none` is dotted
+    grey, an absent edge is left out. One unit of the axis is an inch.
+
+    Args:
+      axis: matplotlib axes.
+      space: with edges from lower to higher nodes.
+      arch: uint8 [E], one cell.
+      title: above the picture.
+    """
+    chex.assert_shape(arch, (space.num_edges,))
+    present = [
+        (source, target, space.operations[int(operation)])
+        for (source, target), operation in zip(space.edges, arch, strict=True)
+        if operation < space.num_operations
+    ]
+    targets = {target for _, target in space.edges}
+    middle, top, bottom, x, y = {}, {}, {}, 0.0, 0.0
+    for node in range(max(targets) + 1):
+        rows = max(sum(target == node for _, target, _ in present), 1)
+        x += _COLUMN if node in targets else 3 * _HALF
+        middle[node], top[node], bottom[node] = x, y, y - (rows - 1) * _ROW
+        y -= (rows + 0.4) * _ROW
+    names = ["in", *(f"n{node}" for node in range(1, max(targets))), "out"]
+    if space.edges == darts().edges:  # the output is all nodes, not the last one
+        names = ["$c_{k-2}$", "$c_{k-1}$", "0", "1", "2", "3"]
+        x += 4 * _HALF
+        _box(axis, x, top[2], bottom[5], "$c_k$")
+        for node in targets:
+            level = (top[node] + bottom[node]) / 2
+            _arrow(axis, [middle[node] + _HALF, x - _HALF], [level] * 2, "black")
+        x += _HALF
+    for node, name in enumerate(names):
+        _box(axis, middle[node], top[node], bottom[node], name)
+    row = dict(top)
+    for source, target, operation in present:
+        end, level = middle[target] - _HALF, row[target]
+        row[target] -= _ROW
+        color = "0.55" if operation == "none" else f"C{source}"
+        path = [middle[source]] * 2 + [end], [bottom[source] - _EDGE, level, level]
+        _arrow(axis, *path, color, dotted=operation == "none")
+        label = {"ha": "right", "va": "bottom", "fontsize": 8, "color": color}
+        axis.text(end - 0.1, level + 0.01, operation, **label)
+    axis.set_aspect("equal")
+    axis.set_xlim(middle[0] - _HALF - _EDGE, x + _HALF + _EDGE)
+    axis.set_ylim(y, _ROW)
+    axis.set_axis_off()
+    axis.set_title(title, fontsize=10)
+
+
+def _box(axis, x: float, top: float, bottom: float, name: str) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    corner, tall = (x - _HALF, bottom - _EDGE), top - bottom + 2 * _EDGE
+    look = {"boxstyle": "round,pad=0,rounding_size=0.05", "fc": "0.95", "ec": "black"}
+    axis.add_patch(FancyBboxPatch(corner, 2 * _HALF, tall, **look, zorder=3))
+    centre = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 4}
+    axis.text(x, (top + bottom) / 2, name, **centre)
+
+
+def _arrow(axis, x: list, y: list, color: str, dotted: bool = False) -> None:
+    style = {"ls": ":" if dotted else "-", "zorder": 0 if dotted else 1}
+    axis.plot([*x[:-1], x[-1] - 0.05], y, color=color, lw=1.3, **style)
+    head = {"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0}
+    axis.annotate("", (x[-1], y[-1]), (x[-1] - 0.1, y[-1]), arrowprops=head)
+
+
+def cells(
+    path: str | Path, space: CellSpace, arch: chex.Array, title: str = ""
+) -> None:
+    """Writes a picture of all cells of an architecture, with width and depth.
+
+    Args:
+      path: file to write; its suffix chooses the format.
+      space: as for `cell`.
+      arch: uint8 `arch_shape`.
+      title: above all.
+    """
+    from matplotlib.figure import Figure
+
+    arch = np.asarray(arch)
+    chex.assert_shape(arch, space.arch_shape)
+    captions = [""]
+    if space.cells == 2:
+        wide, deep = width(space, arch), depth(space, arch)
+        captions = [
+            f"{name} cell: {wide[row]:g}c / {deep[row]}"
+            for row, name in enumerate(("normal", "reduction"))
+        ]
+    figure = Figure()
+    axes = figure.subplots(space.cells, squeeze=False)[:, 0]
+    rows = arch.reshape(space.cells, -1)
+    for axis, row, caption in zip(axes, rows, captions, strict=True):
+        cell(axis, space, row, caption)
+    # As large as the cells are, so that labels keep their proportion to the gaps.
+    tall = sum(np.ptp(axis.get_ylim()) + 0.25 for axis in axes) + 0.35
+    figure.set_size_inches(np.ptp(axes[0].get_xlim()), tall)
+    figure.subplots_adjust(0, 0, 1, 1 - 0.6 / tall, hspace=0.1)
+    figure.suptitle(title, fontsize=11, y=1 - 0.1 / tall)
+    figure.savefig(path, dpi=120)

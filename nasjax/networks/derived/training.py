@@ -1,0 +1,300 @@
+"""Training a derived network: pure functions on the images they are given.
+
+Nothing here loops over epochs.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from nasjax.networks import augment as augmentation
+from nasjax.networks import training
+from nasjax.networks.derived import network
+from nasjax.networks.derived.config import DerivedConfig
+from nasjax.spaces.image_sizes import Size
+
+AXIS = "data"
+SCHEDULES = ("cosine", "linear")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe(training.Recipe):
+    """How a network is trained from scratch; the defaults are those of DARTS on CIFAR.
+
+    Attributes:
+      learning_rate, final_learning_rate, momentum, nesterov, weight_decay, clip,
+      batch_size, epochs: see `training.Recipe`.
+      schedule: cosine, or linear (to zero); both move once an epoch.
+      warmup: epochs of linear warm-up, with the linear schedule.
+      label_smoothing: see `training.cross_entropy`.
+      auxiliary: weight of the auxiliary head's loss; 0 for no such head.
+      drop_path: p; epoch e drops with probability p e / epochs.
+
+    Raises:
+      ValueError: names the value and what is allowed.
+
+    Source: Liu et al. 2019; thesis 3.4.3 and 4.4.4.
+    """
+
+    final_learning_rate: float = 0.0
+    batch_size: int = 96
+    epochs: int = 600
+    schedule: str = "cosine"
+    warmup: int = 0
+    label_smoothing: float = 0.0
+    auxiliary: float = 0.4
+    drop_path: float = 0.2
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.schedule not in SCHEDULES:
+            raise ValueError(
+                f"schedule is {self.schedule!r}; allowed: {', '.join(SCHEDULES)}"
+            )
+        if self.schedule == "linear":
+            training.linear(self, 0, self.warmup)  # or raise
+        elif self.warmup:
+            raise ValueError(f"warmup is {self.warmup}; the cosine schedule has none")
+        for name in ("label_smoothing", "drop_path"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must lie in [0, 1), got {getattr(self, name)}"
+                )
+        if not 0 <= self.auxiliary < float("inf"):
+            raise ValueError(f"auxiliary must not be negative, got {self.auxiliary}")
+
+
+class TrainState(NamedTuple):
+    """What training carries; holds no key, so that resuming is exact."""
+
+    params: Any
+    optimizer: Any  # momentum, like params
+    statistics: Any  # running means and variances
+    step: chex.Array  # int32 []
+
+
+class Metrics(NamedTuple):
+    """Of one batch, before the update."""
+
+    loss: chex.Array  # float32 [], mean cross-entropy without the auxiliary one
+    accuracy: chex.Array  # float32 [], a fraction
+
+
+def init(
+    key: chex.PRNGKey, config: DerivedConfig, recipe: Recipe, image_size: Size = 32
+) -> TrainState:
+    """Random weights, no momentum, statistics of mean 0 and variance 1."""
+    found = network.init(key, config, image_size)
+    momentum = training.sgd(recipe).init(found["params"])
+    return TrainState(found["params"], momentum, found["statistics"], jnp.int32(0))
+
+
+def learning_rate(recipe: Recipe, epoch: chex.Numeric) -> chex.Array:
+    """The rate of an epoch, counted from 0."""
+    if recipe.schedule == "linear":
+        return training.linear(recipe, epoch, recipe.warmup)
+    return training.cosine(recipe, epoch)
+
+
+def gradient(
+    key: chex.PRNGKey,
+    params: Any,
+    statistics: Any,
+    drop_path: chex.Numeric,
+    images: chex.Array,
+    labels: chex.Array,
+    *,
+    config: DerivedConfig,
+    recipe: Recipe,
+) -> tuple[Any, Metrics, Any]:
+    """Gradient of the mean loss, metrics, and the statistics moved on.
+
+    loss = H(logits) + w H(auxiliary logits), H the cross-entropy
+
+    With `config.axis_name` the images are a device's share of the batch, and what is
+    returned is that of the whole batch on every device.
+
+    Args:
+      key: of the batch, the same on every device.
+      params, statistics: of the network.
+      drop_path: probability [].
+      images: [B, H, W, C], normalised.
+      labels: int32 [B].
+      config, recipe: static.
+    """
+    options = {"mutable": ["statistics"]}
+    if recipe.drop_path:
+        options |= {"drop_path": drop_path, "rngs": {"drop_path": key}}
+
+    def loss(params):
+        variables = {"params": params, "statistics": statistics}
+        (logits, auxiliary), moved = network.Network(config).apply(
+            variables, images, True, **options
+        )
+        errors = training.cross_entropy(logits, labels, recipe.label_smoothing)
+        value = total = jnp.mean(errors)
+        if auxiliary is not None:
+            errors = training.cross_entropy(auxiliary, labels, recipe.label_smoothing)
+            total += recipe.auxiliary * jnp.mean(errors)
+        correct = jnp.mean(jnp.argmax(logits, -1) == labels)
+        return total, (Metrics(value, correct), moved["statistics"])
+
+    grads, (metrics, moved) = jax.grad(loss, has_aux=True)(params)
+    if config.axis_name is not None:
+        grads, metrics = jax.lax.pmean((grads, metrics), config.axis_name)
+    return grads, metrics, moved
+
+
+def step(
+    key: chex.PRNGKey,
+    state: TrainState,
+    images: chex.Array,
+    labels: chex.Array,
+    index: chex.Array,
+    *,
+    config: DerivedConfig,
+    recipe: Recipe,
+    augment: augmentation.AugmentConfig,
+    steps_per_epoch: int,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, Metrics]:
+    """Trains on one batch.
+
+    Args:
+      key: of the whole training; the step's own is folded from it.
+      state: from `init` or the step before.
+      images: uint8 [N, H, W, C], the training set.
+      labels: int32 [N].
+      index: int32 [B], the batch's rows.
+      config, recipe, augment, steps_per_epoch: static.
+      mesh: with `config.axis_name = "data"`, devices over which the batch is divided.
+        Without a mesh, but with an axis name, this is one device's part of a `pmap`,
+        and `index` its share of the rows.
+
+    Returns:
+      The next state and the batch's metrics.
+    """
+    key_augment, key_drop = jax.random.split(jax.random.fold_in(key, state.step))
+    if mesh is None and config.axis_name is not None:
+        place = jax.lax.axis_index(config.axis_name)
+        key_augment = jax.random.fold_in(key_augment, place)
+    batch = _share(images[index], mesh)
+    batch = augmentation.augment(key_augment, batch, augment, config.dtype)
+    return learn(
+        key_drop,
+        state,
+        batch,
+        labels[index],
+        config=config,
+        recipe=recipe,
+        steps_per_epoch=steps_per_epoch,
+        mesh=mesh,
+    )
+
+
+def learn(
+    key: chex.PRNGKey,
+    state: TrainState,
+    images: chex.Array,
+    labels: chex.Array,
+    *,
+    config: DerivedConfig,
+    recipe: Recipe,
+    steps_per_epoch: int,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, Metrics]:
+    """`step` without its data set: one update on a batch that is ready.
+
+    Args:
+      key: of the batch.
+      state: from `init` or the step before.
+      images: [B, H, W, C], augmented and normalised.
+      labels: int32 [B].
+      config, recipe, steps_per_epoch, mesh: as in `step`.
+
+    Returns:
+      The next state and the batch's metrics.
+    """
+    epoch = state.step // steps_per_epoch
+    compute = functools.partial(gradient, config=config, recipe=recipe)
+    if mesh is not None:
+        shared, split = PartitionSpec(), PartitionSpec(AXIS)
+        # check_vma would sum gradients over devices a second time.
+        compute = jax.shard_map(
+            compute,
+            mesh=mesh,
+            in_specs=(shared, shared, shared, shared, split, split),
+            out_specs=shared,
+            check_vma=False,
+        )
+    grads, metrics, statistics = compute(
+        key,
+        state.params,
+        state.statistics,
+        recipe.drop_path * epoch / recipe.epochs,
+        images,
+        labels,
+    )
+    params, optimizer = training.update(
+        training.sgd(recipe),
+        learning_rate(recipe, epoch),
+        state.params,
+        state.optimizer,
+        grads,
+    )
+    return TrainState(params, optimizer, statistics, state.step + 1), metrics
+
+
+def correct(
+    state: TrainState,
+    images: chex.Array,
+    labels: chex.Array,
+    counted: chex.Array,
+    *,
+    config: DerivedConfig,
+    augment: augmentation.AugmentConfig,
+    mesh: Mesh | None = None,
+) -> chex.Array:
+    """How many images are classified right, by the running statistics.
+
+    Args:
+      state: of the network.
+      images: uint8 [B, H, W, C].
+      labels: int32 [B].
+      counted: bool [B], False for rows that only fill the batch.
+      config, augment: static; of the latter the normalisation only.
+      mesh: devices over which the batch is divided.
+
+    Returns:
+      int32 [].
+    """
+    logits = predict(state, images, config=config, augment=augment, mesh=mesh)
+    return jnp.sum((jnp.argmax(logits, -1) == labels) & counted)
+
+
+def predict(
+    state: TrainState,
+    images: chex.Array,
+    *,
+    config: DerivedConfig,
+    augment: augmentation.AugmentConfig,
+    mesh: Mesh | None = None,
+) -> chex.Array:
+    """Logits float32 [B, K] by the running statistics; arguments as in `correct`."""
+    batch = _share(images, mesh)
+    batch = augmentation.normalize(batch, augment.mean, augment.std, config.dtype)
+    variables = {"params": state.params, "statistics": state.statistics}
+    logits, _ = network.Network(config).apply(variables, batch, False)
+    return logits
+
+
+def _share(batch: chex.Array, mesh: Mesh | None) -> chex.Array:
+    if mesh is None:
+        return batch
+    rows = NamedSharding(mesh, PartitionSpec(AXIS))
+    return jax.lax.with_sharding_constraint(batch, rows)

@@ -1,0 +1,201 @@
+"""The operations that stand on edges: pure init/apply pairs.
+
+`init(key, edges, channels, stride)` makes the weights of one operation on so many
+edges of a cell, stacked along the first axis; `apply(weights, x, stride, norm)`
+computes one edge from one row of them. Without learnt scales anywhere: a
+normalisation inside a supernet is not affine.
+
+Source: Liu et al. 2019 and Dong and Yang 2020, as laid out in their public code.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from nasjax.networks import halving, primitives
+from nasjax.networks.primitives import depthwise, pointwise
+
+Weights = Mapping[str, chex.Array]
+
+
+class Norm:
+    """Normalises one edge's batches in turn and notes the statistics used.
+
+    An operation normalises twice at most. Lives for one trace of it.
+
+    Attributes:
+      given: float32 [2, 2, C], statistics to use; None takes the batch's own.
+      axis_name: see `primitives.batch_norm`.
+    """
+
+    def __init__(self, given: chex.Array | None = None, axis_name: str | None = None):
+        self._given, self._axis_name = given, axis_name
+        self._used: list[chex.Array] = []
+
+    def __call__(self, x: chex.Array) -> chex.Array:
+        if self._given is None:
+            x, statistics = primitives.batch_norm(x, self._axis_name)
+        else:
+            statistics = self._given[len(self._used)]
+            x = primitives.normalize(x, statistics)
+        self._used.append(statistics)
+        return x
+
+    def statistics(self, channels: int) -> chex.Array:
+        """float32 [2, 2, C]: mean and variance of each; 0 and 1 where there is none."""
+        none = jnp.stack([jnp.zeros(channels), jnp.ones(channels)])
+        return jnp.stack([*self._used, none, none][:2])
+
+
+class Operation(NamedTuple):
+    """What can stand on an edge."""
+
+    init: Callable[..., Weights]  # (key, edges, channels, stride)
+    apply: Callable[..., chex.Array]  # (weights, x, stride, norm)
+
+
+def uniform(key: chex.PRNGKey, shape: tuple[int, ...], inputs: int) -> chex.Array:
+    """U(-1 / sqrt(inputs), 1 / sqrt(inputs)), PyTorch's default for convolutions."""
+    bound = inputs**-0.5
+    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+
+def reduce_by_two(
+    weights: chex.Array, x: chex.Array, norm: Callable[[chex.Array], chex.Array]
+) -> chex.Array:
+    """Factorized reduce: halves the image, [2, C, D / 2] weights, D channels out.
+
+    Two 1 x 1 convolutions of stride 2, the second one pixel further down and right.
+    """
+    x = jax.nn.relu(x)
+    first = pointwise(x[:, ::2, ::2], weights[0])
+    second = pointwise(halving.odd_pixels(x), weights[1])
+    return norm(jnp.concatenate([first, second], axis=-1))
+
+
+def _nothing(key, edges, channels, stride):
+    return {}
+
+
+def _none(weights, x, stride, norm):
+    return jnp.zeros_like(x[:, ::stride, ::stride])
+
+
+def _max_pool(weights, x, stride, norm):
+    return norm(primitives.max_pool(x, stride))
+
+
+def _average_pool(weights, x, stride, norm):
+    return norm(primitives.average_pool(x, stride))
+
+
+def _skip_init(key, edges, channels, stride):
+    if stride == 1:
+        return {}
+    shape = (edges, 2, channels, channels // 2)
+    return {"reduce": uniform(key, shape, channels)}
+
+
+def _skip(weights, x, stride, norm):
+    return x if stride == 1 else reduce_by_two(weights["reduce"], x, norm)
+
+
+def _convolutions(size: int, dilation: int, times: int) -> Operation:
+    """`times` x (ReLU, depthwise, 1 x 1, norm); only the first has a stride."""
+
+    def init(key, edges, channels, stride):
+        key_depth, key_point = jax.random.split(key)
+        depth = (edges, times, size, size, channels)
+        point = (edges, times, channels, channels)
+        return {
+            "depthwise": uniform(key_depth, depth, size * size),
+            "pointwise": uniform(key_point, point, channels),
+        }
+
+    def apply(weights, x, stride, norm):
+        for i in range(times):
+            x = jax.nn.relu(x)
+            kernel = weights["depthwise"][i]
+            x = depthwise(x, kernel, dilation, stride if i == 0 else 1)
+            x = norm(pointwise(x, weights["pointwise"][i]))
+        return x
+
+    return Operation(init, apply)
+
+
+def _convolution(size: int) -> Operation:
+    """ReLU, dense convolution, norm; stride 1 only."""
+
+    def init(key, edges, channels, stride):
+        shape = (edges, size, size, channels, channels)
+        return {"kernel": uniform(key, shape, size * size * channels)}
+
+    def apply(weights, x, stride, norm):
+        kernel = weights["kernel"]
+        x = jax.nn.relu(x)
+        if size == 1:
+            return norm(pointwise(x, kernel[0, 0]))
+        return norm(primitives.convolution(x, kernel))
+
+    return Operation(init, apply)
+
+
+def _plain_average_pool(weights, x, stride, norm):
+    return primitives.average_pool(x, stride)
+
+
+DARTS: Mapping[str, Operation] = {
+    "none": Operation(_nothing, _none),
+    "max_pool_3x3": Operation(_nothing, _max_pool),
+    "avg_pool_3x3": Operation(_nothing, _average_pool),
+    "skip_connect": Operation(_skip_init, _skip),
+    "sep_conv_3x3": _convolutions(3, 1, 2),
+    "sep_conv_5x5": _convolutions(5, 1, 2),
+    "dil_conv_3x3": _convolutions(3, 2, 1),
+    "dil_conv_5x5": _convolutions(5, 2, 1),
+}
+NB201: Mapping[str, Operation] = {
+    "none": Operation(_nothing, _none),
+    "skip_connect": Operation(_nothing, _skip),
+    "nor_conv_1x1": _convolution(1),
+    "nor_conv_3x3": _convolution(3),
+    "avg_pool_3x3": Operation(_nothing, _plain_average_pool),
+}
+KINDS = {"darts": DARTS, "nb201": NB201}
+
+
+def shuffle(x: chex.Array, groups: int) -> chex.Array:
+    """Channel shuffle: channel g * (C / groups) + j moves to j * groups + g."""
+    parts = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
+    return jnp.swapaxes(parts, -1, -2).reshape(x.shape)
+
+
+def partially(
+    apply: Callable[[chex.Array], chex.Array], x: chex.Array, parts: int, stride: int
+) -> chex.Array:
+    """Applies `apply` to the first C / parts channels, passes the others by.
+
+    With stride 2 the others go through a 2 x 2 max pool; then the channels are
+    shuffled.
+
+    Source: Xu et al. 2020 (PC-DARTS).
+    """
+    if parts == 1:
+        return apply(x)
+    some = x.shape[-1] // parts
+    rest = x[..., some:]
+    if stride == 2:
+        rest = halving.max_pool_2x2(rest)
+    return shuffle(jnp.concatenate([apply(x[..., :some]), rest], axis=-1), parts)
+
+
+def classifier(key: chex.PRNGKey, inputs: int, classes: int) -> Weights:
+    """Weights [inputs, classes] and bias of the last layer."""
+    key_kernel, key_bias = jax.random.split(key)
+    return {
+        "kernel": uniform(key_kernel, (inputs, classes), inputs),
+        "bias": uniform(key_bias, (classes,), inputs),
+    }

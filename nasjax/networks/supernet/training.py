@@ -1,0 +1,216 @@
+"""Training a supernet: one architecture per batch, or all of it at once.
+
+Every function is pure and takes the images it needs; nothing here loops over epochs.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from nasjax.networks import augment as augmentation
+from nasjax.networks import training
+from nasjax.networks.supernet import network
+from nasjax.networks.supernet.config import SupernetConfig
+from nasjax.spaces import image_sizes
+
+POLICIES = ("uniform", "one-shot")
+AXIS = "data"
+
+
+class TrainState(NamedTuple):
+    """What training carries; holds no key, so that resuming is exact."""
+
+    params: Any
+    optimizer: Any  # momentum, like params
+    statistics: Any  # running averages, for `norm="running"` at evaluation
+    step: chex.Array  # int32 []
+
+
+class Metrics(NamedTuple):
+    """Of one batch, before the update."""
+
+    loss: chex.Array  # float32 [], mean cross-entropy
+    accuracy: chex.Array  # float32 [], a fraction
+
+
+def init(
+    key: chex.PRNGKey,
+    config: SupernetConfig,
+    recipe: training.Recipe,
+    image_size: image_sizes.Size = 32,
+) -> TrainState:
+    """Random weights, no momentum, statistics of mean 0 and variance 1."""
+    params = network.init(key, config)
+    return TrainState(
+        params,
+        training.sgd(recipe).init(params),
+        network.initial_statistics(config, image_size),
+        jnp.int32(0),
+    )
+
+
+def choose(
+    key: chex.PRNGKey, config: SupernetConfig, policy: str
+) -> tuple[chex.Array, str]:
+    """What a batch trains, and the mode of `network.apply` that does it.
+
+    `uniform` draws an architecture uniformly, which is what the discretisation of
+    alpha ~ U(0, 1) amounts to; `one-shot` takes every operation of every edge.
+
+    Raises:
+      ValueError: the policy is not one of POLICIES.
+
+    Source: thesis 4.1.3 (uniform), 3.1.2 (one-shot).
+    """
+    if policy not in POLICIES:
+        raise ValueError(f"policy is {policy!r}; allowed: {', '.join(POLICIES)}")
+    if policy == "one-shot":
+        return jnp.ones(config.space.alpha_shape), "dense"
+    return config.space.random(key), "path"
+
+
+def gradient(
+    params: Any,
+    choice: chex.Array,
+    images: chex.Array,
+    labels: chex.Array,
+    config: SupernetConfig,
+    mode: str = "path",
+) -> tuple[Any, Metrics, Any]:
+    """Gradient of the mean cross-entropy, metrics, and the batch's statistics.
+
+    With `config.axis_name` the images are a device's share of the batch, and gradient,
+    metrics and statistics are those of the whole batch on every device.
+
+    Args:
+      params, choice, config, mode: see `network.apply`.
+      images: [B, H, W, C], normalised.
+      labels: int32 [B].
+    """
+
+    def loss(params):
+        logits, used = network.apply(params, choice, images, config, mode=mode)
+        errors = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        correct = jnp.mean(jnp.argmax(logits, -1) == labels)
+        return jnp.mean(errors), (correct, used)
+
+    (value, (correct, used)), grads = jax.value_and_grad(loss, has_aux=True)(params)
+    metrics = Metrics(value, correct)
+    if config.axis_name is not None:
+        grads, metrics = jax.lax.pmean((grads, metrics), config.axis_name)
+    return grads, metrics, used
+
+
+def sharded_gradient(mesh: Mesh, config: SupernetConfig, mode: str):
+    """`gradient` of a batch divided over the mesh's axis `data`."""
+    shared, split = PartitionSpec(), PartitionSpec(AXIS)
+    # check_vma would sum gradients over devices a second time.
+    return jax.shard_map(
+        functools.partial(gradient, config=config, mode=mode),
+        mesh=mesh,
+        in_specs=(shared, shared, split, split),
+        out_specs=shared,
+        check_vma=False,
+    )
+
+
+def train(
+    key: chex.PRNGKey,
+    state: TrainState,
+    choice: chex.Array,
+    images: chex.Array,
+    labels: chex.Array,
+    learning_rate: chex.Numeric,
+    *,
+    config: SupernetConfig,
+    recipe: training.Recipe,
+    augment: augmentation.AugmentConfig,
+    mode: str = "path",
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, Metrics]:
+    """Trains what `choice` selects on one batch; other weights keep their bits.
+
+    Args:
+      key: of the augmentation.
+      state: from `init`, or trained.
+      choice, mode: see `network.apply`.
+      images: uint8 [B, H, W, C].
+      labels: int32 [B].
+      learning_rate: [].
+      config, recipe, augment, mesh: see `step`.
+
+    Returns:
+      The next state and the batch's metrics.
+    """
+    batch = augmentation.augment(key, images, augment, config.dtype)
+    if mesh is None:
+        found = gradient(state.params, choice, batch, labels, config, mode)
+    else:
+        share = sharded_gradient(mesh, config, mode)
+        found = share(state.params, choice, batch, labels)
+    grads, metrics, used = found
+    params, optimizer = training.update(
+        training.sgd(recipe),
+        learning_rate,
+        state.params,
+        state.optimizer,
+        grads,
+        network.selected(config, choice),
+    )
+    statistics = network.update_statistics(config, state.statistics, used, choice)
+    return TrainState(params, optimizer, statistics, state.step + 1), metrics
+
+
+def step(
+    key: chex.PRNGKey,
+    state: TrainState,
+    images: chex.Array,
+    labels: chex.Array,
+    index: chex.Array,
+    *,
+    config: SupernetConfig,
+    recipe: training.Recipe,
+    augment: augmentation.AugmentConfig,
+    policy: str = "uniform",
+    steps_per_epoch: int,
+    mesh: Mesh | None = None,
+) -> tuple[TrainState, Metrics]:
+    """Trains on one batch.
+
+    Args:
+      key: of the whole training; the step's own is folded from it.
+      state: from `init` or the step before.
+      images: uint8 [N, H, W, C], the training set.
+      labels: int32 [N].
+      index: int32 [B], the batch's rows.
+      config, recipe, augment, policy, steps_per_epoch: static.
+      mesh: with `config.axis_name = "data"`, devices over which the batch is divided.
+
+    Returns:
+      The next state and the batch's metrics.
+    """
+    key = jax.random.fold_in(key, state.step)
+    key_choice, key_augment = jax.random.split(key)
+    choice, mode = choose(key_choice, config, policy)
+    batch = images[index]
+    if mesh is not None:
+        rows = NamedSharding(mesh, PartitionSpec(AXIS))
+        batch = jax.lax.with_sharding_constraint(batch, rows)
+    return train(
+        key_augment,
+        state,
+        choice,
+        batch,
+        labels[index],
+        training.cosine(recipe, state.step // steps_per_epoch),
+        config=config,
+        recipe=recipe,
+        augment=augment,
+        mode=mode,
+        mesh=mesh,
+    )

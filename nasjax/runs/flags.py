@@ -1,0 +1,187 @@
+"""Flags of the searchers' settings: each acts on a chosen method, or is refused."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nasjax import searchers
+from nasjax.runs import cli
+from nasjax.runs.methods import ALL, METHODS, PRESETS, SEARCHERS, USUAL, Method
+
+# Of the flags of a config's class; of any other class, its first method's name.
+_PREFIXES = {
+    searchers.CadamConfig: "",
+    searchers.DdasConfig: "ddas-",
+    searchers.BayesianActorCriticConfig: "best-",
+}
+
+Presets = Mapping[str, Callable[[], Any]]
+
+
+def families(offered: Sequence[str]) -> dict[type, list[str]]:
+    """The methods by the class of their configs, which share their flags."""
+    found: dict[type, list[str]] = {}
+    for name in offered:
+        if METHODS[name].config is not None:
+            found.setdefault(type(METHODS[name].config), []).append(name)
+    return found
+
+
+def prefix_of(family: type) -> str:
+    """Of the flags of a config's class, such as `evolution-`."""
+    return _PREFIXES.get(family, f"{families(ALL)[family][0]}-")
+
+
+def add(
+    parser: argparse.ArgumentParser,
+    offered: Sequence[str] = SEARCHERS,
+    presets: Presets = PRESETS,
+    usual: Sequence[str] = USUAL,
+) -> None:
+    """`--methods`, `--preset` and one flag per field of every method's config.
+
+    Args:
+      parser: gets the flags.
+      offered: names of methods.
+      presets: CADAM's settings by name, the default one first.
+      usual: the default methods, for the help text.
+    """
+    first = next(iter(presets))
+    parser.add_argument(
+        "--methods",
+        type=cli.names(offered),
+        default=None,
+        metavar="NAME,...",
+        help=f"of {', '.join(offered)} (default: {', '.join(usual)})",
+    )
+    parser.add_argument(
+        "--preset",
+        choices=tuple(presets),
+        default=None,
+        help=f"CADAM's settings (default {first})",
+    )
+    for family, names in families(offered).items():
+        shown = METHODS[names[0]].config
+        shown = presets[first]() if names[0] == "cadam" else shown
+        title = f"settings of {', '.join(names)}"
+        if len(names) > 1:
+            title += f" (defaults: those of {names[0]})"
+        cli.add_config_flags(parser, shown, prefix_of(family), title)
+
+
+def configs(
+    args: argparse.Namespace,
+    offered: Sequence[str] = SEARCHERS,
+    presets: Presets = PRESETS,
+    *,
+    only_cadams: bool = True,
+) -> dict[str, Any]:
+    """Each offered method's config from the parsed flags.
+
+    Args:
+      args: of `add`; `args.methods` are those that run. A preset that was not given
+        becomes the first one.
+      offered, presets: as for `add`.
+      only_cadams: a preset sets nothing else and is refused without cadam.
+
+    Raises:
+      ValueError: a flag was given that changes none of the methods that run.
+    """
+    if args.preset is not None and only_cadams and "cadam" not in args.methods:
+        raise ValueError(
+            f"--preset {args.preset} would change nothing: it is of cadam, which "
+            "--methods leaves out"
+        )
+    args.preset = args.preset or next(iter(presets))
+    found = {}
+    for family, names in families(offered).items():
+        prefix, chosen = prefix_of(family), {}
+        for name in names:
+            method = METHODS[name]
+            if name == "cadam":
+                method = method._replace(config=presets[args.preset]())
+            found[name] = configured(args, prefix, method)
+            if name in args.methods:
+                chosen[name] = method
+        refuse_idle(args, prefix, METHODS[names[0]].config, chosen, names)
+    return found
+
+
+def configured(args: argparse.Namespace, prefix: str, method: Method) -> Any:
+    """The method's config with what flags say."""
+    config = cli.config_from_flags(args, method.config, prefix, method.fixed)
+    return method.finish(config)
+
+
+def idle(config: Any) -> dict[str, str]:
+    """Fields that a config does not use, each with the field that says so."""
+    found = {}
+    if isinstance(config, searchers.CadamConfig):
+        if config.exploration == "warm-up":
+            names = ("epsilon_start", "epsilon_stop", "epsilon_steps")
+            found |= dict.fromkeys(names, "exploration")
+        else:
+            found["warm_up"] = "exploration"
+        if config.reward != "relative":
+            found["env_accuracy"] = "reward"
+        if config.critic_loss != "check":
+            found["tau"] = "critic_loss"
+    best = isinstance(config, searchers.BayesianActorCriticConfig)
+    if best and config.acquisition == "improvement":
+        found["far_beta"] = "acquisition"
+    if isinstance(config, searchers.DdasConfig):
+        if not config.bursts:
+            names = ("exploit", "similar", "stagnation", "recent")
+            names += ("ou_theta", "ou_sigma", "ou_dt")
+            found |= dict.fromkeys(names, "bursts")
+        if config.critics == 1:
+            found |= dict.fromkeys(("smoothing", "smoothing_clip"), "critics")
+    return found
+
+
+def refuse_idle(
+    args: argparse.Namespace,
+    prefix: str,
+    default: Any,
+    chosen: Mapping[str, Method],
+    offered: Sequence[str],
+    flag: str = "--methods",
+) -> None:
+    """Refuses a flag of a config's field that no chosen method would follow.
+
+    Where some of them follow it, a line says which do not, and why.
+
+    With `--resume`, one that the config does not use (see `idle`) passes: a run of an
+    older version may have been started with it.
+
+    Args:
+      args: parsed flags.
+      prefix: of the config's flags.
+      default: a config of that class.
+      chosen: of the methods with such configs, those that run.
+      offered: the names of all of them, for the message.
+      flag: that chooses methods, for the message.
+
+    Raises:
+      ValueError: names the flag and why it would change nothing.
+    """
+    for name, value in cli.given(args, default, prefix).items():
+        reasons = []
+        for key, method in chosen.items():
+            config = configured(args, prefix, method)
+            if name in method.fixed:
+                reasons.append(f"it is {getattr(config, name)} in {key}")
+            elif not args.resume and (by := idle(config).get(name)) is not None:
+                reasons.append(f"{key} has {by} {getattr(config, by)}")
+        if not chosen:
+            reasons = [f"it is of {', '.join(offered)}, which {flag} leaves out"]
+        elif len(reasons) < len(chosen):
+            if reasons:
+                text = f"{cli.flag(prefix, name)} {value} does not change all methods: "
+                print(text + "; ".join(reasons), file=sys.stderr)
+            continue
+        raise ValueError(
+            f"{cli.flag(prefix, name)} {value} would change nothing: "
+            f"{'; '.join(reasons)}"
+        )

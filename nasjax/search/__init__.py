@@ -1,0 +1,271 @@
+"""The one search loop: ask, evaluate, tell.
+
+A searcher proposes architectures, an environment scores them. Both are values made of
+pure functions, so the caller may jit the loop and vmap it over seeds, environments and
+hyper-parameters:
+
+    jax.jit(jax.vmap(lambda key: search.run(key, searcher, env, steps)))(keys)
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.search import outcomes
+from nasjax.search.outcomes import Best, EvaluationError, Outcome, best
+from nasjax.search.protocol import (
+    Environment,
+    Searcher,
+    SearchState,
+    Trace,
+    black_box,
+    budget_free,
+    check_integer,
+    check_range,
+    check_widths,
+    in_float32,
+    is_concrete,
+    projected,
+)
+
+__all__ = [
+    "Best",
+    "Environment",
+    "EvaluationError",
+    "Outcome",
+    "SearchState",
+    "Searcher",
+    "Trace",
+    "advance",
+    "best",
+    "black_box",
+    "budget_free",
+    "check_budget",
+    "check_integer",
+    "check_range",
+    "check_widths",
+    "drive",
+    "grow",
+    "in_float32",
+    "init",
+    "is_concrete",
+    "projected",
+    "run",
+    "step",
+]
+
+
+def init(
+    key: chex.PRNGKey, searcher: Searcher, env: Environment, steps: int
+) -> SearchState:
+    """The state before step 0; `steps` (static) is the whole budget of queries."""
+    check_integer("steps", steps, 1)
+    return SearchState(searcher.init(_key_of_init(key), steps), env.state)
+
+
+def grow(
+    key: chex.PRNGKey, searcher: Searcher, state: SearchState, steps: int
+) -> SearchState:
+    """The state with room for a larger budget; the search goes on as it stands.
+
+    Where `budget_free` holds, what follows has the bits of a search that was made for
+    `steps` from the start. Pure, so that it can be vmapped over lanes.
+
+    Args:
+      key: of the whole search.
+      searcher: the one that made the state.
+      state: after any number of steps of its own budget.
+      steps: the whole new budget, static.
+
+    Raises:
+      ValueError: the state has room for more than `steps`, or is not the searcher's.
+    """
+    check_integer("steps", steps, 1)
+    fresh = searcher.init(_key_of_init(key), steps)
+
+    def widen(new, old):
+        if new.ndim != old.ndim or any(
+            n < o for n, o in zip(new.shape, old.shape, strict=True)
+        ):
+            raise ValueError(
+                f"a state with an array of shape {list(old.shape)} does not fit a "
+                f"budget of {steps} steps, which has {list(new.shape)}"
+            )
+        if new.shape == old.shape:
+            return old
+        return new.at[tuple(slice(n) for n in old.shape)].set(old)
+
+    return state._replace(searcher=jax.tree.map(widen, fresh, state.searcher))
+
+
+def check_budget(budget: int, first: int, length: int) -> None:
+    """ValueError where steps `first .. first + length - 1` go past the budget."""
+    if first + length > budget:
+        raise ValueError(
+            f"step {first + length - 1} lies past the budget: the state was made for "
+            f"{budget} steps; `search.grow` gives it room for {first + length}"
+        )
+
+
+def _check_budget(searcher: Searcher, state: SearchState, first: Any, length: int):
+    """ValueError where steps, if they are known, go past what the state holds."""
+    if not is_concrete(first):
+        return
+    check_integer("first", first, 0)
+    budget = None if searcher.budget is None else searcher.budget(state.searcher)
+    if budget is not None:
+        check_budget(budget, first, length)
+
+
+def _key_of_init(key: chex.PRNGKey) -> chex.PRNGKey:
+    """Folded, not split: the caller's key serves `init` and every later chunk."""
+    return jax.random.fold_in(key, 0)
+
+
+def _key_of_steps(key: chex.PRNGKey) -> chex.PRNGKey:
+    return jax.random.fold_in(key, 1)
+
+
+def _step_keys(key_steps: chex.PRNGKey, step: chex.Numeric) -> chex.PRNGKey:
+    return jax.random.split(jax.random.fold_in(key_steps, step), 3)
+
+
+def step(
+    key: chex.PRNGKey,
+    searcher: Searcher,
+    env: Environment,
+    state: SearchState,
+    step: chex.Numeric,
+) -> tuple[SearchState, Trace]:
+    """One query: ask, evaluate, tell.
+
+    Args:
+      key: the key of the whole search; the step's own keys are folded from it.
+      searcher, env: see their classes.
+      state: from `init` or the step before.
+      step: int32 [], counted from 0.
+
+    Returns:
+      The next state and this step's trace.
+    """
+    _check_budget(searcher, state, step, 1)
+    return _step(_key_of_steps(key), searcher, env, state, step)
+
+
+def _read(searcher, returned, state):
+    env_state, accuracy, loss = outcomes.read(returned, state.environment)
+    if searcher.check is not None:
+        searcher.check(accuracy, loss)
+    return env_state, outcomes.outcome(accuracy, loss)
+
+
+def _step(key_steps, searcher, env, state, step):
+    key_ask, key_evaluate, key_tell = _step_keys(key_steps, step)
+    asked, arch = searcher.ask(key_ask, state.searcher, step)
+    returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
+    env_state, outcome = _read(searcher, returned, state)
+    told, info = searcher.tell(key_tell, asked, step, arch, outcome)
+    return SearchState(told, env_state), Trace(arch, *outcome, info)
+
+
+def advance(
+    key: chex.PRNGKey,
+    searcher: Searcher,
+    env: Environment,
+    state: SearchState,
+    first: chex.Numeric,
+    length: int,
+) -> tuple[SearchState, Trace]:
+    """Steps `first .. first + length - 1`; only `length` is static.
+
+    Raises:
+      ValueError: `first` is known and the steps go past the budget of the state.
+    """
+    check_integer("length", length, 0)
+    _check_budget(searcher, state, first, length)
+    first = jnp.asarray(first, jnp.int32)
+    key_steps = _key_of_steps(key)
+
+    def body(state, t):
+        return _step(key_steps, searcher, env, state, t)
+
+    return jax.lax.scan(body, state, first + jnp.arange(length, dtype=jnp.int32))
+
+
+def run(
+    key: chex.PRNGKey, searcher: Searcher, env: Environment, steps: int
+) -> tuple[SearchState, Trace]:
+    """A whole search as one scan; not jitted here, so that the caller composes it."""
+    state = init(key, searcher, env, steps)
+    return advance(key, searcher, env, state, 0, steps)
+
+
+def drive(
+    key: chex.PRNGKey,
+    searcher: Searcher,
+    env: Environment,
+    steps: int,
+    state: SearchState | None = None,
+    first: int = 0,
+    on_step: Callable[[int, SearchState, Trace], None] | None = None,
+) -> tuple[SearchState, Trace]:
+    """The same loop in Python, for environments that cannot be traced.
+
+    Keys and trace are those of `run`; `ask` and `tell` are jitted, `env.evaluate` is
+    called as it is, with a concrete architecture. What it may return: see
+    `Environment`, and `black_box` for a function of the architecture alone.
+
+    Args:
+      steps: the whole budget, as in `init`.
+      state: to continue a search; with `first`, the step to continue at.
+      on_step: called after each step with the next step, the state and the step's
+        trace, so that a long search can be saved.
+
+    Raises:
+      ValueError: no step is left, or the state was made for fewer.
+      EvaluationError: `evaluate` raised, or returned something that is no outcome or
+        that the searcher cannot use. It says which query and architecture, and holds
+        the state and the trace so far, from which the search goes on.
+    """
+    ask, tell = (jax.jit(function) for function in (searcher.ask, searcher.tell))
+    check_integer("steps", steps, 1)
+    check_integer("first", first, 0)
+    if first >= steps:
+        raise ValueError(f"first must lie in 0..{steps - 1}, got {first}")
+    if state is None:
+        state = init(key, searcher, env, steps)
+    _check_budget(searcher, state, first, steps - first)
+    key_steps = _key_of_steps(key)
+    rows = []
+    for t in range(first, steps):
+        key_ask, key_evaluate, key_tell = _step_keys(key_steps, t)
+        t = jnp.int32(t)
+        asked, arch = ask(key_ask, state.searcher, t)
+        try:
+            returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
+            env_state, outcome = _read(searcher, returned, state)
+        except Exception as error:
+            arch, trace = np.asarray(arch), _stack(rows) if rows else None
+            raise EvaluationError(
+                f"query {t} failed ({type(error).__name__}: {error}); its architecture "
+                f"is {arch.tolist()}",
+                int(t),
+                arch,
+                state,
+                trace,
+            ) from error
+        told, info = tell(key_tell, asked, t, arch, outcome)
+        state = SearchState(told, env_state)
+        rows.append(Trace(arch, *outcome, info))
+        if on_step is not None:
+            on_step(int(t) + 1, state, rows[-1])
+    return state, _stack(rows)
+
+
+def _stack(rows: list[Trace]) -> Trace:
+    # In NumPy: jnp.stack takes nearly a millisecond for each of its arguments.
+    return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *rows)

@@ -1,0 +1,178 @@
+"""What a search is made of: environments, searchers, its state and its trace."""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import chex
+import flax.struct
+import jax
+import numpy as np
+
+from nasjax.search.outcomes import Outcome
+
+PyTree = Any
+
+
+@flax.struct.dataclass
+class Environment:
+    """Scores architectures.
+
+    Attributes:
+      params: what all lanes share (a table, images, frozen weights); an argument of
+        the compiled program, never a constant inside it.
+      state: what one lane owns and `evaluate` may change.
+      evaluate: `(key, params, state, arch) -> (state, Outcome)`. An accuracy or a
+        pair (accuracy, loss) may stand for the `Outcome`, and the state may be left
+        out where it does not change. An accuracy that is not finite says that the
+        evaluation failed.
+      traceable: False for plain Python; such an environment is run by `drive`.
+    """
+
+    params: PyTree
+    state: PyTree
+    evaluate: Callable[..., tuple[PyTree, Outcome]] = flax.struct.field(
+        pytree_node=False
+    )
+    traceable: bool = flax.struct.field(pytree_node=False, default=True)
+
+
+def black_box(function: Callable[[np.ndarray], Any]) -> Environment:
+    """An environment for `drive` from a function of the architecture alone.
+
+    Args:
+      function: from uint8 [*arch_shape] (NumPy) to an accuracy, a pair (accuracy,
+        loss) or an `Outcome`; an accuracy of NaN says that it failed.
+    """
+
+    def evaluate(key, params, state, arch):
+        del key, params
+        return state, function(np.asarray(arch))
+
+    return Environment((), (), evaluate, traceable=False)
+
+
+class Searcher(NamedTuple):
+    """Proposes architectures and learns from their scores.
+
+    Attributes:
+      init: `(key, steps) -> state`; `steps` (static) bounds what must be remembered.
+        `grow` relies on what a larger `steps` adds being further rows at the end.
+      ask: `(key, state, step) -> (state, arch)`.
+      tell: `(key, state, step, arch, outcome) -> (state, info)`; `info` maps names to
+        scalars that end up in the trace.
+      check: `(accuracy, loss)`, raises ValueError for an outcome that the searcher
+        cannot use; tracers under `run`, and the loss is None if there is none.
+      budget: `(state) -> int | None`: for how many steps the state has room, read off
+        its shapes; None for any number.
+      exact_from: budgets from here on give the same bits as far as both go, see
+        `budget_free`; None if that is not known.
+    """
+
+    init: Callable[..., PyTree]
+    ask: Callable[..., tuple[PyTree, chex.Array]]
+    tell: Callable[..., tuple[PyTree, Mapping[str, chex.Array]]]
+    check: Callable[[Any, Any], None] | None = None
+    budget: Callable[[PyTree], int | None] | None = None
+    exact_from: int | None = None
+
+
+def budget_free(searcher: Searcher, steps: int) -> bool:
+    """Whether a search of `steps`, grown, is the fresh larger one to the bit.
+
+    Otherwise it asks as good architectures as that one, but not the same ones.
+    """
+    return searcher.exact_from is not None and steps >= searcher.exact_from
+
+
+def projected(
+    searcher: Searcher, project: Callable[[chex.Array], chex.Array]
+) -> Searcher:
+    """The searcher where not every architecture can be asked.
+
+    Args:
+      searcher: proposes any architecture.
+      project: from an architecture to the one that is asked in its place; the
+        searcher is told of the latter.
+    """
+
+    def ask(key, state, step):
+        state, arch = searcher.ask(key, state, step)
+        return state, project(arch)
+
+    return searcher._replace(ask=ask)
+
+
+class SearchState(NamedTuple):
+    """What is carried from step to step; holds no key, so resuming is exact."""
+
+    searcher: PyTree
+    environment: PyTree
+
+
+class Trace(NamedTuple):
+    """One entry per step; leading axis T once a loop has stacked them."""
+
+    arch: chex.Array  # uint8 [T, *arch_shape]
+    accuracy: chex.Array  # float32 [T]
+    loss: chex.Array  # float32 [T]
+    info: Mapping[str, chex.Array]  # of [T]
+
+
+def check_range(name: str, value: chex.Numeric, low: float, high: float) -> None:
+    """ValueError unless `value` is finite and in [low, high]; tracers pass.
+
+    A traced hyper-parameter has no value yet: its range is the caller's concern.
+    """
+    if isinstance(value, jax.Array):
+        return
+    try:
+        inside = low <= value <= high and abs(value) < float("inf")
+    except TypeError:
+        raise ValueError(f"{name} must be a number, got {value!r}") from None
+    if not inside:
+        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value}")
+
+
+def is_concrete(*values: Any) -> bool:
+    """Whether all values are known, and not tracers."""
+    return not any(isinstance(value, jax.core.Tracer) for value in values)
+
+
+def in_float32(config: PyTree) -> PyTree:
+    """The config with its float64 arrays, which x64 makes, in single precision.
+
+    All arithmetic is; a wider hyper-parameter would widen what it touches.
+    """
+
+    def single(x):
+        wide = isinstance(x, jax.Array | np.ndarray | np.generic)
+        return x.astype(np.float32) if wide and x.dtype == np.float64 else x
+
+    return jax.tree.map(single, config)
+
+
+def check_integer(name: str, value: Any, low: int) -> None:
+    """ValueError unless `value` is an integer (static, no bool) of at least `low`."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, got {value!r}") from None
+    if number < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}")
+
+
+def check_widths(hidden: Any) -> None:
+    """ValueError unless `hidden` lists layer widths, integers of at least 1."""
+    try:
+        widths = list(hidden)
+        for width in widths:
+            check_integer("hidden", width, 1)
+        if not widths:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"hidden must list widths of at least 1, integers: {hidden}"
+        ) from None

@@ -1,0 +1,84 @@
+"""Cell-based search spaces: an architecture is one small integer array.
+
+An architecture is uint8 `[E]` for a space of one cell, `[2, E]` for a space of a
+normal and a reduction cell; entry `e` is the operation on edge `e`, and `O` (the
+number of operations) where the edge is absent.
+"""
+
+from collections.abc import Sequence
+
+from nasjax.spaces.cell_space import (
+    MOST_OPERATIONS,
+    CellSpace,
+    check_count,
+    check_operations,
+)
+
+__all__ = [
+    "DARTS_OPERATIONS",
+    "MOST_OPERATIONS",
+    "NB201_OPERATIONS",
+    "CellSpace",
+    "darts",
+    "nas_bench_201",
+    "table_space",
+]
+
+NB201_OPERATIONS = (
+    "none",
+    "skip_connect",
+    "nor_conv_1x1",
+    "nor_conv_3x3",
+    "avg_pool_3x3",
+)
+DARTS_OPERATIONS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+
+
+def table_space(
+    num_edges: int, operations: Sequence[str], name: str = "table"
+) -> CellSpace:
+    """E independent choices among the same O operations: any tabular benchmark.
+
+    Args:
+      num_edges: E, at least 1.
+      operations: O names, 2 to MOST_OPERATIONS.
+      name: what the space is called in results.
+
+    Raises:
+      ValueError: arguments out of range, or operations that are no names.
+    """
+    check_count("num_edges", num_edges)
+    check_operations(operations)
+    edges = tuple((edge, edge + 1) for edge in range(num_edges))
+    return CellSpace(name, tuple(operations), edges)
+
+
+def nas_bench_201() -> CellSpace:
+    """NAS-Bench-201: 4 nodes, 6 edges, 5 operations, 15,625 architectures.
+
+    Source: Dong and Yang 2020; edge order 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2.
+    """
+    edges = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+    return CellSpace("nas-bench-201", NB201_OPERATIONS, edges)
+
+
+def darts(none: bool = False) -> CellSpace:
+    """DARTS: normal and reduction cell, 4 nodes, 14 edges, 2 in-edges a node.
+
+    Nodes 0 and 1 are the outputs of the two cells before. `none=True` adds the zero
+    operation as an eighth that can be selected.
+
+    Source: Liu et al. 2019; thesis 4.2.2 (7 operations), 3.3 (8 with `none`).
+    """
+    edges = tuple((source, node) for node in range(2, 6) for source in range(node))
+    operations = DARTS_OPERATIONS if none else DARTS_OPERATIONS[1:]
+    return CellSpace("darts", operations, edges, cells=2, inputs_per_node=2)

@@ -1,0 +1,379 @@
+"""Evaluations: reading architectures, sizes, tests that count every image."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from nasjax.data import images
+from nasjax.runs import evaluator, job, networks, supernets
+from nasjax.runs import training as runs
+from nasjax.runs.folder import open_run
+from nasjax.spaces import genotypes
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+CELL = (
+    "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+"
+    "|skip_connect~0|nor_conv_3x3~1|none~2|"
+)
+SETTINGS = {
+    "genotype": CELL,
+    "dataset": "synthetic",
+    "cells": 1,
+    "channels": 4,
+    "stem": "cifar",
+    "dtype": "float32",
+    "learning_rate": 0.05,
+    "final_learning_rate": 0.0,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 3e-4,
+    "clip": 5.0,
+    "batch_size": 32,
+    "epochs": 2,
+    "schedule": "cosine",
+    "warmup": 0,
+    "label_smoothing": 0.0,
+    "auxiliary": 0.0,
+    "drop_path": 0.0,
+    "padding": 1,
+    "cutout": 0,
+    "train_images": 128,
+    "shrink": 4,
+    "test_batch": 300,
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return networks.data(SETTINGS, log=lambda _: None)
+
+
+def test_read_takes_names_texts_files_and_cells(tmp_path):
+    found = networks.read("DARTS_V2")
+    assert found.kind == "darts"
+    assert found.printed == str(genotypes.PUBLISHED["DARTS_V2"])
+    as_json = genotypes.to_json(genotypes.PUBLISHED["DARTS_V2"])
+    text, cell = tmp_path / "one.txt", tmp_path / "cell.txt"
+    text.write_text(json.dumps(as_json))
+    cell.write_text(CELL + "\n")
+    for source in (found.printed, as_json, json.dumps(as_json), str(text)):
+        np.testing.assert_array_equal(networks.read(source).arch, found.arch)
+    for source in (CELL, str(cell)):
+        one = networks.read(source)
+        assert (one.kind, one.printed) == ("nb201", CELL)
+        assert one.arch.tolist() == [3, 2, 4, 1, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("NASNet", "is no genotype, no file of one"),
+        (CELL.replace("avg_pool", "med_pool"), "unknown operation 'med_pool_3x3'"),
+        (CELL.replace("~2", "~1"), "does not list the edges"),
+    ],
+)
+def test_read_names_the_fault(source, text):
+    with pytest.raises(ValueError, match=text):
+        networks.read(source)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "wanted"),
+    [
+        (
+            "DARTS_V2",
+            {"cells": 20, "channels": 36, "classes": 10},
+            {
+                "params": 3_349_342,
+                "params_with_auxiliary": 3_825_768,
+                "macs": 528_359_040,
+                "flops": 1_078_172_928,
+                "width": [3.5, 2.5],
+                "depth": [3, 3],
+            },
+        ),
+        (
+            "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+"
+            "|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+            {"cells": 5, "channels": 16, "classes": 10},
+            {
+                "params": 1_288_506,
+                "params_with_auxiliary": 1_288_506,
+                "macs": 184_730_240,
+                "flops": None,
+                "width": None,
+                "depth": None,
+            },
+        ),
+    ],
+)
+def test_describe(name, sizes, wanted):
+    assert networks.describe(networks.read(name), **sizes) == wanted
+
+
+def test_what_the_table_says_of_a_cell(table, monkeypatch):
+    """Row 1462 has the most parameters; never a prediction."""
+    cell = networks.SPACES["nb201"].arch_string(table.ops[1462])
+    found = networks.benchmark(networks.read(cell), "cifar100")
+    if "cifar100_test" in table.columns:
+        column = table.columns["cifar100_test"]
+        wanted = ("cifar100_test", column.values[1462], column.version)
+        assert tuple(found.values()) == wanted
+    else:
+        assert found is None
+    assert networks.benchmark(networks.read(cell), "synthetic") is None
+    assert networks.benchmark(networks.read("DARTS_V2"), "cifar10") is None
+    monkeypatch.setenv("NASJAX_DATA", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/nowhere")
+    assert networks.benchmark(networks.read(cell), "cifar10") is None
+
+
+def test_summary_by_hand():
+    nan = float("nan")
+    found = networks.summary(np.array([[nan, 0.5, 0.4], [0.3, 0.2, 0.2]]))
+    assert found["last"]["values"] == [0.4, 0.2]
+    np.testing.assert_allclose(found["last"]["mean"], 0.3)
+    np.testing.assert_allclose(found["last"]["deviation"], 0.2 / 2**0.5)
+    assert found["best"]["values"] == [0.5, 0.3]
+    assert found["best"]["epochs"] == [2, 1]
+    assert "test images" in found["best"]["note"]
+    assert networks.summary(np.array([[0.5]]))["last"]["deviation"] is None
+
+
+def test_groups():
+    assert networks.groups([0, 1, 2, 3, 4], 2) == [[0, 1], [2, 3], [4]]
+    assert networks.groups([3], 1) == [[3]]
+
+
+def test_data_is_the_whole_training_set_shrunk(data):
+    whole = images.synthetic()
+    assert data.train_images.shape == (128, 8, 8, 3)
+    assert data.test_images.shape == (1000, 8, 8, 3)
+    block = whole.train_images[5, 4:8, 8:12].mean((0, 1))
+    np.testing.assert_array_equal(data.train_images[5, 1, 2], np.round(block))
+    every = networks.data(SETTINGS | {"train_images": 0}, log=lambda _: None)
+    assert len(every.train_labels) == len(whole.train_labels)
+    with pytest.raises(ValueError, match="train_images is 9000; synthetic has 2000"):
+        networks.data(SETTINGS | {"train_images": 9000}, log=lambda _: None)
+
+
+MADE = {}  # compiled once for each number of seeds and devices
+
+
+def some(data, count, group, devices):
+    mesh = evaluator.mesh_of(jax.devices()[:devices], group)
+    key = len(group), devices
+    if key not in MADE:
+        MADE[key] = evaluator.Evaluator(SETTINGS, data, group, mesh)
+    one = MADE[key].with_seeds(group)
+    state, metrics = one.advance(one.init(), range(count))
+    return one, state, metrics
+
+
+def test_every_test_image_counts_once(data):
+    """Batches of 300 of 1,000 images, over one device and over two."""
+    found = []
+    for devices in (1, 2):
+        one, state, _ = some(data, 1, [0], devices)
+        # All logits equal but one: the share of that class's images.
+        last = state.params["classifier"]
+        last["kernel"], last["bias"] = last["kernel"] * 0, last["bias"] * 0
+        last["bias"] = last["bias"].at[:, 3].set(1.0)
+        found.append(one.test(state)["test"])
+    share = np.mean(data.test_labels == 3)
+    np.testing.assert_allclose(found, [[share], [share]], rtol=1e-12)
+
+
+def test_seeds_over_devices_are_seeds_alone(data):
+    """3 steps; and a batch divided over two devices gives the same."""
+    _, both, metrics = some(data, 3, [0, 5], 2)
+    assert metrics.loss.shape == (2, 3)
+    assert np.abs(metrics.loss[0] - metrics.loss[1]).min() > 1e-3
+    _, divided, _ = some(data, 3, [5], 2)
+    for lane, seed in enumerate([0, 5]):
+        _, alone, own = some(data, 3, [seed], 1)
+        np.testing.assert_allclose(metrics.loss[lane], own.loss[0], rtol=1e-4)
+        others = [jax.tree.map(lambda x, i=lane: x[i], both)]
+        if seed == 5:
+            others.append(jax.tree.map(lambda x: x[0], divided))
+        for other in others:
+            for a, b in zip(
+                jax.tree.leaves(other), jax.tree.leaves(alone), strict=True
+            ):
+                np.testing.assert_allclose(a, b[0], rtol=1e-4, atol=1e-4)
+
+
+class Stops(runs.NetworkTraining):
+    """Fails before the chunk that `at` is the first step of."""
+
+    def __init__(self, *args, at):
+        super().__init__(*args)
+        self._at = at
+
+    def advance(self, carry, first, last):
+        if first == self._at:
+            raise InterruptedError
+        return super().advance(carry, first, last)
+
+
+@pytest.fixture(scope="module")
+def odd(data):
+    """Two epochs of batches of 48, 48 and 32 images: step by step, and in scans."""
+    small = data._replace(
+        train_images=data.train_images[:, ::2, ::2],
+        test_images=data.test_images[:100, ::2, ::2],
+        test_labels=data.test_labels[:100],
+    )
+    cell = "|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
+    changed = {"genotype": cell, "batch_size": 48, "drop_last": False}
+    found = {}
+    for scan in (False, True):
+        one = evaluator.Evaluator(SETTINGS | changed, small, [0], scan=scan)
+        found[scan] = one, *runs.network(one, None)
+    return found
+
+
+def test_a_scan_with_a_smaller_last_batch(odd):
+    """It learns what single steps learn; the epoch's mean weighs images alike."""
+    found = []
+    for one, state, curves in odd.values():
+        assert one.steps_per_epoch == 3
+        _, metrics = one.advance(one.init(), range(0, 3))
+        assert metrics.loss.shape == (1, 3)
+        mean = (metrics.loss[0] * np.array([48, 48, 32])).sum() / 128
+        np.testing.assert_allclose(curves.loss[0, 0], mean, rtol=1e-5)
+        found.append((state, metrics, curves._replace(seconds=0)))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("scan", [False, True])
+def test_resuming_anywhere_gives_the_same_bits(odd, scan, tmp_path):
+    one, state, curves = odd[scan]
+    for at in (2, 3, 5):  # before and after the smaller batch
+        with open_run(tmp_path / str(at), "test", {}) as folder:
+            with pytest.raises(InterruptedError):
+                job.run(Stops(one, at=at), folder, checkpoint_seconds=0)
+            other, again = runs.network(one, folder, resume=True)
+        same = (state, curves._replace(seconds=0)), (other, again._replace(seconds=0))
+        for a, b in zip(*map(jax.tree.leaves, same), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("changed", "devices", "text"),
+    [
+        ({"batch_size": 48, "drop_last": False}, 3, "last batch, of 32 images"),
+        ({"batch_size": 500}, 1, "128 images are too few for a batch of 500"),
+        ({"batch_size": 31}, 2, "batch of 31 cannot be divided over 2 devices"),
+        ({"auxiliary": 0.4}, 1, "no auxiliary head"),
+        ({"genotype": "DARTS_V2", "auxiliary": 0.4}, 1, "auxiliary head needs 8"),
+        ({"genotype": "DARTS_V2", "channels": 5}, 1, "channels must be even, got 5"),
+    ],
+)
+def test_evaluators_refuse(data, changed, devices, text):
+    mesh = evaluator.mesh_of(jax.devices()[:devices], [0])
+    with pytest.raises(ValueError, match=text):
+        evaluator.Evaluator(SETTINGS | changed, data, [0], mesh)
+
+
+def grey(count=40, seed=0, channels=1):
+    """Made-up images of 33 x 47 pixels."""
+    rng = np.random.default_rng(seed)
+    shape = (count, 33, 47, channels)
+    return (
+        rng.integers(0, 256, shape, dtype=np.uint8),
+        rng.integers(0, 10, count).astype(np.int32),
+    )
+
+
+def images_of(**changed):
+    given = [*grey(), *grey(20, 1)]
+    made = images.ImageData("grey", *given, 10, (0.5,), (0.25,), "made up", "")
+    return made._replace(**changed)
+
+
+def test_grey_images_of_33_by_47(tmp_path):
+    """Trained, tested, saved and loaded."""
+    changed = {"epochs": 1, "batch_size": 20, "train_images": 0, "shrink": 1}
+    one = evaluator.Evaluator(SETTINGS | changed, images_of(), [0])
+    assert (one.image_size, one.config.image_channels) == ((33, 47), 1)
+    settings = (
+        SETTINGS
+        | changed
+        | {
+            "seeds": [0],
+            "lanes": 1,
+            "classes": 10,
+            "image_size": one.image_size,
+            "image_channels": one.config.image_channels,
+            "steps_per_epoch": one.steps_per_epoch,
+        }
+    )
+    with open_run(tmp_path / "run", "test", settings) as folder:
+        state, curves = runs.network(one, folder)
+    assert np.isfinite(curves.loss).all()
+    assert round(float(curves.test[0, 0]) * 20, 3) in range(21)
+    loaded = networks.load(tmp_path / "run")
+    assert loaded.params["body"]["stem"]["kernel"].shape == (3, 3, 1, 4)
+    for a, b in zip(*map(jax.tree.leaves, (loaded.params, state.params)), strict=True):
+        np.testing.assert_array_equal(a, b[0])
+    found = networks.read(CELL)
+    sizes = {"cells": 1, "channels": 4, "classes": 10}
+    shown = networks.describe(
+        found, image_size=one.image_size, image_channels=1, **sizes
+    )
+    assert shown["params"] == sum(x.size for x in jax.tree.leaves(loaded.params))
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        (dict(zip(("train_images", "train_labels"), grey(channels=4), strict=True)),
+         "test images: images have 1 channels; the network has image_channels=4"),
+        ({"test_labels": np.full(20, 10, np.int32)}, "test images: labels are 10"),
+        ({"train_labels": np.full(40, -1, np.int32)}, "labels are -1 to -1; allowed"),
+        ({"mean": (0.5,) * 3, "std": (0.2,) * 3}, "the images have 1 channels"),
+        ({"classes": 0}, "classes must be at least 1, got 0"),
+    ],
+)  # fmt: skip
+def test_evaluators_refuse_images(changed, text):
+    """Before training: labels outside of the classes made losses NaN."""
+    with pytest.raises(ValueError, match=text):
+        evaluator.Evaluator(SETTINGS, images_of(**changed), [0])
+
+
+def test_constants_of_cifar10_on_cifar100(monkeypatch):
+    """As the code of PC-DARTS, which has no others."""
+    made = images.synthetic(200, 100)
+    monkeypatch.setattr(images, "load", lambda *args, **options: made)
+    settings = SETTINGS | {"dataset": "cifar100"}
+    own = networks.data(settings)
+    assert networks.data(settings | {"constants": "own"}).mean == own.mean == made.mean
+    changed = settings | {"constants": "cifar10", "train_images": 50}
+    facts = images.PUBLISHED["cifar10"]
+    mine = networks.augmentation(changed, networks.data(changed))
+    assert (mine.mean, mine.std) == (facts.mean, facts.std)
+    both = changed | {"split_seed": 0, "preprocess": True}
+    theirs = supernets.augmentation(both, supernets.data(both))
+    assert (theirs.mean, theirs.std) == (facts.mean, facts.std)
+    for wrong, text in (
+        ({"constants": "mine"}, "constants is 'mine'; allowed: own, cifar10"),
+        ({"dataset": "synthetic"}, "constants cifar10: not with --dataset synthetic"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            networks.data(changed | wrong)
+
+
+def test_load_needs_a_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no network"):
+        networks.load(tmp_path)
+    settings = SETTINGS | {"seeds": [1, 2], "lanes": 1, "classes": 10, "image_size": 8}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=r"seed 4 is not in .*: it has \[1, 2\]"):
+        networks.load(tmp_path, 4)
+    with pytest.raises(FileNotFoundError, match="seeds-2 holds no checkpoint"):
+        networks.load(tmp_path, 2)
