@@ -44,7 +44,7 @@ from nasjax.analysis import frontier, frontier_tables, plots
 from nasjax.data.images import NAMES
 from nasjax.environments.trainable_supernet import Images, trainable_supernet
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, driven_search, files, flags, methods, supernets
+from nasjax.runs import cli, driven_search, files, flags, image_sets, methods, supernets
 from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run, refuse_inputs
 from nasjax.runs.script import refusals, script
@@ -208,20 +208,17 @@ def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
         )
     if "none" not in net.config.space.operations or net.config.kind != "darts":
         raise ValueError(f"{args.warm_up}: DDAS needs --space darts --none true")
-    if net.settings["dataset"] != args.dataset:
+    if net.run.dataset != args.dataset:
         raise ValueError(
-            f"{args.warm_up} was trained on {net.settings['dataset']}, not "
-            f"{args.dataset}"
+            f"{args.warm_up} was trained on {net.run.dataset}, not {args.dataset}"
         )
-    halves = supernets.data(net.settings, args.data_dir)
+    halves = image_sets.halves(net.run, args.data_dir)
     n = args.valid_images or len(halves.valid_labels)
     if n > len(halves.valid_labels):
         raise ValueError(
             f"--valid-images {n}: the validation half has {len(halves.valid_labels)}"
         )
-    recipe = dataclasses.replace(
-        supernets.recipe(net.settings), learning_rate=args.learning_rate
-    )
+    recipe = dataclasses.replace(net.run.recipe, learning_rate=args.learning_rate)
     env = trainable_supernet(
         net.config,
         net.state,
@@ -232,7 +229,7 @@ def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
             halves.valid_labels[:n],
         ),
         recipe=recipe,
-        augment=supernets.augmentation(net.settings, halves),
+        augment=supernets.augmentation(net.run, halves),
         batches=args.batches,
         eval_batch=args.eval_batch,
     )
@@ -250,7 +247,7 @@ def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
         "variants": [*args.configs, *(["rs"] if "rs" in args.variant else [])],
         "configs": {n: dataclasses.asdict(c) for n, c in args.configs.items()},
         "one_shot": {"accuracy": one_shot[0], "loss": one_shot[1]},
-        "warm_up": net.settings,
+        "warm_up": net.run.to_json(),
         "network": NETWORK,
         "data_sha256": halves.sha256,
     }

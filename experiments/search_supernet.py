@@ -51,7 +51,16 @@ from nasjax.analysis.query_metrics import best_so_far
 from nasjax.environments import cached
 from nasjax.environments import frozen_supernet as on_supernet
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, driven_search, files, flags, methods, supernets, transfer
+from nasjax.runs import (
+    cli,
+    driven_search,
+    files,
+    flags,
+    image_sets,
+    methods,
+    supernets,
+    transfer,
+)
 from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
@@ -157,8 +166,8 @@ class Setting(NamedTuple):
 def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
     """Loads supernet and images; also returns what fixes the run's results."""
     net = supernets.load(args.supernet)
-    halves = supernets.data(net.settings, args.data_dir)
-    shown = supernets.augmentation(net.settings, halves)
+    halves = image_sets.halves(net.run, args.data_dir)
+    shown = supernets.augmentation(net.run, halves)
     config = dataclasses.replace(net.config, dtype=args.dtype or net.config.dtype)
     most = len(halves.valid_labels)
     if args.subset > most:
@@ -195,7 +204,11 @@ def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
         return count // args.eval_batch * args.eval_batch
 
     fixed = {
-        "supernet": {"step": net.step, "epoch": net.epoch, "settings": net.settings},
+        "supernet": {
+            "step": net.step,
+            "epoch": net.epoch,
+            "settings": net.run.to_json(),
+        },
         "sha256": {"weights": digest.hexdigest(), "images": halves.sha256},
         "images": {
             "query": whole(len(subset)),
@@ -330,7 +343,7 @@ def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
     """Scores the best again; writes and prints everything."""
     space = setting.net.config.space
     tops, won = score(args, folder, setting, found)
-    true = candidates.truth(space, setting.net.settings["dataset"])
+    true = candidates.truth(space, setting.net.run.dataset)
     chosen = candidates.choices(space, args.seeds, tops, true)
     counts, computed = supernet_search.distinct(found)
     pairs = supernet_search.paired(won)

@@ -14,7 +14,8 @@ import pytest
 from nasjax.data import images
 from nasjax.networks import augment, supernet, training
 from nasjax.networks.supernet import training as supernet_training
-from nasjax.runs import supernets
+from nasjax.runs import image_sets, supernets
+from nasjax.runs.supernet_config import SupernetRun
 from nasjax.spaces import costs, darts, genotypes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -38,17 +39,19 @@ def load(folder):
     curves = supernets.no_curves(2, [1, 2], 1)
     if "uniform" not in str(folder):
         curves = curves._replace(one_shot=ONE_SHOT)
-    settings = {"dataset": "synthetic", "preprocess": True}
+    run = SupernetRun(
+        dataset="synthetic", none=True, cells=1, channels=2, recipe=RECIPE
+    )
     return supernets.Pretrained(
-        CONFIG, state.params, state.statistics, settings, 10, 2.0, curves, state
+        CONFIG, state.params, state.statistics, run, 10, 2.0, curves, state
     )
 
 
-def data(settings, data_dir=None):
+def halves(run, data_dir=None):
     """40 images of each half."""
-    del settings, data_dir
+    del run, data_dir
     found = images.synthetic(80, 46, size=8)
-    return supernets.Halves(
+    return image_sets.Halves(
         *(found.train_images[:40], found.train_labels[:40]),
         *(found.train_images[40:], found.train_labels[40:]),
         *(found.test_images, found.test_labels, 10, found.mean, found.std),
@@ -57,14 +60,10 @@ def data(settings, data_dir=None):
 
 
 def stand_in(monkeypatch):
-    parts = {
-        "load": load,
-        "data": data,
-        "augmentation": lambda settings, halves: augment.AugmentConfig(padding=1),
-        "recipe": lambda settings: RECIPE,
-    }
-    for name, function in parts.items():
-        monkeypatch.setattr(supernets, name, function)
+    config = augment.AugmentConfig(padding=1)
+    monkeypatch.setattr(supernets, "load", load)
+    monkeypatch.setattr(supernets, "augmentation", lambda run, halves: config)
+    monkeypatch.setattr(image_sets, "halves", halves)
 
 
 def call(*arguments):

@@ -14,7 +14,8 @@ import pytest
 from nasjax import search, searchers
 from nasjax.data import images
 from nasjax.networks import augment, supernet
-from nasjax.runs import supernets
+from nasjax.runs import image_sets, supernets
+from nasjax.runs.supernet_config import SupernetRun
 from nasjax.spaces import genotypes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -40,10 +41,8 @@ def load(folder):
     config = NETS[space]
     params = jax.jit(lambda key: supernet.init(key, config))(jax.random.key(0))
     statistics = supernet.initial_statistics(config, 8)
-    settings = {"dataset": dataset, "preprocess": True}
-    return supernets.Pretrained(
-        config, params, statistics, settings, 70, 3.5, None, None
-    )
+    run = SupernetRun(space=space, dataset=dataset, cells=1, channels=4)
+    return supernets.Pretrained(config, params, statistics, run, 70, 3.5, None, None)
 
 
 @functools.cache
@@ -51,11 +50,11 @@ def made():
     return images.synthetic(80, 46, size=8)
 
 
-def data(settings, data_dir=None):
+def halves(run, data_dir=None):
     """40 images of each half, 46 to test: five full batches of 8."""
-    del settings, data_dir
+    del run, data_dir
     found = made()
-    return supernets.Halves(
+    return image_sets.Halves(
         *(found.train_images[:40], found.train_labels[:40]),
         *(found.train_images[40:], found.train_labels[40:]),
         *(found.test_images, found.test_labels, 10, found.mean, found.std),
@@ -63,13 +62,14 @@ def data(settings, data_dir=None):
     )
 
 
-def augmentation(settings, halves):
+def augmentation(run, halves):
     return augment.AugmentConfig(mean=halves.mean, std=halves.std)
 
 
 def stand_in(monkeypatch):
-    for name in ("load", "data", "augmentation"):
-        monkeypatch.setattr(supernets, name, globals()[name])
+    monkeypatch.setattr(supernets, "load", load)
+    monkeypatch.setattr(supernets, "augmentation", augmentation)
+    monkeypatch.setattr(image_sets, "halves", halves)
 
 
 def call(*arguments):

@@ -1,0 +1,235 @@
+"""Configurations of the training of supernets, and their presets.
+
+    run = supernet_config.preset("nb201", "cpu", dataset="synthetic")
+
+Source: thesis 3.4.1 (`ddas`), 4.4.2; Dong and Yang 2020 (`nb201`).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from nasjax.networks import supernet
+from nasjax.networks.supernet import training as supernet_training
+from nasjax.networks.training import ABSENT, Recipe
+from nasjax.runs import configs
+from nasjax.runs.configs import setting
+
+CONSTANTS = ("own", "cifar10")
+SPACES = ("darts", "pc-darts", "nb201")
+# Settings that change nothing in a space, by the value that says so.
+_IDLE: Mapping[str, Mapping[str, Any]] = {
+    "darts": {"parts": 1},
+    "pc-darts": {},
+    "nb201": {"parts": 1, "none": False, "stem": "cifar"},
+}
+_RECIPE = Recipe(batch_size=250, epochs=10_000, drop_last=False)
+
+
+def check_constants(name: str, dataset: str) -> None:
+    """ValueError if `constants` is unknown, or not for the data set."""
+    if name not in CONSTANTS:
+        raise ValueError(f"constants is {name!r}; allowed: {', '.join(CONSTANTS)}")
+    if name != "own" and dataset not in ("cifar10", "cifar100"):
+        raise ValueError(f"constants {name}: not with --dataset {dataset}")
+
+
+@dataclasses.dataclass(frozen=True)
+class SupernetRun:
+    """Everything that fixes the training of a supernet, as config.json has it.
+
+    Fields without a flag follow from the data and the machine; see `with_data`.
+
+    Raises:
+      ValueError: names the value and what is allowed.
+    """
+
+    space: str = setting("darts", f"of {', '.join(SPACES)}", flag=False)
+    dataset: str = setting("cifar10", "of `data.images.NAMES`", flag=False)
+    preset: str = setting("", "the preset that the run started from", flag=False)
+    policy: str = setting(
+        "uniform", f"what a batch trains: {' or '.join(supernet_training.POLICIES)}"
+    )
+    channels: int = setting(16, "C of the first cells")
+    cells: int = setting(8, "number of cells; per stage for nb201")
+    parts: int = setting(1, "PC-DARTS' K: operations see 1/K of the channels")
+    none: bool = setting(False, "make `none` an eighth operation")
+    stem: str = setting("cifar", "cifar or imagenet")
+    dtype: str = setting("float32", "float32 or bfloat16")
+    seed: int = setting(2, "of the training")
+    split_seed: int = setting(0, "seed of the halves: training, validation")
+    recipe: Recipe = _RECIPE
+    preprocess: bool = setting(
+        True, "crop, flip, cutout and normalise; false: scale to [0, 1] only"
+    )
+    padding: int = setting(4, "zero pixels on each side before the random crop")
+    constants: str = setting(
+        "own", "mean and deviation of pixels: own, or cifar10's (as PC-DARTS' code)"
+    )
+    cutout: int = setting(0, "side of the square cut out of training images")
+    train_images: int = setting(0, "use so many of the training half; 0: all")
+    shrink: int = setting(1, "average so many by so many pixels first")
+    validate: int = setting(10, "number of times that architectures are scored")
+    validate_archs: int = setting(30, "architectures scored each time")
+    validate_images: int = setting(5_000, "validation images used for it")
+    validate_batch: int = setting(500, "images per batch there")
+    classes: int = setting(0, "of the data set", flag=False)
+    image_size: int | tuple[int, int] = setting(0, "of the images", flag=False)
+    image_channels: int = setting(0, "of the images", flag=False)
+    steps_per_epoch: int = setting(0, "batches of an epoch", flag=False)
+    data_sha256: str = setting("", "of the images and labels", flag=False)
+    devices: int = setting(0, "that share a batch", flag=False)
+
+    def __post_init__(self):
+        if self.space not in SPACES:
+            raise ValueError(f"space is {self.space!r}; allowed: {', '.join(SPACES)}")
+        for name, value in _IDLE[self.space].items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; --space {self.space} has only "
+                    f"{value}"
+                )
+        check_constants(self.constants, self.dataset)
+        _ = self.network  # or raise
+        if self.policy not in supernet_training.POLICIES:
+            raise ValueError(
+                f"policy is {self.policy!r}; allowed: "
+                f"{', '.join(supernet_training.POLICIES)}"
+            )
+        for name in ("validate", "validate_archs", "validate_images", "shrink"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
+
+    @property
+    def network(self) -> supernet.SupernetConfig:
+        """The network; of 10 classes and colours as long as the data is unknown."""
+        chosen: dict[str, Any] = {
+            "channels": self.channels,
+            "image_channels": self.image_channels or 3,
+            "cells": self.cells,
+            "classes": self.classes or 10,
+            "dtype": self.dtype,
+        }
+        if self.space == "nb201":
+            return supernet.nas_bench_201(**chosen)
+        chosen |= {"none": self.none, "stem": self.stem}
+        if self.space == "pc-darts":
+            return supernet.pc_darts(parts=self.parts, **chosen)
+        return supernet.darts(**chosen)
+
+    @property
+    def eval_epochs(self) -> list[int]:
+        """Epochs after which architectures are scored; `marks` in config.json."""
+        ends = np.linspace(0, self.recipe.epochs, self.validate + 1)[1:]
+        return sorted({max(round(epoch), 1) for epoch in ends})
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of config.json."""
+        return configs.to_json(self) | {"marks": self.eval_epochs}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "SupernetRun":
+        """The run of a config.json, also of older versions'."""
+        return configs.from_json(cls(), content, ABSENT)
+
+
+_NB201 = {"nesterov": True, "weight_decay": 5e-4, "validate_archs": 300}
+_DDAS = {"policy": "one-shot", "none": True}
+_SMALL = {"channels": 8, "shrink": 2, "padding": 2, "drop_last": True}
+_SMALL |= {"batch_size": 64, "validate": 5}
+_DARTS, _PC_DARTS, _CELLS = ("darts",), ("pc-darts",), ("darts", "pc-darts")
+# Name, spaces, and what differs from the defaults; `cpu` and `cpu-ddas` are small, for
+# two cores.
+_PRESETS: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
+    ("cadam", _DARTS, {"cutout": 16}),
+    ("pc-cadam", _PC_DARTS, {}),
+    (
+        "imagenet32",
+        _CELLS,
+        {
+            "dataset": "imagenet32-120",
+            "epochs": 5_000,
+            "batch_size": 750,
+            "preprocess": False,
+        },
+    ),
+    (
+        "ddas",
+        _DARTS,
+        _DDAS
+        | {
+            "cells": 6,
+            "batch_size": 64,
+            "epochs": 75,
+            "validate": 25,
+            "validate_images": 25_000,
+        },
+    ),
+    ("nb201", ("nb201",), _NB201 | {"batch_size": 64, "cells": 5, "epochs": 250}),
+    (
+        "cpu-ddas",
+        _DARTS,
+        _SMALL
+        | _DDAS
+        | {
+            "cells": 3,
+            "train_images": 6_400,
+            "epochs": 4,
+            "validate": 4,
+            "validate_archs": 10,
+            "validate_images": 500,
+            "validate_batch": 250,
+        },
+    ),
+    ("cpu", _CELLS, _SMALL | {"cells": 3, "epochs": 25, "validate_images": 1_000}),
+    (
+        "cpu",
+        ("nb201",),
+        _SMALL
+        | _NB201
+        | {
+            "cells": 1,
+            "epochs": 100,
+            "learning_rate": 0.05,
+            "validate_images": 500,
+            "validate_batch": 250,
+        },
+    ),
+)
+
+
+def _presets() -> dict[str, dict[str, SupernetRun]]:
+    runs: dict[str, dict[str, SupernetRun]] = {}
+    for name, spaces, changes in _PRESETS:
+        for space in spaces:
+            parts = 4 if space == "pc-darts" else 1
+            base = SupernetRun(space=space, preset=name, parts=parts)
+            runs.setdefault(name, {})[space] = configs.replaced(base, **changes)
+    return runs
+
+
+PRESETS = _presets()  # runs by name and space
+USUAL = {"darts": "cadam", "pc-darts": "pc-cadam", "nb201": "nb201"}
+
+
+def preset(space: str, name: str | None = None, **changes: Any) -> SupernetRun:
+    """A preset's run.
+
+    Args:
+      space: of SPACES.
+      name: of PRESETS; None for the usual one of the space.
+      changes: fields that differ, of the run and of its recipe.
+
+    Raises:
+      ValueError: the preset is for other spaces, or a value is not allowed.
+    """
+    name = name or USUAL[space]
+    if space not in PRESETS[name]:
+        raise ValueError(
+            f"--preset {name} is for --space {' or '.join(PRESETS[name])}, not {space}"
+        )
+    return configs.replaced(PRESETS[name][space], **changes)
