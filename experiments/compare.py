@@ -35,7 +35,7 @@ from pathlib import Path
 import numpy as np
 
 from nasjax import lanes
-from nasjax.analysis import plots, query_results, regret
+from nasjax.analysis import plots, queries, query_tables
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
 from nasjax.runs import cli, devices, files, flags, methods, table_search
@@ -168,15 +168,15 @@ def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
             )
             for name, one in found.items()
         }
-    reached = {name: regret.incumbent(one, values) for name, one in exact.items()}
-    regrets = {name: regret.regret(x, optimum) for name, x in reached.items()}
+    reached = {name: queries.incumbent(one, values) for name, one in exact.items()}
+    regrets = {name: queries.regret(x, optimum) for name, x in reached.items()}
     classes = np.arange(len(table.ops))
     described = {
-        name: query_results.describe(one, values, classes, columns, args.seeds, marks)
+        name: queries.describe_method(one, values, classes, columns, args.seeds, marks)
         for name, one in exact.items()
     }
     for name, one in described.items():
-        first = regret.first_optimum(found[name].arch_index, values)
+        first = queries.first_optimum(found[name].arch_index, values)
         for v, column in enumerate(one["columns"].values()):
             for s, entry in enumerate(column["seeds"].values()):
                 hit = first[v, s]
@@ -195,7 +195,7 @@ def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
         )
         for n, one in exact.items()
     }
-    folder.write_npz("results.npz", **query_results.arrays(signed, columns, args.seeds))
+    folder.write_npz("results.npz", **queries.arrays(signed, columns, args.seeds))
     noisy = ", one trial" if args.trial == "random" else ""
     titles = [f"{name} ({args.goal}{noisy}), {args.table.name}" for name in columns]
     parts = {n: x for n, x in regrets.items() if n in methods.ABLATIONS}
@@ -205,11 +205,12 @@ def write(args, folder, table: tables.Table, config: dict, found: dict) -> None:
         whole = {n: x for n, x in regrets.items() if n == methods.BEST}
         plots.regret(folder.file("ablation.png"), whole | parts, titles)
     texts = [
-        regret.best_text(reached, columns, optimum, marks, sign),
-        regret.optimum_text(exact, values, columns),
+        query_tables.value_table(reached, columns, optimum, marks, sign),
+        query_tables.optimum_table(exact, values, columns),
     ]
     if len(args.seeds) > 1 and len(found) > 1:
-        texts.append(regret.paired_text(reached, columns, marks, args.methods[0]))
+        first = args.methods[0]
+        texts.append(query_tables.comparison_table(reached, columns, marks, first))
     text = "\n\n".join(texts)
     folder.write_text("report.txt", text + "\n")
     print("\n" + text)

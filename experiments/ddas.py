@@ -40,7 +40,7 @@ import numpy as np
 import train_supernet
 
 from nasjax import searchers
-from nasjax.analysis import frontier, frontier_tables, plots
+from nasjax.analysis import frontier, plots
 from nasjax.data.images import NAMES
 from nasjax.environments.trainable_supernet import Images, trainable_supernet
 from nasjax.networks.training import ABSENT
@@ -303,7 +303,7 @@ def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
     """Pictures, files and tables."""
     space, classes = setting.net.config.space, setting.net.config.classes
     table = costs.darts_network(space, classes=classes, **NETWORK)
-    within = frontier.box(table, space, classes)
+    within = frontier.reference_point(table, space, classes)
     searches = {
         name: [frontier.points(table, x.trace.arch, x.trace.accuracy) for x in rows]
         for name, rows in found.items()
@@ -316,8 +316,8 @@ def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
         name: {axis: np.stack([v[axis] for v in rows]) for axis in frontier.AXES}
         for name, rows in each.items()
     }
-    described = frontier_tables.describe(space, found, searches, volumes, args.seeds)
-    text, pairs = frontier_tables.compare(volumes, described)
+    described = frontier.describe_variants(space, found, searches, volumes, args.seeds)
+    pairs = frontier.paired_volumes(volumes)
     fronts = [
         entry
         for name, rows in searches.items()
@@ -339,12 +339,17 @@ def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
     config = config | {
         "configs": {n: dataclasses.asdict(c) for n, c in used(args, setting).items()}
     }
+    paired = {
+        f"{name} - rs, {axis}": pair._asdict()
+        for name, by_axis in pairs.items()
+        for axis, pair in by_axis.items()
+    }
     content = {"config": config, **files.provenance(), "data": setting.source}
     content |= {"warm_up": str(args.warm_up), "box": within._asdict()}
-    content |= {"paired_points": pairs, "variants": described}
+    content |= {"paired_points": paired, "variants": described}
     folder.write_json("results.json", content)
     draw(args, folder, setting, searches, volumes, described)
-    print("\n" + text)
+    print("\n" + frontier.tables(volumes, described, pairs))
     print(f"\nAcc(OS) {100 * setting.one_shot[0]:.2f} %, {len(fronts)} architectures")
     print(f"written: {args.out}{os.sep} {folder.names()}")
 

@@ -34,10 +34,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import thesis_tables
 
 from nasjax import lanes, spaces
-from nasjax.analysis import plots, query_results, query_tables, statistics
+from nasjax.analysis import plots, queries, query_tables, statistics, thesis
 from nasjax.analysis.text import text_table
 from nasjax.data import nb201
 from nasjax.environments.tabular import tabular
@@ -167,7 +166,7 @@ def print_columns(table: nb201.Table, trial: str) -> dict:
     """Says where each column came from; the same goes into results.json."""
     described = {}
     for name, column in table.columns.items():
-        described[name] = d = query_results.describe_column(column, trial)
+        described[name] = d = queries.describe_column(column, trial)
         trials = f", single trials {column.trials_version}" if trial == "random" else ""
         print(
             f"{name}: {d['dataset']} {d['split']}, {d['epochs']} epochs, benchmark "
@@ -202,8 +201,8 @@ def settings(args: argparse.Namespace, columns: dict, steps: int) -> dict:
 def quoted(columns: list[str], marks: list[int]) -> dict[str, list[list[str]]]:
     """The thesis's own rows: below CADAM's, and below everything."""
     rows: dict[str, list[list[str]]] = {"": []}
-    for name in thesis_tables.TABLE_4_1:
-        cells = thesis_tables.row(name, columns)
+    for name in thesis.TABLE_4_1:
+        cells = thesis.row_4_1(name, columns)
         if not name.startswith("CADAM"):
             rows[""].append([f"{name} (thesis, quoted)", *cells])
         for mark in marks:
@@ -300,23 +299,23 @@ def published(args, folder: Folder, table) -> dict:
     values = np.stack([table.columns[n].values for n in names])
     rows, described, found = [], {}, {}
     for method in args.methods:
-        queries, source = PUBLISHED_QUERIES[method]
+        budget, source = PUBLISHED_QUERIES[method]
         searched = "cifar10_valid_12ep"
-        searched_by = args, folder, table, [searched], queries, [method], [queries]
+        searched_by = args, folder, table, [searched], budget, [method], [budget]
         result = search(*searched_by)[method]
         found[method] = result
-        at = query_results.best_after(
-            result, table.columns[searched].values[None], queries
-        ).index[0]
+        at = queries.best_after(
+            result, table.columns[searched].values[None], budget
+        ).row[0]
         rows.append(
             [
-                f"{method}, {queries} queries",
+                f"{method}, {budget} queries",
                 *(statistics.mean_std(v[at]) for v in values),
             ]
         )
-        rows.append([f"  {source} (thesis)", *thesis_tables.row(source, names)])
+        rows.append([f"  {source} (thesis)", *thesis.row_4_1(source, names)])
         described[method] = {
-            "queries": queries,
+            "queries": budget,
             "winner": dict(zip(map(str, args.seeds), at.tolist(), strict=True)),
             "compile_seconds": result.compile_seconds,
             "run_seconds": result.run_seconds,
@@ -329,7 +328,7 @@ def published(args, folder: Folder, table) -> dict:
         return {}
     print("\n" + text_table(["accuracy of the winner [%]", *names], rows))
     folder.write_npz(
-        "results.npz", **query_results.arrays(found, ["cifar10_valid_12ep"], args.seeds)
+        "results.npz", **queries.arrays(found, ["cifar10_valid_12ep"], args.seeds)
     )
     best = {m: np.fmax.accumulate(r.accuracy, axis=-1) for m, r in found.items()}
     optimum = [table.columns["cifar10_valid_12ep"].values.max()]
@@ -350,21 +349,29 @@ def direct(args, folder: Folder, table) -> dict:
     folder.write_npz(
         "results.npz",
         predicted=np.array(predicted),
-        **query_results.arrays(found, columns, args.seeds),
+        **queries.arrays(found, columns, args.seeds),
     )
-    query_tables.print_report(
-        found,
-        values,
-        table.isomorphism_class,
-        columns,
-        marks,
-        predicted,
+    for kind in (False, True):
+        pick = [v for v, guessed in enumerate(predicted) if guessed is kind]
+        if not pick:
+            continue
+        names = [columns[v] + (" (predicted)" if kind else "") for v in pick]
+        if kind:
+            print("\nPREDICTED columns: no benchmark data, ranks within predictions")
         # The thesis's figures are means over trials after 200 epochs.
-        quoted=quoted if (args.epochs, args.trial) == (200, "mean") else None,
-    )
+        thesis_has = not kind and (args.epochs, args.trial) == (200, "mean")
+        text = query_tables.report(
+            {method: queries.select(result, pick) for method, result in found.items()},
+            values[pick],
+            table.isomorphism_class,
+            names,
+            marks,
+            published=quoted(names, marks) if thesis_has else None,
+        )
+        print("\n" + text)
     draw(args, folder, table, found, values)
     return {
-        method: query_results.describe(
+        method: queries.describe_method(
             result, values, table.isomorphism_class, columns, args.seeds, marks
         )
         for method, result in found.items()

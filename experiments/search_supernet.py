@@ -47,7 +47,7 @@ import numpy as np
 from nasjax import search, spaces
 from nasjax.agent.history import HistoryState
 from nasjax.analysis import candidates, plots, supernet_search
-from nasjax.analysis.query_metrics import best_so_far
+from nasjax.analysis.queries import best_so_far
 from nasjax.environments import cached
 from nasjax.environments import frozen_supernet as on_supernet
 from nasjax.networks.training import ABSENT
@@ -278,11 +278,11 @@ def score(args: argparse.Namespace, folder: Folder, setting: Setting, found: dic
       A list over CADAM's seeds, and arrays over seeds for each method.
     """
     won = supernet_search.winners(found)
-    lists = [candidates.held(one.state.history) for one in found.get("cadam", ())]
+    lists = [candidates.best_of(one.state.history) for one in found.get("cadam", ())]
     tops, lists = len(lists), [*lists, *won.values()]
     archs = np.concatenate([arch for arch, _ in lists])
     cut = np.cumsum([len(arch) for arch, _ in lists])[:-1]
-    rows = [candidates.Finalists(*pair, None, None) for pair in lists]
+    rows = [candidates.Candidates(*pair, None, None) for pair in lists]
     for name, env in (("valid", setting.valid), ("test", setting.test)):
         again = candidates.rescore(
             env,
@@ -352,12 +352,18 @@ def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
         "data": setting.source,
         "init_from": args.init_from and [str(args.init_from), args.init_seed],
     }
-    content |= {"cache": cache, "paired_points": pairs, "finalists": chosen}
-    content["methods"] = supernet_search.describe(found, won, args.seeds, counts, true)
+    content |= {
+        "cache": cache,
+        "paired_points": {name: pair._asdict() for name, pair in pairs.items()},
+        "finalists": chosen,
+    }
+    content["methods"] = supernet_search.describe_methods(
+        found, won, args.seeds, counts, true
+    )
     folder.write_json("results.json", content)
-    print("\n" + supernet_search.text(won, counts, true, pairs))
+    print("\n" + supernet_search.tables(won, counts, true, pairs))
     if chosen:
-        print("\n" + candidates.text(chosen))
+        print("\n" + candidates.table(chosen))
     print(f"\n{queries:,} queries: {computed:,} computed, the others remembered")
     print(f"written: {args.out}{os.sep} {folder.names()}")
 

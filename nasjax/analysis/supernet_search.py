@@ -1,4 +1,4 @@
-"""What driven searches of one environment found: counts, arrays, tables."""
+"""Driven searches of one environment: counts, arrays, tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,46 +6,46 @@ from typing import Any
 import jax
 import numpy as np
 
-from nasjax.analysis import query_metrics, statistics
-from nasjax.analysis.candidates import Finalists, Truth
-from nasjax.analysis.text import text_table
+from nasjax.analysis import queries, statistics
+from nasjax.analysis.candidates import Candidates, Truth
+from nasjax.analysis.text import paired_table, text_table
 from nasjax.runs.driven_search import Driven
 
-Found = Mapping[str, Sequence[Driven]]  # per method, one search per seed
-Winners = Mapping[str, Finalists]  # per method, each seed's best query: arrays [S]
+Searches = Mapping[str, Sequence[Driven]]  # per method, one search per seed
+Winners = Mapping[str, Candidates]  # per method, each seed's best query: arrays [S]
 
 
-def winners(found: Found) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def winners(searches: Searches) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Per method, each seed's first best query [S, *arch_shape] and its accuracy."""
-    out = {}
-    for method, rows in found.items():
-        at = [int(one.trace.accuracy.argmax()) for one in rows]
+    best = {}
+    for method, rows in searches.items():
+        at = [int(run.trace.accuracy.argmax()) for run in rows]
         picked = list(zip(rows, at, strict=True))
-        out[method] = (
-            np.stack([one.trace.arch[i] for one, i in picked]),
-            np.array([one.trace.accuracy[i] for one, i in picked]),
-        )
-    return out
+        archs = np.stack([run.trace.arch[i] for run, i in picked])
+        best[method] = archs, np.array([run.trace.accuracy[i] for run, i in picked])
+    return best
 
 
-def distinct(found: Found) -> tuple[dict[str, np.ndarray], int]:
+def distinct(searches: Searches) -> tuple[dict[str, np.ndarray], int]:
     """Different architectures so far, [S, T] per method; and all of them together."""
-    archs = {m: np.stack([x.trace.arch for x in rows]) for m, rows in found.items()}
+    archs = {m: np.stack([x.trace.arch for x in rows]) for m, rows in searches.items()}
     flat = {m: x.reshape(x.shape[0] * x.shape[1], -1) for m, x in archs.items()}
     _, labels = np.unique(np.concatenate([*flat.values()]), axis=0, return_inverse=True)
     cut = np.cumsum([len(x) for x in flat.values()])[:-1]
     counts = {
-        name: query_metrics.running_distinct(part.reshape(archs[name].shape[:2]))
+        name: queries.running_distinct(part.reshape(archs[name].shape[:2]))
         for name, part in zip(archs, np.split(labels.reshape(-1), cut), strict=True)
     }
     return counts, int(labels.max()) + 1
 
 
-def arrays(found: Found, counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def arrays(
+    searches: Searches, counts: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """For results.npz: every query of every search, [S, T, ...]."""
     out = {}
-    for method, rows in found.items():
-        trace = jax.tree.map(lambda *x: np.stack(x), *(one.trace for one in rows))
+    for method, rows in searches.items():
+        trace = jax.tree.map(lambda *x: np.stack(x), *(run.trace for run in rows))
         out[f"{method}__arch"] = trace.arch
         out[f"{method}__accuracy"] = trace.accuracy
         out[f"{method}__loss"] = trace.loss
@@ -54,26 +54,26 @@ def arrays(found: Found, counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     return out
 
 
-def paired(won: Winners, first: str = "cadam") -> dict[str, dict[str, float]]:
+def paired(won: Winners, first: str = "cadam") -> dict[str, statistics.Paired]:
     """`first` against every other method, seed by seed, in points; {} for one seed.
 
-    Both by what the searches saw, their target, and by all validation images, which
-    a lucky subset cannot flatter.
+    Both by the accuracy in the search, its target, and by that on all validation
+    images, which a lucky subset cannot flatter.
     """
-    others = [name for name in won if name != first]
     if first not in won or len(won[first].seen) < 2:
         return {}
     return {
-        f"{first} - {name}, {what}": statistics.paired(
+        f"{first} - {name}, {images}": statistics.paired(
             100 * getattr(won[first], field), 100 * getattr(won[name], field)
-        )._asdict()
-        for field, what in (("seen", "in search"), ("valid", "validation half"))
-        for name in others
+        )
+        for field, images in (("seen", "in search"), ("valid", "validation half"))
+        for name in won
+        if name != first
     }
 
 
-def describe(
-    found: Found,
+def describe_methods(
+    searches: Searches,
     won: Winners,
     seeds: Sequence[int],
     counts: Mapping[str, np.ndarray],
@@ -81,7 +81,7 @@ def describe(
 ) -> dict[str, Any]:
     """Each method's part of results.json: its winner per seed, and their means."""
     out: dict[str, Any] = {}
-    for method, rows in found.items():
+    for method, rows in searches.items():
         best = won[method]
         known = {} if true is None else true.of(best.arch)
         per_seed = {
@@ -101,29 +101,27 @@ def describe(
             }
             for s, seed in enumerate(seeds)
         }
-        out[method] = {"best": _mean(best.seen), "validation": _mean(best.valid)}
-        out[method] |= {"test": _mean(best.test), "seeds": per_seed}
+        out[method] = {
+            "best": statistics.describe(best.seen).to_json(),
+            "validation": statistics.describe(best.valid).to_json(),
+            "test": statistics.describe(best.test).to_json(),
+            "seeds": per_seed,
+        }
     return out
 
 
-def _mean(values: np.ndarray) -> dict[str, float | None]:
-    many = len(values) > 1
-    deviation = float(np.std(values, ddof=1, dtype=np.float64)) if many else None
-    return {"mean": float(np.mean(values, dtype=np.float64)), "deviation": deviation}
-
-
-def text(
+def tables(
     won: Winners,
     counts: Mapping[str, np.ndarray],
     true: Truth | None,
-    pairs: Mapping[str, Mapping[str, float]],
+    pairs: Mapping[str, statistics.Paired],
 ) -> str:
     """Tables of the winners, mean ± deviation over seeds, and of the comparisons."""
     rows = []
     for name, best in won.items():
-        means = [statistics.mean_std(x) for x in (best.seen, best.valid, best.test)]
-        queries = counts[name].shape[1]
-        row = [f"{name}-{queries}", *means, f"{counts[name][:, -1].mean():.0f}"]
+        means = map(statistics.mean_std, (best.seen, best.valid, best.test))
+        label = f"{name}-{counts[name].shape[1]}"
+        row = [label, *means, f"{counts[name][:, -1].mean():.0f}"]
         if true is not None:
             known = true.of(best.arch)
             row.append(statistics.mean_std(known["true_accuracy"]))
@@ -131,17 +129,8 @@ def text(
         rows.append(row)
     header = ["best of each search [%]", "in search", "validation half", "test"]
     header += ["distinct", *(["true", "median rank"] if true is not None else [])]
-    out = text_table(header, rows)
+    text = text_table(header, rows)
     if pairs:
-        rows = [
-            [
-                name,
-                f"{pair['difference']:+.2f}",
-                f"[{pair['low']:+.2f}, {pair['high']:+.2f}]",
-                statistics.p_value(pair["p_value"]),
-            ]
-            for name, pair in pairs.items()
-        ]
-        header = ["paired over seeds", "points", "95% interval", "Wilcoxon p"]
-        out += "\n\n" + text_table(header, rows)
-    return out
+        labelled = [([name], pair) for name, pair in pairs.items()]
+        text += "\n\n" + paired_table(["paired over seeds"], labelled)
+    return text
