@@ -172,24 +172,6 @@ def late_policy(result: Result, last: int = 100) -> np.ndarray | None:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def describe_column(column: Any, trial: str) -> dict[str, Any]:
-    """The origin and the optimum of a column, for results files."""
-    best = int(column.values.argmax())
-    return {
-        "source": column.source,
-        "benchmark_version": column.version,
-        "trials_version": column.trials_version,
-        "sha256": column.sha256,
-        "dataset": column.dataset,
-        "split": column.split,
-        "epochs": column.epochs,
-        "trial": trial,
-        "predicted": column.predicted,
-        "optimum": float(column.values[best]),
-        "optimum_index": best,
-    }
-
-
 def describe_method(
     result: Result,
     values: np.ndarray,

@@ -6,16 +6,10 @@ import numpy as np
 
 from nasjax.analysis import queries, statistics
 from nasjax.analysis.statistics import mean_std
-from nasjax.analysis.text import Rows, paired_table, text_table
+from nasjax.analysis.text import Rows, paired_table, short, text_table
 from nasjax.runs.table_search import Result
 
 Results = Mapping[str, Result]  # by method
-
-
-def short(count: int) -> str:
-    """500, 1k, 20k."""
-    whole = count >= 1000 and count % 1000 == 0
-    return f"{count // 1000}k" if whole else str(count)
 
 
 def best_table(

@@ -8,8 +8,16 @@ Rows = Sequence[Sequence[str]]
 
 
 def text_table(header: Sequence[str], rows: Rows) -> str:
-    """Columns of text, the first flush left, the others flush right."""
-    table = [list(header), *(list(row) for row in rows)]
+    """Columns of text, the first flush left, the others flush right.
+
+    Args:
+      header: titles; a title may have several lines.
+      rows: strings, as many as titles.
+    """
+    split = [title.splitlines() or [""] for title in header]
+    height = max(map(len, split))
+    titles = list(zip(*([""] * (height - len(x)) + x for x in split), strict=True))
+    table = [*titles, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
@@ -18,7 +26,8 @@ def text_table(header: Sequence[str], rows: Rows) -> str:
         return "  ".join(cells).rstrip()
 
     rule = "  ".join("-" * width for width in widths)
-    return "\n".join([line(table[0]), rule, *map(line, table[1:])])
+    lines = list(map(line, table))
+    return "\n".join([*lines[:height], rule, *lines[height:]])
 
 
 def paired_table(
@@ -44,3 +53,9 @@ def paired_table(
 
     header = [*header, unit, "95% interval", "Wilcoxon p"]
     return text_table(header, [[*labels, *cells(pair)] for labels, pair in rows])
+
+
+def short(count: int) -> str:
+    """500, 1k, 20k."""
+    whole = count >= 1000 and count % 1000 == 0
+    return f"{count // 1000}k" if whole else str(count)

@@ -8,7 +8,7 @@ every architecture whose genotype is public.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from nasjax.analysis.text import Rows, text_table
+from nasjax.analysis.text import Rows, short, text_table
 from nasjax.data.nb201 import COLUMNS
 from nasjax.spaces import costs, darts, genotypes
 from nasjax.spaces.genotypes import Genotype
@@ -265,6 +265,28 @@ def row_4_1(name: str, columns: Sequence[str]) -> list[str]:
     """A row of Table 4.1 for some of its columns, `91.36 ± 0.19` each."""
     cells = dict(zip(COLUMNS, TABLE_4_1[name].split(), strict=True))
     return [cells.get(column, NONE).replace("±", " ± ") for column in columns]
+
+
+def rows_4_1(
+    columns: Sequence[str], budgets: Sequence[int], *, others: bool = True
+) -> dict[str, list[list[str]]]:
+    """Rows of Table 4.1 to stand below those of other labels; "" means at the end.
+
+    Args:
+      columns: names of columns; unknown ones get dashes.
+      budgets: numbers of queries of CADAM, for labels such as `cadam-500`.
+      others: with the other methods, at the end.
+    """
+    rows: dict[str, list[list[str]]] = {}
+    for name in TABLE_4_1:
+        if not name.startswith("CADAM") and others:
+            label = f"{name} (thesis, quoted)"
+            rows.setdefault("", []).append([label, *row_4_1(name, columns)])
+    for budget in budgets:
+        if f"CADAM-{short(budget)}" in TABLE_4_1:
+            cells = row_4_1(f"CADAM-{short(budget)}", columns)
+            rows[f"cadam-{short(budget)}"] = [["  published", *cells]]
+    return rows
 
 
 def table_4_4(measured: Rows = ()) -> str:
