@@ -160,11 +160,9 @@ def prepare(args: argparse.Namespace) -> tuple[WarmedUp, dict[str, Any]]:
         eval_batch=args.eval_batch,
         learning_rate=args.learning_rate,
     )
-    accuracy, loss = warmed.one_shot
-    if args.config_os_accuracy is not None:
-        accuracy = args.config_os_accuracy
-    if args.config_os_loss is not None:
-        loss = args.config_os_loss
+    flagged = args.config_os_accuracy, args.config_os_loss
+    pairs = zip(flagged, warmed.one_shot, strict=True)
+    accuracy, loss = (own if value is None else value for value, own in pairs)
     fields = (*FLAGS, "dataset", "seeds", "learning_rate")
     return warmed._replace(one_shot=(accuracy, loss)), {
         **{name: getattr(args, name) for name in fields},

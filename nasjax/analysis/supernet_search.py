@@ -1,15 +1,19 @@
-"""Driven searches of one environment: counts, arrays, tables."""
+"""Searches of a frozen supernet: counts, arrays, tables, pictures."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from nasjax.analysis import queries, statistics
+from nasjax.agent.history import HistoryState
+from nasjax.analysis import candidates, plots, queries, statistics
 from nasjax.analysis.candidates import Candidates, Truth
 from nasjax.analysis.text import paired_table, text_table
 from nasjax.runs.driven_search import Driven
+from nasjax.runs.folder import Folder
+from nasjax.searchers.cadam import observe
+from nasjax.spaces import CellSpace
 
 Searches = Mapping[str, Sequence[Driven]]  # per method, one search per seed
 Winners = Mapping[str, Candidates]  # per method, each seed's best query: arrays [S]
@@ -134,3 +138,126 @@ def tables(
         labelled = [([name], pair) for name, pair in pairs.items()]
         text += "\n\n" + paired_table(["paired over seeds"], labelled)
     return text
+
+
+class Report(NamedTuple):
+    """Searches of a supernet, and the best architectures scored again."""
+
+    space: CellSpace
+    seeds: Sequence[int]
+    searches: Searches
+    tops: Sequence[Candidates]  # CADAM's top K of each seed; empty without CADAM
+    won: Winners
+    counts: Mapping[str, np.ndarray]  # from `distinct`
+    computed: int  # different architectures of all searches
+    true: Truth | None
+    chosen: Sequence[Mapping[str, Any]]  # from `candidates.choices`
+
+    @property
+    def queries(self) -> int:
+        """Queries of all searches."""
+        return sum(counts.size for counts in self.counts.values())
+
+    def states(self) -> np.ndarray:
+        """The mean of CADAM's top K at the end, [S, *arch_shape, O]."""
+        runs = self.searches["cadam"]
+        histories = (HistoryState(*run.state.history) for run in runs)
+        observed = [np.asarray(observe(self.space, history)) for history in histories]
+        return np.stack([x.reshape(self.space.alpha_shape) for x in observed])
+
+    def arrays(self, top_k: int) -> dict[str, np.ndarray]:
+        """The content of results.npz."""
+        out = {"seeds": np.array(self.seeds, np.int64)}
+        out |= arrays(self.searches, self.counts)
+        if self.tops:
+            out["cadam__state"] = self.states()
+            out |= candidates.padded(self.tops, top_k)
+        return out
+
+    def describe(self) -> dict[str, Any]:
+        """The content of results.json."""
+        cache = {"queries": self.queries, "computed": self.computed}
+        cache["hits"] = self.queries - self.computed
+        shared = self.won, self.seeds, self.counts, self.true
+        return {
+            "cache": cache,
+            "paired_points": {n: p._asdict() for n, p in paired(self.won).items()},
+            "finalists": self.chosen,
+            "methods": describe_methods(self.searches, *shared),
+        }
+
+    def text(self) -> str:
+        """All tables."""
+        parts = [tables(self.won, self.counts, self.true, paired(self.won))]
+        if self.chosen:
+            parts.append(candidates.table(self.chosen))
+        parts.append(
+            f"{self.queries:,} queries: {self.computed:,} computed, the others "
+            "remembered"
+        )
+        return "\n\n".join(parts)
+
+    def draw(self, folder: Folder, name: str, subset: int) -> None:
+        """anytime.png and, of CADAM's first seed, state.png and cells.png.
+
+        Args:
+          folder: of the run.
+          name: of the supernet.
+          subset: validation images per query.
+        """
+        best = {
+            method: queries.best_so_far(np.stack([x.trace.accuracy for x in rows]))
+            for method, rows in self.searches.items()
+        }
+        title = f"{name}: accuracy on {subset:,} validation images"
+        path = folder.file("anytime.png")
+        plots.anytime(path, {n: x[None] for n, x in best.items()}, [title], None)
+        if not self.tops:
+            return
+        who, top = f"CADAM on {name}, seed {self.seeds[0]}", self.tops[0]
+        steps = best["cadam"].shape[1]
+        title = f"{who}: mean of the best {len(top.seen)} after {steps:,} queries"
+        path = folder.file("state.png")
+        plots.cell_states(path, self.space, self.states()[0], title)
+        taken = candidates.choose(top, "valid")
+        title = f"{who}: validation {100 * taken.valid:.2f}%, "
+        title += f"test {100 * taken.test:.2f}%"
+        plots.cells(folder.file("cells.png"), self.space, taken.arch, title)
+
+
+def report(
+    space: CellSpace,
+    dataset: str,
+    searches: Searches,
+    seeds: Sequence[int],
+    rescore: Callable[[str, np.ndarray], np.ndarray],
+) -> Report:
+    """Scores CADAM's top K and every search's winner again.
+
+    Args:
+      space, dataset: of the supernet.
+      searches: by method, one per seed.
+      seeds: the S seeds.
+      rescore: `("valid" or "test", archs [A, ...]) -> accuracies [A]`.
+    """
+    best = winners(searches)
+    tops = [candidates.best_of(x.state.history) for x in searches.get("cadam", ())]
+    lists = [*tops, *best.values()]
+    archs = np.concatenate([arch for arch, _ in lists])
+    cut = np.cumsum([len(arch) for arch, _ in lists])[:-1]
+    scored = [np.split(rescore(half, archs), cut) for half in ("valid", "test")]
+    rows = [Candidates(*x, *y) for x, *y in zip(lists, *scored, strict=True)]
+    counts, computed = distinct(searches)
+    true = candidates.truth(space, dataset)
+    top_rows = rows[: len(tops)]
+    return Report(
+        space,
+        seeds,
+        searches,
+        top_rows,
+        dict(zip(best, rows[len(tops) :], strict=True)),
+        counts,
+        computed,
+        true,
+        candidates.choices(space, seeds, top_rows, true),
+    )
