@@ -81,6 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=cli.at_least(1), default=10, help="per round")
     parser.add_argument("--rounds", type=cli.at_least(1), default=3)
     network_flags.add(parser)
+    network_flags.add_settings(parser)
     parser.set_defaults(dataset="synthetic")
     args = parser.parse_args(argv)
     devices.use_cpu_cores()

@@ -48,10 +48,8 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -69,9 +67,9 @@ from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.network_trainer import Data
 from nasjax.runs.networks import fit_groups
-from nasjax.runs.script import refusals, script
+from nasjax.runs.script import Experiment, refusals, script, written
 
-OUTPUTS = ("results.json", "results.npz", "curves.png")
+EXPERIMENT = Experiment("evaluate", ("results.json", "results.npz", "curves.png"))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,17 +78,14 @@ def parser() -> argparse.ArgumentParser:
     add = made.add_argument
     add("--describe", action="store_true", help="print sizes as JSON and exit")
     add("--classes", type=cli.at_least(1), default=None, help="with --describe")
-    add = made.add_argument_group("the run").add_argument
-    add("--out", type=Path, default=Path("runs/evaluate"))
-    add("--resume", action="store_true", help="continue the run in --out")
-    add("--overwrite", action="store_true", help="replace the run in --out")
-    add("--checkpoint-seconds", type=cli.at_least(0), default=60)
+    add = EXPERIMENT.add_flags(made, "runs/evaluate")
     add("--distributed", action="store_true", help="call jax.distributed.initialize()")
     add(
         "--linear-baseline",
         action="store_true",
         help="fit logistic regression on the pixels, too (the cpu preset always does)",
     )
+    network_flags.add_settings(made)
     return made
 
 
@@ -144,7 +139,12 @@ def open_folders(args, stack, run: NetworkRun, pairs) -> list[Task]:
         path = args.out if args.genotypes is None else args.out / f"{i:03d}"
         own = dataclasses.replace(run, genotype=architecture.printed)
         folder = open_run(
-            path, "evaluate", own.to_json(), outputs=OUTPUTS, rules=rules, **options
+            path,
+            "evaluate",
+            own.to_json(),
+            outputs=EXPERIMENT.outputs,
+            rules=rules,
+            **options,
         )
         stack.enter_context(folder).root = args.out
         same = folder.before is not None and folder.before["seeds"] == args.seeds
@@ -197,7 +197,7 @@ def work(args, task: Task, data: Data, made: dict) -> dict[str, Any]:
         baseline = content.get("linear_baseline")
         plots.evaluation(folder.file("curves.png"), *curves, baseline)
         print("\n" + evaluation.text(content))
-        print(f"written: {folder.path}{os.sep} {folder.names()}", flush=True)
+        print(written(folder), flush=True)
     return content
 
 

@@ -23,26 +23,16 @@ and 41.7 %.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-import jax
-import numpy as np
-
-from nasjax.analysis import candidates, plots, supernet_training
+from nasjax.analysis import supernet_training
 from nasjax.data.images import NAMES
-from nasjax.networks import supernet
-from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, devices, files, image_sets, supernets
-from nasjax.runs.configs import Rules
-from nasjax.runs.folder import Folder, open_run
-from nasjax.runs.image_sets import Halves
-from nasjax.runs.script import refusals, script
+from nasjax.runs import cli, devices
+from nasjax.runs.script import Experiment, refusals, script
 from nasjax.runs.supernet_config import PRESETS, SPACES, USUAL, SupernetRun, preset
-from nasjax.runs.training import Trainer
 
-OUTPUTS = ("results.json", "results.npz", "curves.png")
+EXPERIMENT = Experiment("train_supernet", supernet_training.OUTPUTS)
 
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, SupernetRun]:
@@ -50,24 +40,14 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, SupernetRun]:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--space", choices=SPACES, default="darts")
-    add(
-        "--dataset",
-        choices=NAMES,
-        default=None,
-        help="default: cifar10, or the preset's",
-    )
+    text = "default: cifar10, or the preset's"
+    add("--dataset", choices=NAMES, default=None, help=text)
     add("--data-dir", default=None, help="folder of the data set's official files")
-    add(
-        "--preset",
-        choices=tuple(PRESETS),
-        default=None,
-        help="default: " + ", ".join(f"{p} for {s}" for s, p in USUAL.items()),
+    text = "default: " + ", ".join(
+        f"{name} for {space}" for space, name in USUAL.items()
     )
-    add = parser.add_argument_group("the run").add_argument
-    add("--out", type=Path, default=None, help="default runs/supernet-SPACE")
-    add("--resume", action="store_true", help="continue the run in --out")
-    add("--overwrite", action="store_true", help="replace the run in --out")
-    add("--checkpoint-seconds", type=cli.at_least(0), default=60)
+    add("--preset", choices=tuple(PRESETS), default=None, help=text)
+    add = EXPERIMENT.add_flags(parser)
     add("--devices", type=cli.at_least(1), default=None, help="divide batches over")
     add("--distributed", action="store_true", help="call jax.distributed.initialize()")
     add("--no-table", action="store_true", help="do not look for the true table")
@@ -88,80 +68,19 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, SupernetRun]:
 def main(argv: list[str] | None = None) -> None:
     """Runs the experiment."""
     args, run = parse(argv)
-    with refusals():
-        if args.distributed:
+    if args.distributed:
+        with refusals():
             devices.join_hosts()
-        on_cpu = jax.default_backend() == "cpu"
-        count = args.devices or (1 if on_cpu else jax.device_count())
-        if count > jax.device_count():
-            raise ValueError(f"--devices {count}, but JAX sees {jax.device_count()}")
-        halves = image_sets.halves(run, args.data_dir)
-        run = supernets.with_data(run, halves, count)
-        mesh = devices.mesh_of(jax.devices()[:count], [run.seed])
-        trainer = supernets.trainer(run, halves, mesh)
-        folder = open_run(
-            args.out,
-            "train_supernet",
-            run.to_json(),
-            outputs=OUTPUTS,
-            rules=Rules(absent=ABSENT),
-            inputs=[args.data_dir],
-            resume=args.resume,
-            overwrite=args.overwrite,
-            writes=jax.process_index() == 0,
-        )
-    with folder:
-        train(args, folder, run, halves, trainer)
-
-
-def train(
-    args: argparse.Namespace,
-    folder: Folder,
-    run: SupernetRun,
-    halves: Halves,
-    trainer: Trainer,
-) -> None:
-    """Trains; writes and prints everything."""
-    config = run.network
-    archs = supernets.scored(run, config.space)
-    truth = None if args.no_table else candidates.truth(config.space, run.dataset)
-    true = None if truth is None else truth.of(archs)["true_accuracy"]
-    shapes = jax.eval_shape(lambda key: supernet.init(key, config), jax.random.key(0))
-    print(
-        f"{run.space} supernet, {supernet.count(shapes):,} parameters; "
-        f"{halves.source}: {len(halves.train_labels):,} images to train, "
-        f"{len(halves.valid_labels):,} to validate, {run.steps_per_epoch} steps an "
-        f"epoch on {run.devices} {jax.default_backend()} device(s)",
-        flush=True,
-    )
-    _, curves = supernets.fit(
-        trainer,
-        folder,
-        run.eval_epochs,
-        len(archs),
-        supernets.scorer(run, halves, archs),
+    supernet_training.train(
+        run,
+        args.out,
+        data_dir=args.data_dir,
+        count=args.devices,
+        table=not args.no_table,
         resume=args.resume,
+        overwrite=args.overwrite,
         checkpoint_seconds=args.checkpoint_seconds,
     )
-    if jax.process_index() != 0:
-        return
-    rows = supernet_training.scores(curves, true)
-    print("\n" + supernet_training.text(rows))
-    content = {
-        "config": run.to_json(),
-        **files.provenance(),
-        "data": halves.source,
-        "marks": rows,
-        "images_per_second": float(trainer.epoch.images / np.median(curves.seconds)),
-        "train_seconds": float(curves.seconds.sum()),
-    }
-    folder.write_json("results.json", content)
-    arrays = curves._asdict() | {"archs": archs}
-    if true is not None:
-        arrays["true"] = true
-    folder.write_npz("results.npz", **arrays)
-    plots.training(folder.file("curves.png"), curves, true)
-    print(f"\nwritten: {args.out}{os.sep} {folder.names()}")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from nasjax.runs.network_config import DATASETS, PRESETS, NetworkRun
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that `run` and `layout` read, and `--workers`."""
+    """Adds architecture, data set, preset and seeds; `add_settings` adds the rest."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--genotype", help="a name, a file or the text of one")
     source.add_argument("--genotypes", type=Path, help="JSON list of objects with one")
@@ -34,6 +34,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="default: cadam; nb201 for a cell of NAS-Bench-201",
     )
     add("--seeds", type=cli.seeds, default=[0], help="such as 0-4 (default 0)")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds the other flags that `run` and `layout` read, and `--workers`."""
+    add = parser.add_argument_group("devices and images on disk").add_argument
     add("--devices", type=cli.at_least(1), default=None, help="how many to use")
     add(
         "--lanes",

@@ -68,7 +68,11 @@ def test_any_unit_and_goal(tables, tmp_path):
         *("--out", tmp_path / "min", *more),
     )
     assert done.returncode == 0, done.stderr
-    assert "queries to the optimum" in done.stdout
+    assert "queries to the optimum" in (tmp_path / "min" / "report.txt").read_text()
+    lines = done.stdout.replace(str(tables), "T").replace(str(tmp_path), "R")
+    lines = lines.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 100
+    assert any(line.startswith("best: ") for line in lines)
     assert (tmp_path / "min" / "regret.png").read_bytes().startswith(b"\x89PNG")
     found = arrays(tmp_path / "min")
     described = json.loads((tmp_path / "min" / "results.json").read_text())

@@ -14,6 +14,7 @@ import pytest
 from nasjax import search, searchers
 from nasjax.data import images
 from nasjax.networks import augment, supernet
+from nasjax.networks.training import Recipe
 from nasjax.runs import image_sets, supernets
 from nasjax.runs.supernet_config import SupernetRun
 from nasjax.spaces import genotypes
@@ -41,7 +42,9 @@ def load(folder):
     config = NETS[space]
     params = jax.jit(lambda key: supernet.init(key, config))(jax.random.key(0))
     statistics = supernet.initial_statistics(config, 8)
-    run = SupernetRun(space=space, dataset=dataset, cells=1, channels=4)
+    run = SupernetRun(
+        space=space, dataset=dataset, cells=1, channels=4, recipe=Recipe()
+    )
     return supernets.Pretrained(config, params, statistics, run, 70, 3.5, None, None)
 
 
