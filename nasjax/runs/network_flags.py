@@ -1,9 +1,10 @@
 """Flags of scripts that train networks: architecture, data, preset, devices, settings.
 
-parser = cli.Parser(__doc__)
-network_flags.add(parser)
-args = parser.parse_args(argv)
-run = network_flags.run(args, architecture)
+    network_flags.add(parser)
+    network_flags.add_settings(parser)
+    run = network_flags.run(parser.parse_args(argv), architecture)
+
+A script adds its own flags between the two.
 """
 
 import argparse
