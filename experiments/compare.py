@@ -168,14 +168,7 @@ def describe(args: argparse.Namespace, table: tables.Table) -> list[str]:
     return lines
 
 
-def write(
-    args: argparse.Namespace,
-    folder: Folder,
-    report: Report,
-    config: dict[str, Any],
-    searches: table_report.Searches,
-    used: int,
-) -> None:
+def write(args, folder, report, config, searches, used: int) -> None:
     """Files, pictures and the screen, of which some lines are used."""
     table = searches.table
     content = {"table": str(args.table), "left_out": dict(table.left_out)}

@@ -187,9 +187,7 @@ def used(args: argparse.Namespace, warmed: WarmedUp) -> dict[str, searchers.Ddas
     }
 
 
-def search(
-    args: argparse.Namespace, folder: Folder, warmed: WarmedUp
-) -> ddas_searches.Searches:
+def search(args, folder: Folder, warmed: WarmedUp) -> ddas_searches.Searches:
     """All searches, one after another, each from the warmed-up supernet."""
     space = warmed.net.config.space
     made = {n: searchers.ddas(space, c) for n, c in used(args, warmed).items()}
@@ -201,26 +199,22 @@ def search(
     return ddas_searches.searches(space, classes, runs, args.seeds)
 
 
-def write(
-    args: argparse.Namespace,
-    folder: Folder,
-    warmed: WarmedUp,
-    config: dict[str, Any],
-    searches: ddas_searches.Searches,
-) -> None:
+def write(args, folder: Folder, warmed: WarmedUp, config, searches) -> None:
     """Pictures, files and tables."""
-    folder.write_json("frontier.json", searches.fronts)
+    fronts = searches.fronts()
+    folder.write_json("frontier.json", fronts)
     folder.write_npz("results.npz", **searches.arrays())
     configs = {n: dataclasses.asdict(c) for n, c in used(args, warmed).items()}
+    pairs = {", ".join(key): pair._asdict() for key, pair in searches.pairs().items()}
     content = {"data": warmed.source, "warm_up": str(args.warm_up)}
-    content |= {"box": searches.reference._asdict(), "paired_points": searches.pairs()}
-    content |= {"variants": searches.described}
+    content |= {"box": searches.reference._asdict(), "paired_points": pairs}
+    content |= {"variants": searches.describe()}
     write_results(folder, config | {"configs": configs}, content)
     title = f"{args.dataset}, preset {args.preset}, seeds {args.seeds}"
     searches.draw(folder, warmed.one_shot[0], args.dataset, title)
-    print("\n" + searches.tables())
-    accuracy, count = 100 * warmed.one_shot[0], len(searches.fronts)
-    print(f"\nAcc(OS) {accuracy:.2f} %, {count} architectures on fronts")
+    print("\n" + searches.text())
+    accuracy = 100 * warmed.one_shot[0]
+    print(f"\nAcc(OS) {accuracy:.2f} %, {len(fronts)} architectures on fronts")
     print(written(folder))
 
 

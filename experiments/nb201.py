@@ -30,7 +30,6 @@ import argparse
 import dataclasses
 import functools
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -40,7 +39,6 @@ from nasjax.analysis import nb201 as nb201_searches
 from nasjax.data import nb201
 from nasjax.environments.tabular import tabular
 from nasjax.runs import cli, devices, flags, grid, methods, table_search
-from nasjax.runs.folder import Folder
 from nasjax.runs.script import (
     Experiment,
     Report,
@@ -156,15 +154,7 @@ def settings(args: argparse.Namespace, columns: dict[str, dict]) -> dict[str, An
     }
 
 
-def search(
-    args: argparse.Namespace,
-    folder: Folder,
-    report: Report,
-    table: nb201.Table,
-    columns: Sequence[str],
-    budgets: Sequence[int],
-    names: Sequence[str],
-) -> dict[str, Result]:
+def search(args, folder, report, table, columns, budgets, names) -> dict[str, Result]:
     """Runs the methods one after the other; each is one jitted computation."""
     study = table_search.Study(
         space=SPACE,
@@ -185,9 +175,7 @@ def search(
     return grid.on_table(study, made, args, folder, report, keep=kept)
 
 
-def published(
-    args: argparse.Namespace, folder: Folder, report: Report, table: nb201.Table
-) -> nb201_searches.Winners:
+def published(args, folder, report, table: nb201.Table) -> nb201_searches.Winners:
     """The winner on 12-epoch CIFAR-10, reported on the six 200-epoch columns."""
     column, results = nb201_searches.SEARCHED, {}
     for method in args.methods:
@@ -196,9 +184,7 @@ def published(
     return nb201_searches.Winners(table, results, args.seeds)
 
 
-def direct(
-    args: argparse.Namespace, folder: Folder, report: Report, table: nb201.Table
-) -> nb201_searches.Searches:
+def direct(args, folder, report, table: nb201.Table) -> nb201_searches.Searches:
     """Every column searched for itself."""
     budgets = sorted({*(n for n in BUDGETS if n < args.steps), args.steps})
     columns = list(table.columns)

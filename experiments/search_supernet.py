@@ -77,6 +77,7 @@ EXPERIMENT = Experiment(
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]
 Agent = transfer.Networks | None  # to start from
+Searches = dict[str, list[Driven]]  # by method, one per seed
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -168,9 +169,7 @@ def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:
     return loaded, networks, config
 
 
-def search(
-    args: argparse.Namespace, folder: Folder, loaded: Frozen, networks: Agent
-) -> dict[str, list[Driven]]:
+def search(args, folder: Folder, loaded: Frozen, networks: Agent) -> Searches:
     """All searches, one after another."""
 
     def builder(method: str) -> Callable[[int], Searcher]:
@@ -191,13 +190,7 @@ def search(
     return grid.driven(builders, loaded.query.env, args, folder)
 
 
-def write(
-    args: argparse.Namespace,
-    folder: Folder,
-    loaded: Frozen,
-    config: dict[str, Any],
-    searches: dict[str, list[Driven]],
-) -> None:
+def write(args, folder: Folder, loaded: Frozen, config, searches: Searches) -> None:
     """Scores the best again; writes and prints everything."""
 
     def rescore(half: str, archs: np.ndarray) -> np.ndarray:

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasjax.analysis import frontier, plots
+from nasjax.analysis import frontier, plots, queries, statistics
+from nasjax.analysis.frontier import AXES, Points, ReferencePoint
+from nasjax.analysis.text import paired_table, text_table
 from nasjax.runs.driven_search import Driven
 from nasjax.runs.folder import Folder
 from nasjax.spaces import CellSpace, costs
@@ -19,38 +21,94 @@ class Searches(NamedTuple):
     space: CellSpace
     seeds: Sequence[int]
     runs: Mapping[str, Sequence[Driven]]
-    points: Mapping[str, Sequence[frontier.Points]]
-    reference: frontier.ReferencePoint
-    volumes: frontier.Volumes
-    described: Mapping[str, Any]  # per variant and seed, for results.json
-    fronts: Sequence[Mapping[str, Any]]  # for frontier.json
+    points: Mapping[str, Sequence[Points]]
+    reference: ReferencePoint
+    volumes: Mapping[str, Mapping[str, np.ndarray]]  # by variant and axis, [S, T]
 
-    def pairs(self) -> dict[str, dict[str, float]]:
-        """Each variant against random search, for results.json."""
+    def fronts(self) -> list[dict[str, Any]]:
+        """The content of frontier.json."""
+        return [
+            entry
+            for name, rows in self.points.items()
+            for seed, row in zip(self.seeds, rows, strict=True)
+            for entry in frontier.entries(
+                self.space, row, {"variant": name, "seed": seed}
+            )
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        """Per variant and seed, for results.json."""
         return {
-            f"{name} - rs, {axis}": pair._asdict()
-            for name, by_axis in frontier.paired_volumes(self.volumes).items()
-            for axis, pair in by_axis.items()
+            name: {
+                str(seed): self._search(name, s) for s, seed in enumerate(self.seeds)
+            }
+            for name in self.runs
         }
 
-    def tables(self) -> str:
-        """See `frontier.tables`."""
-        pairs = frontier.paired_volumes(self.volumes)
-        return frontier.tables(self.volumes, self.described, pairs)
+    def _search(self, name: str, s: int) -> dict[str, Any]:
+        run, points = self.runs[name][s], self.points[name][s]
+        best = int(points.accuracy.argmax())
+        last = {axis: float(x[s, -1]) for axis, x in self.volumes[name].items()}
+        return {
+            "best_step": best,
+            "best": frontier.entry(self.space, points, best),
+            "hypervolume": last,
+            "last_100_accuracy": float(points.accuracy[-100:].mean()),
+            "distinct": len(np.unique(points.arch, axis=0)),
+            "seconds": run.seconds,
+            **queries.late_means(run.trace.info),
+        }
+
+    def pairs(self) -> dict[tuple[str, str], statistics.Paired]:
+        """Final hypervolumes against those of `rs`, in points, by variant and axis.
+
+        Empty without `rs`, without another variant, or with one seed.
+        """
+        if "rs" not in self.volumes or len(self.seeds) < 2:
+            return {}
+        last = {
+            n: {a: 100 * x[a][:, -1] for a in AXES} for n, x in self.volumes.items()
+        }
+        return {
+            (f"{name} - rs", axis): statistics.paired(mine[axis], last["rs"][axis])
+            for name, mine in last.items()
+            for axis in AXES
+            if name != "rs"
+        }
+
+    def text(self) -> str:
+        """Tables of the variants, and of each against random search."""
+        rows = []
+        for name, points in self.points.items():
+            best = np.array([row.accuracy.max() for row in points])
+            late = np.array([row.accuracy[-100:].mean() for row in points])
+            last = (self.volumes[name][axis][:, -1] for axis in AXES)
+            distinct = np.mean([len(np.unique(row.arch, axis=0)) for row in points])
+            means = map(statistics.mean_std, (best, late, *last))
+            rows.append([name, *means, f"{distinct:.0f}"])
+        header = ["variant [%]", "best accuracy", "last 100 steps"]
+        header += ["hypervolume, FLOPS", "hypervolume, parameters", "distinct"]
+        text = text_table(header, rows)
+        if pairs := self.pairs():
+            header = ["hypervolume, paired over seeds", "axis"]
+            text += "\n\n" + paired_table(header, list(pairs.items()))
+        return text
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For results.npz: every step of every search, [S, T, ...]."""
         arrays = {"seeds": np.array(self.seeds, np.int64)}
         for name, runs in self.runs.items():
-            traces = [run.trace for run in runs]
-            for key in ("arch", "accuracy", "loss"):
-                arrays[f"{name}__{key}"] = np.stack([getattr(t, key) for t in traces])
-            for axis in frontier.AXES:
-                sizes = [getattr(points, axis) for points in self.points[name]]
-                arrays[f"{name}__{axis}"] = np.stack(sizes)
-                arrays[f"{name}__hypervolume_{axis}"] = self.volumes[name][axis]
+            traces, points = [run.trace for run in runs], self.points[name]
+            columns = {
+                key: [getattr(trace, key) for trace in traces]
+                for key in ("arch", "accuracy", "loss")
+            }
+            for axis in AXES:
+                columns[axis] = [getattr(row, axis) for row in points]
+                columns[f"hypervolume_{axis}"] = list(self.volumes[name][axis])
             for key in traces[0].info:
-                arrays[f"{name}__{key}"] = np.stack([t.info[key] for t in traces])
+                columns[key] = [trace.info[key] for trace in traces]
+            arrays |= {f"{name}__{key}": np.stack(x) for key, x in columns.items()}
         return arrays
 
     def draw(self, folder: Folder, one_shot: float, dataset: str, title: str) -> None:
@@ -63,10 +121,11 @@ class Searches(NamedTuple):
           title: above the pictures.
         """
         accuracy = {
-            n: np.stack([p.accuracy for p in x]) for n, x in self.points.items()
+            name: np.stack([points.accuracy for points in rows])
+            for name, rows in self.points.items()
         }
         plots.curves(folder.file("curves.png"), accuracy, one_shot, title)
-        for axis in frontier.AXES:
+        for axis in AXES:
             plots.fronts(folder.file(f"front-{axis}.png"), self.points, axis, title)
         plots.widths(folder.file("widths.png"), self.space, self.points, dataset)
         flops = {name: by_axis["flops"] for name, by_axis in self.volumes.items()}
@@ -86,7 +145,7 @@ def searches(
     runs: Mapping[str, Sequence[Driven]],
     seeds: Sequence[int],
 ) -> Searches:
-    """Costs, hypervolumes and fronts of each variant's searches.
+    """Costs and hypervolumes of each variant's searches.
 
     Args:
       space: `darts(...)`.
@@ -104,12 +163,5 @@ def searches(
     volumes = {}
     for name, rows in points.items():
         each = [frontier.hypervolumes(row, reference) for row in rows]
-        volumes[name] = {a: np.stack([v[a] for v in each]) for a in frontier.AXES}
-    described = frontier.describe_variants(space, runs, points, volumes, seeds)
-    fronts = [
-        entry
-        for name, rows in points.items()
-        for seed, row in zip(seeds, rows, strict=True)
-        for entry in frontier.entries(space, row, {"variant": name, "seed": seed})
-    ]
-    return Searches(space, seeds, runs, points, reference, volumes, described, fronts)
+        volumes[name] = {a: np.stack([v[a] for v in each]) for a in AXES}
+    return Searches(space, seeds, runs, points, reference, volumes)

@@ -1,4 +1,4 @@
-"""Accuracy against cost in one search: fronts, hypervolumes, genotypes, tables."""
+"""Accuracy against cost in one search: fronts, hypervolumes, genotypes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,13 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.analysis import pareto, statistics
-from nasjax.analysis.text import paired_table, text_table
-from nasjax.runs.driven_search import Driven
+from nasjax.analysis import pareto
 from nasjax.spaces import CellSpace, costs, genotypes
 
 AXES = ("flops", "parameters")
-Volumes = Mapping[str, Mapping[str, np.ndarray]]  # by variant and axis, [S, T]
 
 
 class Points(NamedTuple):
@@ -135,95 +132,3 @@ def top_widths(
         best = np.argsort(-searched.accuracy, kind="stable")[:count]
         rows.append(np.asarray(costs.width(space, searched.arch[best])))
     return np.concatenate(rows)
-
-
-def describe_variants(
-    space: CellSpace,
-    runs: Mapping[str, Sequence[Driven]],
-    searches: Mapping[str, Sequence[Points]],
-    volumes: Volumes,
-    seeds: Sequence[int],
-) -> dict[str, Any]:
-    """Numbers per variant and seed, for results.json.
-
-    Args:
-      space: `darts(...)`.
-      runs, searches: each variant's seeds.
-      volumes: from `hypervolumes`, stacked over seeds.
-      seeds: the S seeds.
-    """
-
-    def search(name: str, s: int) -> dict[str, Any]:
-        run, searched = runs[name][s], searches[name][s]
-        best = int(searched.accuracy.argmax())
-        return {
-            "best_step": best,
-            "best": entry(space, searched, best),
-            "hypervolume": {a: float(v[s, -1]) for a, v in volumes[name].items()},
-            "last_100_accuracy": float(searched.accuracy[-100:].mean()),
-            "distinct": len(np.unique(searched.arch, axis=0)),
-            "seconds": run.seconds,
-            **{
-                f"last_100_{key}": float(np.mean(x[-100:]))
-                for key, x in run.trace.info.items()
-            },
-        }
-
-    return {
-        name: {str(seed): search(name, s) for s, seed in enumerate(seeds)}
-        for name in runs
-    }
-
-
-def paired_volumes(volumes: Volumes) -> dict[str, dict[str, statistics.Paired]]:
-    """Each variant's final hypervolumes against those of `rs`, in points, by axis.
-
-    Empty without `rs`, without another variant, or with one seed.
-    """
-    if "rs" not in volumes or len(volumes["rs"][AXES[0]]) < 2:
-        return {}
-    last = {
-        name: {axis: 100 * volumes[name][axis][:, -1] for axis in AXES}
-        for name in volumes
-    }
-    return {
-        name: {
-            axis: statistics.paired(last[name][axis], last["rs"][axis]) for axis in AXES
-        }
-        for name in volumes
-        if name != "rs"
-    }
-
-
-def tables(
-    volumes: Volumes,
-    described: Mapping[str, Any],
-    pairs: Mapping[str, Mapping[str, statistics.Paired]],
-) -> str:
-    """Tables of the variants, and of each against random search.
-
-    Args:
-      volumes: see `describe_variants`.
-      described: its result.
-      pairs: from `paired_volumes`.
-    """
-    rows = []
-    for name, per_seed in described.items():
-        best = [row["best"]["validation_accuracy"] for row in per_seed.values()]
-        late = [row["last_100_accuracy"] for row in per_seed.values()]
-        last = [volumes[name][axis][:, -1] for axis in AXES]
-        means = (statistics.mean_std(np.array(x)) for x in (best, late, *last))
-        distinct = np.mean([row["distinct"] for row in per_seed.values()])
-        rows.append([name, *means, f"{distinct:.0f}"])
-    header = ["variant [%]", "best accuracy", "last 100 steps"]
-    header += ["hypervolume, FLOPS", "hypervolume, parameters", "distinct"]
-    text = text_table(header, rows)
-    if pairs:
-        labelled = [
-            ([f"{name} - rs", axis], pair)
-            for name, by_axis in pairs.items()
-            for axis, pair in by_axis.items()
-        ]
-        header = ["hypervolume, paired over seeds", "axis"]
-        text += "\n\n" + paired_table(header, labelled)
-    return text

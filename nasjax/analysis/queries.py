@@ -88,6 +88,11 @@ def running_distinct(labels: np.ndarray) -> np.ndarray:
     return np.cumsum(new, axis=-1).reshape(labels.shape)
 
 
+def late_means(info: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Means of diagnostics [T] over the last 100 steps, for results files."""
+    return {f"last_100_{key}": float(np.mean(x[-100:])) for key, x in info.items()}
+
+
 def select(result: Result, pick: Sequence[int]) -> Result:
     """The result of some of the columns, by index, without states."""
     at = list(pick)

@@ -16,7 +16,6 @@ from nasjax.searchers.cadam import observe
 from nasjax.spaces import CellSpace
 
 Searches = Mapping[str, Sequence[Driven]]  # per method, one search per seed
-Winners = Mapping[str, Candidates]  # per method, each seed's best query: arrays [S]
 
 
 def winners(searches: Searches) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -43,103 +42,6 @@ def distinct(searches: Searches) -> tuple[dict[str, np.ndarray], int]:
     return counts, int(labels.max()) + 1
 
 
-def arrays(
-    searches: Searches, counts: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """For results.npz: every query of every search, [S, T, ...]."""
-    out = {}
-    for method, rows in searches.items():
-        trace = jax.tree.map(lambda *x: np.stack(x), *(run.trace for run in rows))
-        out[f"{method}__arch"] = trace.arch
-        out[f"{method}__accuracy"] = trace.accuracy
-        out[f"{method}__loss"] = trace.loss
-        out[f"{method}__distinct"] = counts[method].astype(np.int32)
-        out |= {f"{method}__{name}": x for name, x in trace.info.items()}
-    return out
-
-
-def paired(won: Winners, first: str = "cadam") -> dict[str, statistics.Paired]:
-    """`first` against every other method, seed by seed, in points; {} for one seed.
-
-    Both by the accuracy in the search, its target, and by that on all validation
-    images, which a lucky subset cannot flatter.
-    """
-    if first not in won or len(won[first].seen) < 2:
-        return {}
-    return {
-        f"{first} - {name}, {images}": statistics.paired(
-            100 * getattr(won[first], field), 100 * getattr(won[name], field)
-        )
-        for field, images in (("seen", "in search"), ("valid", "validation half"))
-        for name in won
-        if name != first
-    }
-
-
-def describe_methods(
-    searches: Searches,
-    won: Winners,
-    seeds: Sequence[int],
-    counts: Mapping[str, np.ndarray],
-    true: Truth | None,
-) -> dict[str, Any]:
-    """Each method's part of results.json: its winner per seed, and their means."""
-    out: dict[str, Any] = {}
-    for method, rows in searches.items():
-        best = won[method]
-        known = {} if true is None else true.of(best.arch)
-        per_seed = {
-            str(seed): {
-                "best": float(best.seen[s]),
-                "query": int(rows[s].trace.accuracy.argmax()) + 1,
-                "arch": best.arch[s].tolist(),
-                "validation_accuracy": float(best.valid[s]),
-                "test_accuracy": float(best.test[s]),
-                "distinct": int(counts[method][s, -1]),
-                "seconds": rows[s].seconds,
-                **{name: x[s].item() for name, x in known.items()},
-                **{
-                    f"last_100_{name}": float(np.mean(x[-100:]))
-                    for name, x in rows[s].trace.info.items()
-                },
-            }
-            for s, seed in enumerate(seeds)
-        }
-        out[method] = {
-            "best": statistics.describe(best.seen).to_json(),
-            "validation": statistics.describe(best.valid).to_json(),
-            "test": statistics.describe(best.test).to_json(),
-            "seeds": per_seed,
-        }
-    return out
-
-
-def tables(
-    won: Winners,
-    counts: Mapping[str, np.ndarray],
-    true: Truth | None,
-    pairs: Mapping[str, statistics.Paired],
-) -> str:
-    """Tables of the winners, mean ± deviation over seeds, and of the comparisons."""
-    rows = []
-    for name, best in won.items():
-        means = map(statistics.mean_std, (best.seen, best.valid, best.test))
-        label = f"{name}-{counts[name].shape[1]}"
-        row = [label, *means, f"{counts[name][:, -1].mean():.0f}"]
-        if true is not None:
-            known = true.of(best.arch)
-            row.append(statistics.mean_std(known["true_accuracy"]))
-            row.append(f"{np.median(known['true_rank']):.0f}")
-        rows.append(row)
-    header = ["best of each search [%]", "in search", "validation half", "test"]
-    header += ["distinct", *(["true", "median rank"] if true is not None else [])]
-    text = text_table(header, rows)
-    if pairs:
-        labelled = [([name], pair) for name, pair in pairs.items()]
-        text += "\n\n" + paired_table(["paired over seeds"], labelled)
-    return text
-
-
 class Report(NamedTuple):
     """Searches of a supernet, and the best architectures scored again."""
 
@@ -147,11 +49,15 @@ class Report(NamedTuple):
     seeds: Sequence[int]
     searches: Searches
     tops: Sequence[Candidates]  # CADAM's top K of each seed; empty without CADAM
-    won: Winners
+    won: Mapping[str, Candidates]  # per method, each seed's best query: arrays [S]
     counts: Mapping[str, np.ndarray]  # from `distinct`
     computed: int  # different architectures of all searches
     true: Truth | None
-    chosen: Sequence[Mapping[str, Any]]  # from `candidates.choices`
+
+    @property
+    def chosen(self) -> list[dict[str, Any]]:
+        """See `candidates.choices`."""
+        return candidates.choices(self.space, self.seeds, self.tops, self.true)
 
     @property
     def queries(self) -> int:
@@ -166,36 +72,91 @@ class Report(NamedTuple):
         return np.stack([x.reshape(self.space.alpha_shape) for x in observed])
 
     def arrays(self, top_k: int) -> dict[str, np.ndarray]:
-        """The content of results.npz."""
+        """For results.npz: every query of every search, [S, T, ...], and the top K."""
         out = {"seeds": np.array(self.seeds, np.int64)}
-        out |= arrays(self.searches, self.counts)
+        for method, rows in self.searches.items():
+            trace = jax.tree.map(lambda *x: np.stack(x), *(run.trace for run in rows))
+            columns = {"arch": trace.arch, "accuracy": trace.accuracy}
+            columns |= {"loss": trace.loss, **trace.info}
+            columns["distinct"] = self.counts[method].astype(np.int32)
+            out |= {f"{method}__{name}": x for name, x in columns.items()}
         if self.tops:
             out["cadam__state"] = self.states()
             out |= candidates.padded(self.tops, top_k)
         return out
 
-    def describe(self) -> dict[str, Any]:
-        """The content of results.json."""
-        cache = {"queries": self.queries, "computed": self.computed}
-        cache["hits"] = self.queries - self.computed
-        shared = self.won, self.seeds, self.counts, self.true
+    def pairs(self, first: str = "cadam") -> dict[str, statistics.Paired]:
+        """`first` against every other method, in points; {} for one seed.
+
+        Both by the accuracy in the search, its target, and by that on all validation
+        images, which a lucky subset cannot flatter.
+        """
+        if first not in self.won or len(self.seeds) < 2:
+            return {}
         return {
-            "cache": cache,
-            "paired_points": {n: p._asdict() for n, p in paired(self.won).items()},
-            "finalists": self.chosen,
-            "methods": describe_methods(self.searches, *shared),
+            f"{first} - {name}, {images}": statistics.paired(
+                100 * getattr(self.won[first], field), 100 * getattr(best, field)
+            )
+            for field, images in (("seen", "in search"), ("valid", "validation half"))
+            for name, best in self.won.items()
+            if name != first
         }
 
+    def describe(self) -> dict[str, Any]:
+        """The content of results.json."""
+        hits = self.queries - self.computed
+        cache = {"queries": self.queries, "computed": self.computed, "hits": hits}
+        return {
+            "cache": cache,
+            "paired_points": {n: p._asdict() for n, p in self.pairs().items()},
+            "finalists": self.chosen,
+            "methods": {method: self._method(method) for method in self.searches},
+        }
+
+    def _method(self, method: str) -> dict[str, Any]:
+        """Means of the winners over seeds, and each of them."""
+        best, runs = self.won[method], self.searches[method]
+        known = {} if self.true is None else self.true.of(best.arch)
+        means = {"best": best.seen, "validation": best.valid, "test": best.test}
+        described = {n: statistics.describe(x).to_json() for n, x in means.items()}
+        seeds = {
+            str(seed): {
+                "best": float(best.seen[s]),
+                "query": int(runs[s].trace.accuracy.argmax()) + 1,
+                "arch": best.arch[s].tolist(),
+                "validation_accuracy": float(best.valid[s]),
+                "test_accuracy": float(best.test[s]),
+                "distinct": int(self.counts[method][s, -1]),
+                "seconds": runs[s].seconds,
+                **{name: x[s].item() for name, x in known.items()},
+                **queries.late_means(runs[s].trace.info),
+            }
+            for s, seed in enumerate(self.seeds)
+        }
+        return {**described, "seeds": seeds}
+
     def text(self) -> str:
-        """All tables."""
-        parts = [tables(self.won, self.counts, self.true, paired(self.won))]
-        if self.chosen:
+        """Tables of the winners, of the comparisons and of CADAM's candidates."""
+        rows = []
+        for name, best in self.won.items():
+            means = map(statistics.mean_std, (best.seen, best.valid, best.test))
+            counts = self.counts[name]
+            row = [f"{name}-{counts.shape[1]}", *means, f"{counts[:, -1].mean():.0f}"]
+            if self.true is not None:
+                known = self.true.of(best.arch)
+                row.append(statistics.mean_std(known["true_accuracy"]))
+                row.append(f"{np.median(known['true_rank']):.0f}")
+            rows.append(row)
+        header = ["best of each search [%]", "in search", "validation half", "test"]
+        header += ["distinct", *(["true", "median rank"] if self.true else [])]
+        parts = [text_table(header, rows)]
+        if pairs := self.pairs():
+            labelled = [([name], pair) for name, pair in pairs.items()]
+            parts.append(paired_table(["paired over seeds"], labelled))
+        if self.tops:
             parts.append(candidates.table(self.chosen))
-        parts.append(
-            f"{self.queries:,} queries: {self.computed:,} computed, the others "
-            "remembered"
-        )
-        return "\n\n".join(parts)
+        count = f"{self.queries:,} queries: {self.computed:,} computed"
+        return "\n\n".join([*parts, f"{count}, the others remembered"])
 
     def draw(self, folder: Folder, name: str, subset: int) -> None:
         """anytime.png and, of CADAM's first seed, state.png and cells.png.
@@ -241,23 +202,12 @@ def report(
       rescore: `("valid" or "test", archs [A, ...]) -> accuracies [A]`.
     """
     best = winners(searches)
-    tops = [candidates.best_of(x.state.history) for x in searches.get("cadam", ())]
-    lists = [*tops, *best.values()]
+    lists = [candidates.best_of(x.state.history) for x in searches.get("cadam", ())]
+    tops, lists = len(lists), [*lists, *best.values()]
     archs = np.concatenate([arch for arch, _ in lists])
     cut = np.cumsum([len(arch) for arch, _ in lists])[:-1]
     scored = [np.split(rescore(half, archs), cut) for half in ("valid", "test")]
     rows = [Candidates(*x, *y) for x, *y in zip(lists, *scored, strict=True)]
-    counts, computed = distinct(searches)
+    won = dict(zip(best, rows[tops:], strict=True))
     true = candidates.truth(space, dataset)
-    top_rows = rows[: len(tops)]
-    return Report(
-        space,
-        seeds,
-        searches,
-        top_rows,
-        dict(zip(best, rows[len(tops) :], strict=True)),
-        counts,
-        computed,
-        true,
-        candidates.choices(space, seeds, top_rows, true),
-    )
+    return Report(space, seeds, searches, rows[:tops], won, *distinct(searches), true)

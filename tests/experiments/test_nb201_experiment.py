@@ -1,7 +1,6 @@
 """experiments/nb201.py in its smallest form, killed, resumed and misused."""
 
-import contextlib
-import io
+import functools
 import json
 import os
 import re
@@ -11,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import in_process
+import nb201
 import numpy as np
 import pytest
 
@@ -37,21 +38,7 @@ def start(*arguments, **kwargs):
     )
 
 
-def call(*arguments):
-    """Exit status, output and errors of a run in this process."""
-    sys.path.insert(0, str(EXPERIMENTS))
-    import nb201 as script
-
-    sys.path.remove(str(EXPERIMENTS))
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(script.devices, "use_cpu_cores", lambda **_: None)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = script.main([*map(str, arguments)])
-            except SystemExit as error:
-                code = error.code
-    return code, out.getvalue(), err.getvalue()
+call = functools.partial(in_process.call, "nb201")
 
 
 def finish(*arguments):
@@ -123,10 +110,7 @@ def test_a_report_kept_by_a_user_stays(tmp_path, table):
 
 
 def test_the_best_searcher_runs_by_default():
-    call("--steps", 0)  # imports it
-    import nb201 as script
-
-    assert script.parse([]).methods == [
+    assert nb201.parse([]).methods == [
         "cadam",
         "random",
         "evolution",

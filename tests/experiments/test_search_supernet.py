@@ -1,12 +1,10 @@
 """experiments/search_supernet.py on tiny supernets: killed, resumed, misused."""
 
-import contextlib
 import functools
-import io
 import json
-import sys
 from pathlib import Path
 
+import in_process
 import jax
 import numpy as np
 import pytest
@@ -21,8 +19,6 @@ from nasjax.spaces import genotypes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-HERE = Path(__file__).parent
-EXPERIMENTS = HERE.parents[1] / "experiments"
 SMALL = "--preset cpu --subset 20 --eval-batch 8 --final-images 0 --hidden 16,16"
 SMALL = [*SMALL.split(), "--warm-up", "10", "--top-k", "6", "--batch-size", "4"]
 NETS = {
@@ -75,21 +71,7 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(image_sets, "halves", halves)
 
 
-def call(*arguments):
-    """Exit status, output and errors of a run in this process."""
-    sys.path.insert(0, str(EXPERIMENTS))
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        stand_in(patch)
-        import search_supernet
-
-        sys.path.remove(str(EXPERIMENTS))
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = search_supernet.main([*map(str, arguments)])
-            except SystemExit as error:
-                code = error.code
-    return code, out.getvalue(), err.getvalue()
+call = functools.partial(in_process.call, "search_supernet", stand_in=stand_in)
 
 
 def flags(out, *more, supernet="nb201-cifar10"):

@@ -1,11 +1,10 @@
 """experiments/tables.py: published rows, computed costs, results beside them."""
 
-import contextlib
-import io
+import functools
 import json
-import sys
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
 
@@ -17,16 +16,7 @@ ROOT = Path(__file__).parents[2]
 SEARCHED = ROOT / "experiments" / "results" / "search-nb201"
 
 
-def call(*arguments):
-    """Exit status, output and errors of a run in this process."""
-    sys.path.insert(0, str(ROOT / "experiments"))
-    import tables
-
-    sys.path.remove(str(ROOT / "experiments"))
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = tables.main([*map(str, arguments)])
-    return code, out.getvalue(), err.getvalue()
+call = functools.partial(in_process.call, "tables")
 
 
 def line(text, start):
