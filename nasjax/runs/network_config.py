@@ -10,6 +10,7 @@ probability of 0.2"; PC-DARTS' own script has 0.3 (`--drop-path 0.3`).
 """
 
 import dataclasses
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
@@ -119,82 +120,37 @@ class NetworkRun:
         return configs.from_json(cls(), content, ABSENT)
 
 
-_SMALL: dict[str, Any] = {
-    "channels": 8,
-    "learning_rate": 0.05,
-    "batch_size": 64,
-    "drop_last": True,
-    "epochs": 12,
-    "auxiliary": 0.0,
-    "drop_path": 0.0,
-    "padding": 2,
-    "cutout": 0,
-    "shrink": 2,
-}
-_IN_MEMORY = {  # values of fields that do not act on a streamed data set
-    "drop_last": True,
-    "constants": "own",
-    "padding": 0,
-    "cutout": 0,
-    "train_images": 0,
-    "shrink": 1,
-}
-_ON_DISK = {"image_size": 224, "resize": 256}  # of streamed data sets only
-# Name, kind of architecture, and what differs from the defaults.
-_PRESETS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("ddas", "darts", {"cells": 10}),
-    ("cadam", "darts", {"epochs": 1_000, "batch_size": 80, "drop_path": 0.1}),
-    ("pc-cadam", "darts", {"epochs": 1_000}),
-    (
-        "imagenet",
-        "darts",
-        {
-            "dataset": "imagenet",
-            "cells": 14,
-            "channels": 48,
-            "stem": "imagenet",
-            "learning_rate": 0.5,
-            "weight_decay": 3e-5,
-            "batch_size": 1_024,
-            "epochs": 250,
-            "schedule": "linear",
-            "warmup": 5,
-            "label_smoothing": 0.1,
-            "drop_path": 0.0,
-            "cutout": 0,
-        },
-    ),
-    (
-        "nb201",
-        "nb201",
-        {
-            "cells": 5,
-            "channels": 16,
-            "learning_rate": 0.1,
-            "nesterov": True,
-            "weight_decay": 5e-4,
-            "clip": 0.0,
-            "batch_size": 256,
-            "epochs": 200,
-            "auxiliary": 0.0,
-            "drop_path": 0.0,
-            "cutout": 0,
-        },
-    ),
-    ("cpu", "darts", _SMALL | {"cells": 3}),
-    ("cpu", "nb201", _SMALL | {"cells": 1, "nesterov": True}),
-)
+PRESETS: dict[str, dict[str, NetworkRun]] = {}  # runs by name and kind of architecture
 
 
-def _presets() -> dict[str, dict[str, NetworkRun]]:
-    runs: dict[str, dict[str, NetworkRun]] = {}
-    for name, kind, changes in _PRESETS:
-        run = configs.replaced(NetworkRun(preset=name), **changes)
-        runs.setdefault(name, {})[kind] = run
-    return runs
+def _add(name: str, kind: str, *parts: Mapping[str, Any], **changes: Any) -> None:
+    """Adds a preset: what differs from the defaults, later parts before earlier."""
+    values = dict(ChainMap(changes, *reversed(parts)))
+    run = configs.replaced(NetworkRun(preset=name), **values)
+    PRESETS.setdefault(name, {})[kind] = run
 
 
-PRESETS = _presets()  # runs by name and kind of architecture
+_add("ddas", "darts", cells=10)
+_add("cadam", "darts", epochs=1_000, batch_size=80, drop_path=0.1)
+_add("pc-cadam", "darts", epochs=1_000)
+_PLAIN = {"auxiliary": 0.0, "drop_path": 0.0, "cutout": 0}
+_SIZES = {"dataset": "imagenet", "stem": "imagenet", "cells": 14, "channels": 48}
+_RATES = {"learning_rate": 0.5, "schedule": "linear", "warmup": 5}
+_RATES |= {"weight_decay": 3e-5, "label_smoothing": 0.1, "drop_path": 0.0}
+_add("imagenet", "darts", _SIZES, _RATES, batch_size=1_024, epochs=250, cutout=0)
+_SIZES = {"cells": 5, "channels": 16}
+_RATES = {"learning_rate": 0.1, "nesterov": True, "weight_decay": 5e-4, "clip": 0.0}
+_add("nb201", "nb201", _SIZES, _PLAIN, _RATES, batch_size=256, epochs=200)
+# Small ones, for two cores.
+_SMALL = {"channels": 8, "shrink": 2, "padding": 2, "learning_rate": 0.05}
+_SMALL |= {"batch_size": 64, "epochs": 12, "drop_last": True}
+_add("cpu", "darts", _PLAIN, _SMALL, cells=3)
+_add("cpu", "nb201", _PLAIN, _SMALL, cells=1, nesterov=True)
+
+# Values of fields that do not act on a streamed data set, and fields only of one.
+_IN_MEMORY = {"drop_last": True, "constants": "own", "padding": 0, "cutout": 0}
+_IN_MEMORY |= {"train_images": 0, "shrink": 1}
+_ON_DISK = {"image_size": 224, "resize": 256}
 USUAL = {"darts": "cadam", "nb201": "nb201"}
 
 

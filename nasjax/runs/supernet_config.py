@@ -6,7 +6,8 @@ Source: thesis 3.4.1 (`ddas`), 4.4.2; Dong and Yang 2020 (`nb201`).
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -137,82 +138,37 @@ class SupernetRun:
         return configs.from_json(cls(), content, ABSENT)
 
 
+PRESETS: dict[str, dict[str, SupernetRun]] = {}  # runs by name and space
+
+
+def _add(
+    name: str, spaces: Sequence[str], *parts: Mapping[str, Any], **changes: Any
+) -> None:
+    """Adds a preset: what differs from the defaults, later parts before earlier."""
+    for space in spaces:
+        run = SupernetRun(space, preset=name, parts=4 if space == "pc-darts" else 1)
+        run = configs.replaced(run, **dict(ChainMap(changes, *reversed(parts))))
+        PRESETS.setdefault(name, {})[space] = run
+
+
+_CELLS = ("darts", "pc-darts")
 _NB201 = {"nesterov": True, "weight_decay": 5e-4, "validate_archs": 300}
-_DDAS = {"policy": "one-shot", "none": True}
+_DDAS = {"policy": "one-shot", "none": True, "batch_size": 64}
 _SMALL = {"channels": 8, "shrink": 2, "padding": 2, "drop_last": True}
 _SMALL |= {"batch_size": 64, "validate": 5}
-_DARTS, _PC_DARTS, _CELLS = ("darts",), ("pc-darts",), ("darts", "pc-darts")
-# Name, spaces, and what differs from the defaults; `cpu` and `cpu-ddas` are small, for
-# two cores.
-_PRESETS: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
-    ("cadam", _DARTS, {"cutout": 16}),
-    ("pc-cadam", _PC_DARTS, {}),
-    (
-        "imagenet32",
-        _CELLS,
-        {
-            "dataset": "imagenet32-120",
-            "epochs": 5_000,
-            "batch_size": 750,
-            "preprocess": False,
-        },
-    ),
-    (
-        "ddas",
-        _DARTS,
-        _DDAS
-        | {
-            "cells": 6,
-            "batch_size": 64,
-            "epochs": 75,
-            "validate": 25,
-            "validate_images": 25_000,
-        },
-    ),
-    ("nb201", ("nb201",), _NB201 | {"batch_size": 64, "cells": 5, "epochs": 250}),
-    (
-        "cpu-ddas",
-        _DARTS,
-        _SMALL
-        | _DDAS
-        | {
-            "cells": 3,
-            "train_images": 6_400,
-            "epochs": 4,
-            "validate": 4,
-            "validate_archs": 10,
-            "validate_images": 500,
-            "validate_batch": 250,
-        },
-    ),
-    ("cpu", _CELLS, _SMALL | {"cells": 3, "epochs": 25, "validate_images": 1_000}),
-    (
-        "cpu",
-        ("nb201",),
-        _SMALL
-        | _NB201
-        | {
-            "cells": 1,
-            "epochs": 100,
-            "learning_rate": 0.05,
-            "validate_images": 500,
-            "validate_batch": 250,
-        },
-    ),
-)
+_FEW = {"validate_images": 500, "validate_batch": 250}
 
-
-def _presets() -> dict[str, dict[str, SupernetRun]]:
-    runs: dict[str, dict[str, SupernetRun]] = {}
-    for name, spaces, changes in _PRESETS:
-        for space in spaces:
-            parts = 4 if space == "pc-darts" else 1
-            base = SupernetRun(space=space, preset=name, parts=parts)
-            runs.setdefault(name, {})[space] = configs.replaced(base, **changes)
-    return runs
-
-
-PRESETS = _presets()  # runs by name and space
+_add("cadam", ["darts"], cutout=16)
+_add("pc-cadam", ["pc-darts"])
+_IMAGENET32 = {"dataset": "imagenet32-120", "preprocess": False}
+_add("imagenet32", _CELLS, _IMAGENET32, epochs=5_000, batch_size=750)
+_add("ddas", ["darts"], _DDAS, cells=6, epochs=75, validate=25, validate_images=25_000)
+_add("nb201", ["nb201"], _NB201, batch_size=64, cells=5, epochs=250)
+# Small ones, for two cores.
+_SHORT = {"cells": 3, "epochs": 4, "train_images": 6_400}
+_add("cpu-ddas", ["darts"], _SMALL, _DDAS, _FEW, _SHORT, validate=4, validate_archs=10)
+_add("cpu", _CELLS, _SMALL, cells=3, epochs=25, validate_images=1_000)
+_add("cpu", ["nb201"], _SMALL, _NB201, _FEW, cells=1, epochs=100, learning_rate=0.05)
 USUAL = {"darts": "cadam", "pc-darts": "pc-cadam", "nb201": "nb201"}
 
 
