@@ -198,3 +198,38 @@ def from_json(
         elif field.metadata.get("flag", True):
             raise ValueError(f"the configuration lacks {field.name}")
     return replaced(default, **values)
+
+
+def read_run(folder: Path, kind: Any, what: str, script: str) -> Any:
+    """The configuration of a training that has a folder.
+
+    Args:
+      folder: with config.json.
+      kind: SupernetRun or NetworkRun.
+      what: it trained, for errors.
+      script: that makes such folders, for errors.
+
+    Raises:
+      FileNotFoundError: there is no config.json.
+      ValueError: it is not of that kind.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folder} holds no {what}: {path} is missing (train one with "
+            f"experiments/{script}.py --out {folder})"
+        )
+    try:
+        run = kind.from_json(content := read_object(path))
+        if "steps_per_epoch" not in content:
+            raise ValueError("the configuration lacks steps_per_epoch")
+    except ValueError as error:
+        raise ValueError(f"{path} is of no {what}: {error}") from error
+    return run
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """ValueError if one of these fields is below 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")

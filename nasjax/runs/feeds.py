@@ -46,12 +46,7 @@ class Feed:
     image_size: Size
 
     def place(self, mesh: Mesh | None, divided: Mesh | None) -> None:
-        """Called once, before all else.
-
-        Args:
-          mesh: the devices.
-          divided: the same, if batches are divided over them.
-        """
+        """Called once, first: with the devices, which are `divided` if they share."""
         raise NotImplementedError
 
     def batches(

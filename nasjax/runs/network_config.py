@@ -69,11 +69,7 @@ class NetworkRun:
     steps_per_epoch: int = setting(0, "batches of an epoch", flag=False)
 
     def __post_init__(self):
-        for name in ("shrink", "test_batch", "test_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
+        configs.check_positive(self, "shrink", "test_batch", "test_every")
         check_constants(self.constants, self.dataset)
 
     @property

@@ -19,7 +19,7 @@ from nasjax.networks import derived
 from nasjax.networks.derived import training as derived_training
 from nasjax.runs import training, training_job
 from nasjax.runs.checkpoints import Checkpoints
-from nasjax.runs.configs import read_object
+from nasjax.runs.configs import read_run
 from nasjax.runs.folder import Folder
 from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.network_trainer import groups, init_of
@@ -139,13 +139,7 @@ def load(folder: str | Path, seed: int | None = None) -> Trained:
       ValueError: the run has no such seed; its config.json is not a network's.
     """
     folder = Path(folder)
-    path = folder / "config.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folder} holds no network: {path} is missing (train one with "
-            f"experiments/evaluate.py --out {folder})"
-        )
-    run = NetworkRun.from_json(read_object(path))
+    run: NetworkRun = read_run(folder, NetworkRun, "network", "evaluate")
     seed = run.seeds[0] if seed is None else seed
     if seed not in run.seeds:
         raise ValueError(f"seed {seed} is not in {folder}: it has {list(run.seeds)}")

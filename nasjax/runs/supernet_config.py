@@ -99,11 +99,8 @@ class SupernetRun:
                 f"policy is {self.policy!r}; allowed: "
                 f"{', '.join(supernet_training.POLICIES)}"
             )
-        for name in ("validate", "validate_archs", "validate_images", "shrink"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
+        counts = ("validate", "validate_archs", "validate_images", "shrink")
+        configs.check_positive(self, *counts)
 
     @property
     def network(self) -> supernet.SupernetConfig:

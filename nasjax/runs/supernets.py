@@ -24,7 +24,7 @@ from nasjax.networks.supernet import training as supernet_training
 from nasjax.networks.training import epoch_of
 from nasjax.runs import devices, feeds, training, training_job
 from nasjax.runs.checkpoints import Checkpoints
-from nasjax.runs.configs import read_object
+from nasjax.runs.configs import read_run
 from nasjax.runs.folder import Folder
 from nasjax.runs.image_sets import Halves
 from nasjax.runs.supernet_config import SupernetRun
@@ -265,13 +265,7 @@ def load(folder: str | Path) -> Pretrained:
       ValueError: its config.json is not a supernet's.
     """
     folder = Path(folder)
-    path = folder / "config.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folder} holds no supernet: {path} is missing (train one with "
-            f"experiments/train_supernet.py --out {folder})"
-        )
-    run = SupernetRun.from_json(read_object(path))
+    run: SupernetRun = read_run(folder, SupernetRun, "supernet", "train_supernet")
     template = {
         "state": jax.eval_shape(_init(run), jax.random.key(0)),
         "curves": no_curves(run.recipe.epochs, run.eval_epochs, run.validate_archs),

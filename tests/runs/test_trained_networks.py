@@ -362,7 +362,9 @@ def test_constants_of_cifar10_on_cifar100(monkeypatch):
 def test_load_needs_a_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no network"):
         networks.load(tmp_path)
-    run = dataclasses.replace(RUN, seeds=(1, 2), lanes=1, classes=10, image_size=8)
+    run = dataclasses.replace(
+        RUN, seeds=(1, 2), lanes=1, classes=10, image_size=8, steps_per_epoch=4
+    )
     (tmp_path / "config.json").write_text(json.dumps(run.to_json()))
     with pytest.raises(ValueError, match=r"seed 4 is not in .*: it has \[1, 2\]"):
         networks.load(tmp_path, 4)
@@ -371,7 +373,7 @@ def test_load_needs_a_run(tmp_path):
     content = run.to_json()
     del content["channels"]
     (tmp_path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="the configuration lacks channels"):
+    with pytest.raises(ValueError, match=r"config\.json is of no network: .* channels"):
         networks.load(tmp_path)
 
 
