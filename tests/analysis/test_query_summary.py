@@ -44,7 +44,7 @@ def test_order_is_by_rank_then_by_queries():
 def test_evidence_for_the_best(rows, text):
     best = result([[1, 0, 0]] * len(rows))
     printed = screen({"b": result(rows), "a": best}).replace("\n  ", " ")
-    assert "best: a, mean rank 1.0 of 4 after 3 queries" in printed
+    assert "best: a, mean rank 1.00 of 4 after 3 queries" in printed
     assert "next: b, mean rank" in printed and text in printed
     assert ("no difference" in printed) == (text == "no difference is shown")
 
@@ -72,6 +72,6 @@ def test_published_rows_stand_below_and_predictions_do_not_count():
     text = screen(results, values, ["x", "y *"], counted=[0], published=rows)
     lines = [line.split() for line in text.splitlines()]
     at = next(i for i, line in enumerate(lines) if line[0] == "good")
-    assert lines[at] == ["good", "1.0", "1/1", "50.00", "30.00"]
+    assert lines[at] == ["good", "1.00", "1/1", "50.00", "30.00"]
     assert lines[at + 1] == ["published", "12.00", "–"]
     assert "columns x seeds: 1 x 1" in text
