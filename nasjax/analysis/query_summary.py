@@ -53,7 +53,8 @@ def standings(results: Results, values: np.ndarray, budget: int) -> list[Standin
 
 
 def _number(x: float) -> str:
-    return f"{x:.1f}" if x < 1000 else f"{x:,.0f}"
+    """Three or four digits of a rank: 1.03, 15.2, 236.4, 4,321."""
+    return f"{x:,.{2 if x < 10 else 1 if x < 1000 else 0}f}"
 
 
 def winner_text(ordered: Sequence[Standing], architectures: int, budget: int) -> str:

@@ -31,7 +31,7 @@ def test_regret_by_hand():
 
 
 def test_noise_keeps_a_lucky_query():
-    """What was observed decides, what the table says counts; ties keep the first."""
+    """The best is by observation, its value by the table; ties keep the first."""
     seen = np.array([[[3.0, 9.0, 8.0], [np.nan, 2.0, 2.5]]])
     found = queries.incumbent(result()._replace(accuracy=seen), VALUES)
     np.testing.assert_array_equal(found, [[[4, 1, 1], [-np.inf, 1, 4]]])

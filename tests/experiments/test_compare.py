@@ -185,7 +185,7 @@ def test_a_constant_column_is_refused_by_name(failing, tmp_path):
 
 
 def test_one_seed_is_said(failing, tmp_path):
-    """What was meant as a number of seeds is one seed."""
+    """`--seeds 20` may be meant as a number of seeds."""
     more = ["--methods", "random", "--queries", "3", "--out", tmp_path / "run"]
     done = run("--table", failing, "--seeds", "20", *more)
     assert done.code == 0, done.err

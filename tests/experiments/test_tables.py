@@ -20,7 +20,7 @@ call = functools.partial(in_process.call, "tables")
 
 
 def line(text, start):
-    """What follows `start` in the one line that begins so, with single spaces."""
+    """The rest of the one line that begins with `start`, with single spaces."""
     lines = (" ".join(x.split()) + " " for x in text.splitlines())
     (found,) = (x for x in lines if x.startswith(f"{start} "))
     return found[len(start) :].strip()
@@ -39,7 +39,7 @@ def write(folder, content):
 
 
 def evaluation(genotype="DARTS_V2", values=(0.97, 0.974), entry=None, **config):
-    """What evaluate.py writes."""
+    """Results as evaluate.py writes them."""
     known = genotypes.PUBLISHED[genotype]
     config = {"dataset": "cifar10", "preset": "ddas", "cells": 20} | config
     accuracy = {"mean": 0.0, "deviation": 0.0, "values": list(values)}
@@ -357,7 +357,7 @@ def test_table_3_2_is_of_the_flops_front(tmp_path):
 
 
 def test_a_leak_stays_one_in_every_table(tmp_path):
-    """What search_supernet.py chose by test accuracy, after evaluate.py trained it."""
+    """An architecture of search_supernet.py chosen by test accuracy, then trained."""
     entries = {
         "valid": {"seed": 1, "chosen_by": "validation", "default": True},
         "test": {"seed": 1, "chosen_by": candidates.LEAK, "default": False},
