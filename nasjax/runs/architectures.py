@@ -36,10 +36,10 @@ def read(source: str | Mapping) -> Architecture:
     text = source
     if isinstance(source, str) and not source.lstrip().startswith(("|", "{", "Geno")):
         try:
-            found = Path(source).read_text(encoding="utf-8").strip()
+            content = Path(source).read_text(encoding="utf-8").strip()
         except (OSError, ValueError):
-            found = ""  # a name, or an error that `genotypes.load` words
-        text = found if found.startswith("|") else source
+            content = ""  # a name, or an error that `genotypes.load` words
+        text = content if content.startswith("|") else source
     if isinstance(text, str) and text.lstrip().startswith("|"):
         space = SPACES["nb201"]
         arch = space.parse_arch_string(text)
@@ -92,7 +92,7 @@ def read_all(path: Path) -> list[tuple[Architecture, dict[str, Any]]]:
 
 
 def describe(
-    found: Architecture,
+    architecture: Architecture,
     *,
     cells: int,
     channels: int,
@@ -114,8 +114,8 @@ def describe(
     sizes: dict[str, Any] = {"channels": channels, "classes": classes}
     sizes["image_size"] = image_size
     sizes["image_channels"] = image_channels
-    space, arch = SPACES[found.kind], found.arch
-    if found.kind == "nb201":
+    space, arch = SPACES[architecture.kind], architecture.arch
+    if architecture.kind == "nb201":
         table = costs.nb201_network(cells_per_stage=cells, **sizes)
         shape: dict[str, Any] = {"flops": None, "width": None, "depth": None}
     else:
