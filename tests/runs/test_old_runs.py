@@ -75,9 +75,9 @@ def test_a_supernet_loads(runs):
 
 
 def test_a_network_loads(runs):
-    one = networks.load(runs / "evaluate", 3)
-    assert (one.step, one.epoch) == (30, 3.0)
-    assert norm(one.params) == pytest.approx(NETWORK, rel=1e-12)
+    network = networks.load(runs / "evaluate", 3)
+    assert (network.step, network.epoch) == (30, 3.0)
+    assert norm(network.params) == pytest.approx(NETWORK, rel=1e-12)
 
 
 def norm(tree):
