@@ -11,8 +11,8 @@ import argparse
 from pathlib import Path
 
 from nasjax.runs import cli, devices, network_config
-from nasjax.runs.architectures import Architecture
 from nasjax.runs.network_config import DATASETS, PRESETS, NetworkRun
+from nasjax.spaces.architectures import Architecture
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace, architecture: Architecture) -> NetworkRun:
         if getattr(args, name) is not None:
             changes[name] = getattr(args, name)
     described = network_config.preset(
-        architecture.kind,
+        architecture.family,
         args.preset,
         args.dataset,
         genotype=architecture.printed,
