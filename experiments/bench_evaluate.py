@@ -22,8 +22,8 @@ import jax
 import numpy as np
 
 from nasjax.analysis.text import text_table
+from nasjax.networks import families
 from nasjax.runs import (
-    architectures,
     cli,
     devices,
     files,
@@ -33,6 +33,7 @@ from nasjax.runs import (
 from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.script import refusals, script
 from nasjax.runs.training import Trainer
+from nasjax.spaces import architectures
 
 
 def prepare(args: argparse.Namespace) -> tuple[NetworkRun, Trainer]:
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     devices.use_cpu_cores()
     with refusals():
         run, trainer = prepare(args)
-    costs = architectures.describe(architectures.read(run.genotype), **run.sizes)
+    costs = families.describe(architectures.read(run.genotype), **run.sizes)
     device = files.provenance()["device"]
     rate = devices.matrix_rate(jax.devices()[: run.devices], run.dtype)
     print(

@@ -28,12 +28,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.analysis.text import text_table
-from nasjax.networks import supernet, training
+from nasjax.networks import families, supernet, training
 from nasjax.networks.augment import AugmentConfig, normalize
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.runs import cli, devices, files
 from nasjax.runs.script import script
-from nasjax.runs.supernet_config import SPACES, preset
+from nasjax.runs.supernet_config import preset
 from nasjax.spaces import costs
 
 MODES = ("path", "dense")
@@ -45,14 +45,15 @@ def multiply_adds(config: supernet.SupernetConfig, archs: np.ndarray) -> float |
     """Of one image under the mean architecture; None where it is not counted."""
     if config.parts > 1:
         return None
-    if config.kind == "nb201":
-        table = costs.nb201_network(
-            cells_per_stage=config.cells, channels=config.channels
-        )
-    else:
-        table = costs.darts_network(
-            config.space, cells=config.cells, channels=config.channels
-        )
+    table = families.FAMILIES[config.kind].cost_table(
+        config.space,
+        cells=config.cells,
+        channels=config.channels,
+        classes=config.classes,
+        stem=config.stem,
+        image_size=32,
+        image_channels=config.image_channels,
+    )
     return float(np.mean(costs.macs(table, archs)))
 
 
@@ -192,7 +193,8 @@ def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--spaces", type=cli.names(SPACES), default=list(SPACES))
+    spaces = families.variants()
+    add("--spaces", type=cli.names(tuple(spaces)), default=list(spaces))
     add("--modes", type=cli.names(MODES), default=list(MODES))
     add("--batch-size", type=cli.at_least(1), default=64)
     add("--cells", type=cli.at_least(1), default=None, help="default: the thesis's")

@@ -57,10 +57,9 @@ import numpy as np
 
 from nasjax.analysis import evaluation, plots
 from nasjax.data.images import ImageDataError
-from nasjax.networks import linear
+from nasjax.networks import families, linear
 from nasjax.networks.training import ABSENT
-from nasjax.runs import architectures, cli, devices, network_flags, network_trainer
-from nasjax.runs.architectures import Architecture
+from nasjax.runs import cli, devices, network_flags, network_trainer
 from nasjax.runs.configs import Rules
 from nasjax.runs.errors import RunError
 from nasjax.runs.folder import Folder, open_run
@@ -68,6 +67,8 @@ from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.network_trainer import Data
 from nasjax.runs.networks import fit_groups
 from nasjax.runs.script import Experiment, refusals, script, written
+from nasjax.spaces import architectures
+from nasjax.spaces.architectures import Architecture
 
 EXPERIMENT = Experiment("evaluate", ("results.json", "results.npz", "curves.png"))
 
@@ -212,7 +213,7 @@ def main(argv: list[str] | None = None) -> None:
             run = network_flags.run(args, pairs[0][0])
             run = dataclasses.replace(run, classes=args.classes or run.classes)
             costs = [
-                architectures.describe(architecture, **run.sizes)
+                families.describe(architecture, **run.sizes)
                 for architecture, _ in pairs
             ]
             print(json.dumps(costs if args.genotypes else costs[0], indent=2))

@@ -28,9 +28,10 @@ from pathlib import Path
 
 from nasjax.analysis import supernet_training
 from nasjax.data.images import NAMES
+from nasjax.networks import families
 from nasjax.runs import cli, devices
 from nasjax.runs.script import Experiment, refusals, script
-from nasjax.runs.supernet_config import PRESETS, SPACES, USUAL, SupernetRun, preset
+from nasjax.runs.supernet_config import PRESETS, USUAL, SupernetRun, preset
 
 EXPERIMENT = Experiment("train_supernet", supernet_training.OUTPUTS)
 
@@ -39,7 +40,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, SupernetRun]:
     """The command line, and the run that it describes."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--space", choices=SPACES, default="darts")
+    add("--space", choices=tuple(families.variants()), default="darts")
     text = "default: cifar10, or the preset's"
     add("--dataset", choices=NAMES, default=None, help=text)
     add("--data-dir", default=None, help="folder of the data set's official files")

@@ -14,7 +14,7 @@ from nasjax.environments.cached import Cache
 from nasjax.runs import job, table_search
 from nasjax.runs.folder import Folder
 from nasjax.search import Environment
-from nasjax.spaces import CellSpace, costs, genotypes, topology
+from nasjax.spaces import CellSpace, architectures, costs
 
 LEAK = "chosen by test accuracy: a leak"
 _TABLES = {"cifar10": "cifar10_valid", "cifar100": "cifar100_valid"}
@@ -159,18 +159,12 @@ def truth(space: CellSpace, dataset: str) -> Truth | None:
 
 def architecture_entry(space: CellSpace, arch: np.ndarray) -> dict[str, Any]:
     """An architecture as other programs read it, its shape and size."""
+    architecture = architectures.from_array(space, arch)
+    entry = {"printed": architecture.printed, "genotype": architecture.to_json()}
     if space.inputs_per_node is None:
-        printed = space.arch_string(arch)
-        return {"printed": printed, "genotype": printed}
-    genotype = genotypes.from_arch(arch, space)
-    table = costs.darts_network(space)
-    return {
-        "printed": str(genotype),
-        "genotype": genotypes.to_json(genotype),
-        "width": np.asarray(topology.width(space, arch)),
-        "depth": np.asarray(topology.depth(space, arch)),
-        "parameters_20_cells_36_channels": int(costs.params(table, arch)),
-    }
+        return entry
+    params = int(costs.params(costs.darts_network(space), arch))
+    return entry | architecture.shape() | {"parameters_20_cells_36_channels": params}
 
 
 def choices(

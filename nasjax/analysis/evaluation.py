@@ -7,11 +7,12 @@ import numpy as np
 
 from nasjax.analysis import retrained, statistics
 from nasjax.data import nb201
-from nasjax.runs import architectures, files
-from nasjax.runs.architectures import Architecture
+from nasjax.networks import families
+from nasjax.runs import files
 from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.networks import Curves
-from nasjax.spaces import genotypes
+from nasjax.spaces import architectures
+from nasjax.spaces.architectures import Architecture
 
 
 def benchmark(architecture: Architecture, dataset: str) -> dict[str, Any] | None:
@@ -20,7 +21,7 @@ def benchmark(architecture: Architecture, dataset: str) -> dict[str, Any] | None
     None for other spaces and data sets, and where no table is at hand.
     """
     name = f"{dataset}_test"
-    if architecture.kind != "nb201" or name not in nb201.COLUMNS:
+    if architecture.family != "nb201" or name not in nb201.COLUMNS:
         return None
     try:
         table = nb201.load(columns=[name], predictor=False, log=lambda line: None)
@@ -75,18 +76,15 @@ def results(
     }
     seconds = arrays["seconds"] = np.stack([part.seconds for part in parts])
     architecture = architectures.read(run.genotype)
-    genotype: Any = architecture.printed
-    if architecture.kind == "darts":
-        genotype = genotypes.to_json(genotypes.parse(architecture.printed))
     rate = images * len(parts[0].loss) / np.median(seconds[0])
     content = {
         "config": run.to_json(),
         **files.provenance(),
         "data": source,
         "dataset": run.dataset,
-        "genotype": genotype,
+        "genotype": architecture.to_json(),
         "printed": architecture.printed,
-        **architectures.describe(architecture, **run.sizes),
+        **families.describe(architecture, **run.sizes),
         "test_accuracy": summary(arrays["test"]),
         "images_per_second": float(rate),
         "train_seconds": float(seconds.sum()),

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.analysis import pareto
-from nasjax.spaces import CellSpace, costs, genotypes
+from nasjax.spaces import CellSpace, architectures, costs
 
 AXES = ("flops", "parameters")
 
@@ -106,16 +106,14 @@ def entries(
 
 def entry(space: CellSpace, searched: Points, step: int) -> dict[str, Any]:
     """The architecture of one step; see `entries`."""
-    arch = searched.arch[step]
-    genotype = genotypes.from_arch(arch, space)
+    architecture = architectures.from_array(space, searched.arch[step])
     return {
         "validation_accuracy": float(searched.accuracy[step]),
         "flops": int(searched.flops[step]),
         "parameters": int(searched.parameters[step]),
-        "width": np.asarray(costs.width(space, arch)).tolist(),
-        "depth": np.asarray(costs.depth(space, arch)).tolist(),
-        "printed": str(genotype),
-        "genotype": genotypes.to_json(genotype),
+        **architecture.shape(),
+        "printed": architecture.printed,
+        "genotype": architecture.to_json(),
     }
 
 

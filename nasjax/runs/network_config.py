@@ -17,9 +17,10 @@ from typing import Any
 from nasjax.networks import derived
 from nasjax.networks.derived.training import Recipe
 from nasjax.networks.training import ABSENT
-from nasjax.runs import architectures, configs
+from nasjax.runs import configs
 from nasjax.runs.configs import setting
 from nasjax.runs.supernet_config import check_constants
+from nasjax.spaces import architectures
 
 STREAMED = ("imagenet",)  # read while training: `feeds.Streamed`
 DATASETS = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "synthetic": 10}
@@ -82,7 +83,7 @@ class NetworkRun:
         """The network; of the data set's usual images as long as they are unknown."""
         architecture = architectures.read(self.genotype)
         return derived.DerivedConfig(
-            architectures.SPACES[architecture.kind],
+            architecture.space,
             architecture.arch,  # type: ignore[arg-type]  # arrays become tuples
             channels=self.channels,
             cells=self.cells,
@@ -95,7 +96,7 @@ class NetworkRun:
 
     @property
     def sizes(self) -> dict[str, Any]:
-        """The arguments of `architectures.describe`, of unknown images the usual."""
+        """The arguments of `families.describe`, of unknown images the usual."""
         usual = (224 if self.stem == "imagenet" else 32) // self.shrink
         return {
             "cells": self.cells,
@@ -156,20 +157,20 @@ def preset(
     """A preset's run.
 
     Args:
-      kind: darts or nb201.
-      name: of PRESETS; None for the usual one of the kind.
+      kind: the family of the architecture.
+      name: of PRESETS; None for the usual one of the kind, or the
+        defaults if it has none.
       dataset: None for the preset's.
       changes: fields that differ, of the run and of its recipe.
 
     Raises:
       ValueError: a value that is out of range or does not fit the space or the data.
     """
-    name = name or USUAL[kind]
-    if kind not in PRESETS[name]:
-        raise ValueError(
-            f"--preset {name} is for {' or '.join(PRESETS[name])}, not {kind}"
-        )
-    run = PRESETS[name][kind]
+    name = name or USUAL.get(kind)
+    presets = {kind: NetworkRun()} if name is None else PRESETS[name]
+    if kind not in presets:
+        raise ValueError(f"--preset {name} is for {' or '.join(presets)}, not {kind}")
+    run = presets[kind]
     run = dataclasses.replace(run, dataset=dataset or run.dataset)
     if run.dataset == "cifar100" and run.cutout:
         run = dataclasses.replace(run, cutout=8)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from nasjax.data.images import ImageData
 from nasjax.runs import cli, devices, network_config, network_trainer
-from nasjax.runs.architectures import Architecture
 from nasjax.runs.network_config import DATASETS, PRESETS, NetworkRun
 from nasjax.runs.network_trainer import Data
+from nasjax.spaces.architectures import Architecture
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace, architecture: Architecture) -> NetworkRun:
         if getattr(args, name) is not None:
             changes[name] = getattr(args, name)
     described = network_config.preset(
-        architecture.kind,
+        architecture.family,
         args.preset,
         args.dataset,
         genotype=architecture.printed,

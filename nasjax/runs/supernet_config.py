@@ -12,20 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.networks import supernet
+from nasjax.networks import families, supernet
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.networks.training import ABSENT, Recipe
 from nasjax.runs import configs
 from nasjax.runs.configs import setting
 
 CONSTANTS = ("own", "cifar10")
-SPACES = ("darts", "pc-darts", "nb201")
-# Settings that change nothing in a space, by the value that says so.
-_IDLE: Mapping[str, Mapping[str, Any]] = {
-    "darts": {"parts": 1},
-    "pc-darts": {},
-    "nb201": {"parts": 1, "none": False, "stem": "cifar"},
-}
 _RECIPE = Recipe(batch_size=250, epochs=10_000, drop_last=False)
 
 
@@ -47,7 +40,7 @@ class SupernetRun:
       ValueError: names the value and what is allowed.
     """
 
-    space: str = setting("darts", f"of {', '.join(SPACES)}", flag=False)
+    space: str = setting("darts", "of `families.variants()`", flag=False)
     dataset: str = setting("cifar10", "of `data.images.NAMES`", flag=False)
     preset: str = setting("", "the preset that the run started from", flag=False)
     policy: str = setting(
@@ -84,9 +77,10 @@ class SupernetRun:
     devices: int = setting(0, "that share a batch", flag=False)
 
     def __post_init__(self):
-        if self.space not in SPACES:
-            raise ValueError(f"space is {self.space!r}; allowed: {', '.join(SPACES)}")
-        for name, value in _IDLE[self.space].items():
+        spaces = families.variants()
+        if self.space not in spaces:
+            raise ValueError(f"space is {self.space!r}; allowed: {', '.join(spaces)}")
+        for name, value in spaces[self.space].fixed.items():
             if getattr(self, name) != value:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}; --space {self.space} has only "
@@ -112,12 +106,10 @@ class SupernetRun:
             "classes": self.classes or 10,
             "dtype": self.dtype,
         }
-        if self.space == "nb201":
-            return supernet.nas_bench_201(**chosen)
-        chosen |= {"none": self.none, "stem": self.stem}
-        if self.space == "pc-darts":
-            return supernet.pc_darts(parts=self.parts, **chosen)
-        return supernet.darts(**chosen)
+        variant = families.variants()[self.space]
+        optional = {"none": self.none, "stem": self.stem, "parts": self.parts}
+        chosen |= {k: v for k, v in optional.items() if k not in variant.fixed}
+        return variant.config(**chosen)
 
     @property
     def eval_epochs(self) -> list[int]:
@@ -173,14 +165,16 @@ def preset(space: str, name: str | None = None, **changes: Any) -> SupernetRun:
     """A preset's run.
 
     Args:
-      space: of SPACES.
+      space: of `families.variants()`.
       name: of PRESETS; None for the usual one of the space.
       changes: fields that differ, of the run and of its recipe.
 
     Raises:
       ValueError: the preset is for other spaces, or a value is not allowed.
     """
-    name = name or USUAL[space]
+    name = name or USUAL.get(space)
+    if name is None:  # a space that was registered later: the defaults
+        return configs.replaced(SupernetRun(space), **changes)
     if space not in PRESETS[name]:
         raise ValueError(
             f"--preset {name} is for --space {' or '.join(PRESETS[name])}, not {space}"

@@ -9,10 +9,10 @@ import pytest
 
 from nasjax.analysis import evaluation
 from nasjax.data import images
+from nasjax.networks import families
 from nasjax.networks.derived.training import Recipe
 from nasjax.networks.training import ABSENT
 from nasjax.runs import (
-    architectures,
     configs,
     devices,
     image_sets,
@@ -24,7 +24,7 @@ from nasjax.runs.folder import open_run
 from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.supernet_config import SupernetRun
 from nasjax.runs.training import Trainer
-from nasjax.spaces import genotypes
+from nasjax.spaces import architectures, genotypes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -59,7 +59,7 @@ def data():
 
 def test_read_takes_names_texts_files_and_cells(tmp_path):
     darts = architectures.read("DARTS_V2")
-    assert darts.kind == "darts"
+    assert darts.family == "darts"
     assert darts.printed == str(genotypes.PUBLISHED["DARTS_V2"])
     as_json = genotypes.to_json(genotypes.PUBLISHED["DARTS_V2"])
     text, cell = tmp_path / "one.txt", tmp_path / "cell.txt"
@@ -69,7 +69,7 @@ def test_read_takes_names_texts_files_and_cells(tmp_path):
         np.testing.assert_array_equal(architectures.read(source).arch, darts.arch)
     for source in (CELL, str(cell)):
         architecture = architectures.read(source)
-        assert (architecture.kind, architecture.printed) == ("nb201", CELL)
+        assert (architecture.family, architecture.printed) == ("nb201", CELL)
         assert architecture.arch.tolist() == [3, 2, 4, 1, 3, 0]
 
 
@@ -117,7 +117,7 @@ def test_read_names_the_fault(source, text):
     ],
 )
 def test_describe(name, sizes, wanted):
-    assert architectures.describe(architectures.read(name), **sizes) == wanted
+    assert families.describe(architectures.read(name), **sizes) == wanted
 
 
 def test_what_the_table_says_of_a_cell(table, monkeypatch):
@@ -314,7 +314,7 @@ def test_grey_images_of_33_by_47(tmp_path):
         np.testing.assert_array_equal(a, b[0])
     cell = architectures.read(CELL)
     assert loaded.run == run
-    shown = architectures.describe(cell, **run.sizes)
+    shown = families.describe(cell, **run.sizes)
     assert shown["params"] == sum(x.size for x in jax.tree.leaves(loaded.params))
 
 
