@@ -95,11 +95,13 @@ def _stem(params, images, config: SupernetConfig, norms: Norms):
     return [seen[-2 if config.stem == "imagenet" else -1]], [seen[-1]]
 
 
-def _align(planes, kernel):
-    """ReLU and 1 x 1 convolution of the concatenated planes, without concatenating."""
-    kernel = kernel.astype(planes[0].dtype)
-    each = kernel.reshape(len(planes), -1, kernel.shape[-1])
-    return sum(pointwise(jax.nn.relu(x), w) for x, w in zip(planes, each, strict=True))
+def _align(features, kernel):
+    """ReLU and 1 x 1 convolution of features as if they were concatenated."""
+    kernel = kernel.astype(features[0].dtype)
+    each = kernel.reshape(len(features), -1, kernel.shape[-1])
+    return sum(
+        pointwise(jax.nn.relu(x), w) for x, w in zip(features, each, strict=True)
+    )
 
 
 def apply(params, choice, images, config: SupernetConfig, mode: str, norms: Norms):
