@@ -15,7 +15,6 @@ tests 7,279 (9.6 %). GPUs: not measured yet.
 """
 
 import argparse
-import dataclasses
 import sys
 import time
 
@@ -41,15 +40,7 @@ def prepare(args: argparse.Namespace) -> tuple[NetworkRun, Trainer]:
     """The network as evaluate.py trains it, on made-up images."""
     if args.genotype is None:
         raise ValueError("needs one --genotype")
-    run = network_flags.run(args, architectures.read(args.genotype))
-    data = network_trainer.data(run)
-    count, lanes = network_flags.layout(args, run)
-    run = dataclasses.replace(
-        network_trainer.with_data(run, data),
-        seeds=tuple(args.seeds),
-        devices=count,
-        lanes=lanes,
-    )
+    run, data = network_flags.load(args, architectures.read(args.genotype))
     trainers = network_trainer.trainers(run, data)
     if args.steps > run.steps_per_epoch:
         raise ValueError(

@@ -106,15 +106,9 @@ def prepare(
     run = network_flags.run(args, architecture)
     if args.linear_baseline and run.streamed:
         raise ValueError(f"--linear-baseline: not with --dataset {run.dataset}")
-    count, lanes = network_flags.layout(args, run)
-    data = network_trainer.data(run, args.data_dir)
-    if not run.streamed:
-        images = len(data.train_labels)
-        count, lanes = network_flags.layout(args, run, images)
+    run, data = network_flags.load(args, architecture)
     if args.classes not in (None, data.classes):
         raise ValueError(f"--classes {args.classes}: the data has {data.classes}")
-    run = network_trainer.with_data(run, data)
-    run = dataclasses.replace(run, seeds=tuple(args.seeds), devices=count, lanes=lanes)
     return run, data, network_trainer.trainers(run, data, args.workers)
 
 

@@ -24,7 +24,6 @@ from nasjax.data import imagenet
 from nasjax.networks import training
 from nasjax.networks.derived.training import AXIS
 from nasjax.networks.training import Epoch, Recipe
-from nasjax.spaces.image_sizes import Size, size_of
 
 Arrays = tuple[Any, ...]
 
@@ -36,14 +35,14 @@ class Feed:
       resident: whether images lie on the devices, so that steps can be scanned.
       epoch: an epoch's division into batches.
       trained, tested: numbers of images.
-      image_size: of the images.
+      note: an addition to the progress line.
     """
 
     resident: bool
     epoch: Epoch
     trained: int
     tested: int
-    image_size: Size
+    note: str = ""
 
     def place(self, mesh: Mesh | None, divided: Mesh | None) -> None:
         """Called once, first: with the devices, which are `divided` if they share."""
@@ -55,19 +54,14 @@ class Feed:
         """Batches of steps of one epoch.
 
         Yields:
-          Arrays [S, ...] that each seed has one of, with `scan` [S, T, ...] for T
-          steps; and arrays that all seeds share.
+          Arrays [S, ...], one entry per seed, or [S, T, ...] of T steps with `scan`;
+          and arrays that all seeds share.
         """
         raise NotImplementedError
 
     def test_batches(self) -> Iterator[Arrays]:
         """All test images once."""
         raise NotImplementedError
-
-    @property
-    def note(self) -> str:
-        """An addition to the progress line."""
-        return ""
 
 
 class InMemory(Feed):
@@ -99,7 +93,6 @@ class InMemory(Feed):
     ):
         self.trained = len(train_labels)
         self.epoch = training.epoch_of(self.trained, recipe)
-        self.image_size = size_of(train_images)
         self._train = train_images, train_labels
         self._test = train_images[:0], train_labels[:0]
         if test_images is not None and test_labels is not None:
@@ -225,7 +218,7 @@ class Streamed(Feed):
     ):
         if not recipe.drop_last:
             raise ValueError("drop_last is False; a streamed data set needs True")
-        self._source, self.image_size = source, image_size
+        self._source = source
         self.trained, self.tested = len(source.train.source), len(source.test.source)
         self.epoch = training.epoch_of(self.trained, recipe)
         self._pipeline = imagenet.Pipeline(
@@ -239,10 +232,6 @@ class Streamed(Feed):
         self._stream: Any = None
         self._next: tuple[int, int] | None = None  # seed and step
         self.rate: float | None = None
-
-    @property
-    def note(self) -> str:
-        return f" (pipeline alone {self.rate:.0f})" if self.rate else ""
 
     def place(self, mesh: Mesh | None, divided: Mesh | None) -> None:
         self._sharding = None
@@ -279,6 +268,7 @@ class Streamed(Feed):
         batch, self._next = next(self._stream), (seed, step + 1)
         if fresh:
             self.rate = self.epoch.batch_size / (time.perf_counter() - clock)
+            self.note = f" (pipeline alone {self.rate:.0f})"
         if (step + 1) % self.epoch.steps == 0:
             self._close()
         return batch

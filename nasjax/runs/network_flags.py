@@ -8,10 +8,13 @@ A script adds its own flags between the two.
 """
 
 import argparse
+import dataclasses
 from pathlib import Path
 
-from nasjax.runs import cli, devices, network_config
+from nasjax.data.images import ImageData
+from nasjax.runs import cli, devices, network_config, network_trainer
 from nasjax.runs.network_config import DATASETS, PRESETS, NetworkRun
+from nasjax.runs.network_trainer import Data
 from nasjax.spaces.architectures import Architecture
 
 
@@ -38,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """Adds the other flags that `run` and `layout` read, and `--workers`."""
+    """Adds the other flags that `run` and `load` read, and `--workers`."""
     add = parser.add_argument_group("devices and images on disk").add_argument
     add("--devices", type=cli.at_least(1), default=None, help="how many to use")
     add(
@@ -77,15 +80,31 @@ def run(args: argparse.Namespace, architecture: Architecture) -> NetworkRun:
     return described
 
 
-def layout(
-    args: argparse.Namespace, run: NetworkRun, images: int = 0
-) -> tuple[int, int]:
-    """Devices and seeds at a time for so many training images, see `devices.layout`."""
-    return devices.layout(
-        run.recipe.batch_size,
-        0 if run.recipe.drop_last else images,
-        seeds=len(args.seeds),
-        devices=args.devices,
-        lanes=args.lanes,
-        streamed=run.streamed,
+def load(
+    args: argparse.Namespace, architecture: Architecture
+) -> tuple[NetworkRun, Data]:
+    """The run with its seeds, devices and what follows from its data; and the data.
+
+    Raises:
+      ValueError: as `run`, `devices.layout` and `network_trainer.with_data`.
+    """
+
+    def layout(images: int) -> tuple[int, int]:
+        return devices.layout(
+            described.recipe.batch_size,
+            0 if described.recipe.drop_last else images,
+            seeds=len(args.seeds),
+            devices=args.devices,
+            lanes=args.lanes,
+            streamed=described.streamed,
+        )
+
+    described = run(args, architecture)
+    count, lanes = layout(0)  # or raise, before any data is read
+    data = network_trainer.data(described, args.data_dir)
+    if isinstance(data, ImageData):
+        count, lanes = layout(len(data.train_labels))
+    described = dataclasses.replace(
+        described, seeds=tuple(args.seeds), devices=count, lanes=lanes
     )
+    return network_trainer.with_data(described, data), data
