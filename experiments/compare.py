@@ -38,7 +38,7 @@ from nasjax import lanes
 from nasjax.analysis import plots, query_results, regret
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
-from nasjax.runs import cli, devices, files, flags, methods, table_search
+from nasjax.runs import cli, devices, files, flags, methods, plugins, table_search
 from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
@@ -68,7 +68,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--trial", choices=("mean", "random"), default="mean", help=text)
     text = "a value that is not finite: a query that fails, or a row to leave out"
     add("--failed", choices=("worst", "absent"), default="worst", help=text)
-    flags.add(parser, methods.ALL, usual=methods.COMPARED)
+    flags.add(parser, argv, methods.ALL, usual=methods.COMPARED)
     args = parser.parse_args(argv)
     args.methods = args.methods or list(methods.COMPARED)
     if args.ablation:
@@ -104,6 +104,7 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict]:
         "columns": list(table.values),
         **{name: getattr(args, name) for name in ("goal", "trial", "queries", "seeds")},
         **{n: getattr(args, n) for n in ("methods", "inner", "preset", "failed")},
+        "plugins": plugins.names(args),
         "configs": {
             name: dataclasses.asdict(config)
             for name, config in args.configs.items()
@@ -225,8 +226,8 @@ OUTPUTS = (
 )
 RULES = Rules(
     free=("chunk",),
-    grows=("seeds", "methods", "columns", "queries", "configs"),
-    absent={"failed": "worst"},
+    grows=("seeds", "methods", "plugins", "columns", "queries", "configs"),
+    absent={"failed": "worst", "plugins": []},
 )
 
 

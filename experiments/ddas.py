@@ -48,7 +48,7 @@ from nasjax.runs import cli, driven_search, files, flags, methods, supernets
 from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run, refuse_inputs
 from nasjax.runs.script import refusals, script
-from nasjax.searchers.ddas_config import VARIANTS
+from nasjax.searchers.ddas import VARIANTS
 from nasjax.spaces import costs
 
 TERMS = ("none", "loss", "accuracy")

@@ -41,7 +41,7 @@ from nasjax.analysis import plots, query_results, query_tables, statistics
 from nasjax.analysis.text import text_table
 from nasjax.data import nb201
 from nasjax.environments.tabular import tabular
-from nasjax.runs import cli, devices, files, flags, methods, table_search
+from nasjax.runs import cli, devices, files, flags, methods, plugins, table_search
 from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
@@ -116,7 +116,7 @@ def read_flags(
     add("--axis", choices=("queries", "time"), default="queries", help="of anytime.png")
     add("--table", default=None, metavar="PATH", help="npz, CSV or folder to read")
     add("--no-predictor", action="store_true", help="refuse predicted columns")
-    flags.add(parser)
+    flags.add(parser, argv)
     args = parser.parse_args(argv)
     if args.protocol == "published":
         for flag in ("columns", "trial", "epochs", "axis", "steps"):
@@ -189,6 +189,7 @@ def settings(args: argparse.Namespace, columns: dict, steps: int) -> dict:
             for name, d in columns.items()
         },
         "methods": args.methods,
+        "plugins": plugins.names(args),
         "preset": args.preset,
         "inner": args.inner,
         "configs": {
@@ -373,7 +374,9 @@ def direct(args, folder: Folder, table) -> dict:
 
 OUTPUTS = ("results.json", "results.npz", "anytime.png", "states.png")
 RULES = Rules(
-    free=("chunk",), grows=("seeds", "methods", "columns", "steps", "configs")
+    free=("chunk",),
+    grows=("seeds", "methods", "plugins", "columns", "steps", "configs"),
+    absent={"plugins": []},
 )
 
 
@@ -396,7 +399,7 @@ def main(argv: list[str] | None = None) -> None:
             inputs=[args.table],
             resume=args.resume,
             overwrite=args.overwrite,
-            rules=RULES._replace(absent=defaults(args.configs)),
+            rules=RULES._replace(absent={**RULES.absent, **defaults(args.configs)}),
             writes=writes,
         )
     with folder:

@@ -51,12 +51,20 @@ from nasjax.analysis.query_metrics import best_so_far
 from nasjax.environments import cached
 from nasjax.environments import frozen_supernet as on_supernet
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, driven_search, files, flags, methods, supernets, transfer
+from nasjax.runs import (
+    cli,
+    driven_search,
+    files,
+    flags,
+    methods,
+    plugins,
+    supernets,
+    transfer,
+)
 from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.script import refusals, script
-from nasjax.searchers.cadam import cadam, observe
-from nasjax.searchers.cadam_config import CadamConfig, thesis_supernet
+from nasjax.searchers.cadam import CadamConfig, cadam, observe, thesis_supernet
 
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]
@@ -117,7 +125,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--dtype", choices=("float32", "bfloat16"), help="default: as it was trained")
     add("--init-from", type=Path, metavar="RUN", help="start from that run's agent")
     add("--init-seed", type=cli.at_least(0), help="of its seeds; default: the first")
-    flags.add(parser, METHODS, CONFIGS, USUAL)
+    flags.add(parser, argv, METHODS, CONFIGS, USUAL)
     args = parser.parse_args(argv)
     args.preset = args.preset or ("transfer" if args.init_from else "thesis")
     for name in Preset._fields[1:]:
@@ -207,6 +215,7 @@ def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
         "init_from": args.init_from is not None,  # its networks are in the checksum
         "env_accuracy": "best of each seed's warm-up" if args.find_env else "",
         **{n: getattr(args, n) for n in ("preset", "methods", "seeds", "steps")},
+        "plugins": plugins.names(args),
         "norm": args.norm,
         "dtype": config.dtype,
         "configs": {
@@ -375,7 +384,8 @@ OUTPUTS = (
     "cells.png",
 )
 OLDER = {f"supernet.settings.{name}": value for name, value in ABSENT.items()}
-RULES = Rules(grows=("seeds", "methods", "steps", "configs"))
+OLDER |= {"plugins": []}
+RULES = Rules(grows=("seeds", "methods", "plugins", "steps", "configs"))
 
 
 @script
