@@ -11,7 +11,6 @@ from nasjax.environments.tabular import nearest
 from nasjax.searchers.cadam import td3, thesis
 from nasjax.searchers.ddas import VARIANTS
 from nasjax.searchers.local_search import naszilla
-from nasjax.spaces import CellSpace
 
 
 def _same(config: Any) -> Any:
@@ -176,9 +175,7 @@ def unregister(name: str) -> None:
     del METHODS[name], PLUGINS[name]
 
 
-def factory(
-    method: str, configs: Mapping[str, Any]
-) -> Callable[[CellSpace], search.Searcher]:
+def factory(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Searcher]:
     """The method as a function of the space.
 
     Args:

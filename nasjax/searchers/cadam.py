@@ -239,12 +239,12 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
             return reward(config, jnp.maximum(share, 0.0))
 
         worst = or_worst(low, UNSEEN if config.reward == "scaled" else 0.0)
-        earned = jnp.where(failed, worst, outcome.accuracy)
+        step_reward = jnp.where(failed, worst, outcome.accuracy)
         if config.reward != "scaled":
-            earned = reward(config, earned)
+            step_reward = reward(config, step_reward)
         value = agent.value(state.agent, state.action)
         replay = replays.add(
-            state.replay, Batch(state.observation, state.action, earned)
+            state.replay, Batch(state.observation, state.action, step_reward)
         )
         score = or_worst(outcome.accuracy, jnp.nan)  # which the history passes over
         history = histories.insert(state.history, arch, score)
@@ -255,19 +255,19 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
 
         def cycle(i, carry):
             learner, total = carry
-            climb = None
+            update_actor = None
             if config.actor_delay > 1:
-                climb = (step * config.max_cycles + i) % config.actor_delay == 0
+                update_actor = (step * config.max_cycles + i) % config.actor_delay == 0
             batch = replays.take(replay, index[i])
             batch = batch._replace(reward=scaled(batch.reward))
-            learner, loss = agent.update(learner, batch, climb)
+            learner, loss = agent.update(learner, batch, update_actor)
             return learner, total + loss
 
         learner, total = jax.lax.fori_loop(0, C, cycle, (state.agent, jnp.float32(0.0)))
         info = {
             "explored": state.explored,
             "critic_loss": total / jnp.maximum(C, 1),
-            "below": scaled(earned) < value,
+            "below": scaled(step_reward) < value,
             "spread": jnp.std(state.action),
         }
         told = state._replace(agent=learner, replay=replay, history=history)

@@ -248,7 +248,7 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             explored / jnp.minimum(step + 1, phase),
             config.os_accuracy,
         )
-        earned = reward(config, accuracy, fall, one_shot)
+        step_reward = reward(config, accuracy, fall, one_shot)
 
         def learn(learner):
             last = jnp.where(late(step), config.recent, config.capacity)
@@ -256,8 +256,8 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             x = replays.take(replay, index)
             r = reward(config, x.accuracy, x.fall, one_shot)
             batch = Transition(x.observation, x.action, r, x.next_observation)
-            climb = (step - config.explore) % config.actor_delay == 0
-            return agent.update(key_update, learner, batch, climb)
+            update_actor = (step - config.explore) % config.actor_delay == 0
+            return agent.update(key_update, learner, batch, update_actor)
 
         learner, loss = jax.lax.cond(
             step >= config.explore, learn, lambda x: (x, jnp.float32(0)), state.agent
@@ -269,7 +269,7 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
         info = {
             "explored": step < config.explore,
             "burst": state.burst > 0,
-            "reward": earned,
+            "reward": step_reward,
             "critic_loss": loss,
             "spread": jnp.std(state.action),
         }
