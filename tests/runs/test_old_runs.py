@@ -21,8 +21,8 @@ from nasjax.networks.supernet import training as supernet_training
 from nasjax.runs import networks, supernets
 from nasjax.runs.checkpoints import Checkpoints
 from nasjax.runs.driven_search import Queries
-from nasjax.searchers.cadam_config import thesis_supernet
-from nasjax.searchers.ddas_config import four_stage
+from nasjax.searchers.cadam import thesis_supernet
+from nasjax.searchers.ddas import four_stage
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 HERE = Path(__file__)
