@@ -141,8 +141,8 @@ def trainable_supernet(
     if not 1 <= batches <= full:
         raise ValueError(f"batches is {batches}; the training half has 1..{full}")
     for name in ("train", "valid"):
-        examples = (getattr(images, f"{name}_{x}") for x in ("images", "labels"))
-        image_sizes.check_examples(*examples, config, f"{name}_images")
+        pixels, labels = (getattr(images, f"{name}_{x}") for x in ("images", "labels"))
+        image_sizes.check_examples(pixels, labels, config, f"{name}_images")
     scan = jax.default_backend() != "cpu" if scan is None else scan
     evaluate = Evaluate(config, recipe, augment, batches, eval_batch, scan)
     shared = Images(*(jnp.asarray(x) for x in images))

@@ -121,13 +121,11 @@ def _windows_of_pool(x, stride, value):
 
 def _largest(x, stride):
     """The largest of each window and which of its nine entries that is."""
-    best, index = None, None
-    for tap, value in enumerate(_windows_of_pool(x, stride, -jnp.inf)):
-        if best is None:
-            best, index = value, jnp.zeros(value.shape, jnp.int8)
-        else:
-            index = jnp.where(value > best, jnp.int8(tap), index)
-            best = jnp.maximum(best, value)
+    best, *others = _windows_of_pool(x, stride, -jnp.inf)
+    index = jnp.zeros(best.shape, jnp.int8)
+    for tap, value in enumerate(others, 1):
+        index = jnp.where(value > best, jnp.int8(tap), index)
+        best = jnp.maximum(best, value)
     return best, index
 
 
@@ -167,7 +165,7 @@ def _inside(height, width, stride, dtype):
 def average_pool(x: chex.Array, stride: int = 1) -> chex.Array:
     """3 x 3 average pool, padding 1; padded entries are not counted."""
     total = sum(_windows_of_pool(x, stride, 0.0))
-    return total / _inside(*x.shape[1:3], stride, x.dtype)
+    return total / _inside(x.shape[1], x.shape[2], stride, x.dtype)
 
 
 def _average_pool_forward(x, stride):
@@ -291,9 +289,11 @@ def _convolution_backward(stride, saved, g):
         )
         return _convolve(g, turned, 1), jnp.transpose(g_kernel, (1, 2, 0, 3))
 
+    x, kernel = saved
     if stride > 1:
-        return automatic(*saved, g)
-    return jax.lax.platform_dependent(*saved, g, cpu=by_convolutions, default=automatic)
+        return automatic(x, kernel, g)
+    by_platform = {"cpu": by_convolutions, "default": automatic}
+    return jax.lax.platform_dependent(x, kernel, g, **by_platform)
 
 
 convolution.defvjp(_convolution_forward, _convolution_backward)

@@ -16,7 +16,7 @@ from nasjax.networks.initializers import uniform
 EPSILON = 1e-5
 MOMENTUM = 0.1
 
-Norm = Callable[[], nn.Module]  # makes a batch normalisation
+Norm = Callable[..., nn.Module]  # makes a batch normalisation
 
 
 class Convolution(nn.Module):
