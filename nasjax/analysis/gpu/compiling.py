@@ -19,7 +19,7 @@ from nasjax.analysis.gpu import thunks
 from nasjax.analysis.gpu.hlo import Module
 
 AXIS = "lane"
-# Nothing is tuned (that would run kernels), and one compilation leaves other cores free.
+# Nothing is tuned (that would run kernels), and one core compiles.
 OPTIONS = {"xla_gpu_autotune_level": 0, "xla_gpu_force_compilation_parallelism": 1}
 
 
@@ -107,7 +107,7 @@ def compile_lowered(
             jax.config.update("jax_enable_compilation_cache", cached)
         seconds = time.perf_counter() - clock
         module, sequence = read(folder)
-    memory = compiled.memory_analysis()
+    memory: Any = compiled.memory_analysis()
     return Compiled(
         module,
         sequence,

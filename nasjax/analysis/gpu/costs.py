@@ -166,6 +166,10 @@ class Fusion:
             if instruction.opcode == "parameter":
                 parameters.append(name)
                 loads += evaluated[name]
+            elif instruction.opcode == "custom-call":
+                operands = [self.body[o.name].shape for o in instruction.operands]
+                flops = _library_flops(instruction, operands)
+                products[_precision(instruction, operands)] += flops
             elif instruction.opcode == "dot":
                 operands = [self.body[o.name].shape for o in instruction.operands]
                 pattern = r"lhs_contracting_dims=\{([\d,]*)\}"
@@ -240,7 +244,7 @@ class Fusion:
         paths: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
         paths[self.root.name][()] = float(elements(self.root.shape))
         evaluated = {}
-        for name, instruction in reversed(self.body.items()):
+        for name, instruction in reversed(list(self.body.items())):
             here = paths[name]
             evaluated[name] = sum(here.values())
             if len(here) > _MOST_PATHS:

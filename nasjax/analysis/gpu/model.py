@@ -7,7 +7,7 @@ the host come on top. Kernels run one after another.
 """
 
 import dataclasses
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from nasjax.analysis.gpu import costs
@@ -46,8 +46,8 @@ class Overheads:
     matrix: float = 0.4
 
 
-# Launches: NVIDIA, "Getting Started with CUDA Graphs" (3 to 4 us a kernel, under 2 us of
-# overhead a node); 10 to 25 us for a copy to the host with its wait, as profiles of
+# Launches: NVIDIA, "Getting Started with CUDA Graphs" (3 to 4 us a kernel, under 2 us
+# of overhead a node); 10 to 25 us for a copy to the host with its wait, as profiles of
 # JAX's loops show. Of conditional nodes NVIDIA, "Dynamic Control Flow in CUDA Graphs",
 # gives no times: 3 to 8 us are assumed. Memory: STREAM reaches 85 to 92 % on an H100.
 # Matrix units: untuned tiles of small products. All to be corrected by measurements.
@@ -123,16 +123,19 @@ def kernel_seconds(
     return (seconds, reason) if seconds > launch else (launch, "launches")
 
 
+Sums = dict[str, float]
+
+
 class _Walk:
     """Sums thunks: how often each runs, and what that costs."""
 
     def __init__(self, module, card, trips, branches):
         self.module, self.card, self.branches = module, card, branches
         self.trips: Iterator[float] = iter(trips)
-        self.sums: Counter[str] = Counter()
-        self.kinds: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
-        self.reasons: Counter[str] = Counter()
+        self.sums: Sums = defaultdict(float)
+        self.kinds: Sums = defaultdict(float)
+        self.seconds: Sums = defaultdict(float)
+        self.reasons: Sums = defaultdict(float)
         self.kernels: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self.costs: dict[str, costs.Cost] = {}
         self.open: list[str] = []
@@ -143,7 +146,13 @@ class _Walk:
             self.seconds[case] += times * getattr(overheads, field)
         self.reasons[reason] += times * getattr(CASES["usual"], field)
 
-    def run(self, sequence: Sequence[Thunk], times: float, in_graph: bool) -> None:
+    def run(
+        self,
+        sequence: Sequence[Thunk],
+        times: float,
+        in_graph: bool,
+        wrapper: str = "",
+    ) -> None:
         for thunk in sequence:
             if thunk.kind == "kCommandBuffer":
                 self.sums["graphs"] += times
@@ -155,9 +164,10 @@ class _Walk:
                 self.conditional(thunk, times, in_graph)
             elif thunk.kind in _WRAPPERS:
                 for section in thunk.sections.values():
-                    self.run(section, times, in_graph)
+                    self.run(section, times, in_graph, thunk.name)
             elif thunk.kind not in _WAITS:
-                self.kernel(thunk, times, in_graph)
+                name = thunk.name or wrapper or thunk.text
+                self.kernel(thunk, name, times, in_graph)
 
     def loop(self, thunk: Thunk, times: float, in_graph: bool) -> None:
         instruction = self.module.find(thunk.name)
@@ -192,8 +202,7 @@ class _Walk:
         for share, section in zip(shares, thunk.sections.values(), strict=True):
             self.run(section, times * share, in_graph)
 
-    def kernel(self, thunk: Thunk, times: float, in_graph: bool) -> None:
-        name = thunk.name or thunk.text
+    def kernel(self, thunk: Thunk, name: str, times: float, in_graph: bool) -> None:
         if name not in self.costs:
             self.costs[name] = costs.cost(self.module, name)
         cost = self.costs[name]
@@ -231,16 +240,23 @@ def count(
     usual = walk.seconds["usual"] or 1.0
     hottest = sorted(walk.kernels.items(), key=lambda item: -item[1][1])
     return Counts(
-        *(walk.sums[n] for n in ("kernels", "syncs", "graphs", "conditionals")),
-        walk.sums["bytes"],
-        walk.sums["flops"],
-        {case: walk.seconds[case] for case in CASES},
-        {reason: part / usual for reason, part in walk.reasons.most_common()},
-        dict(walk.kinds.most_common()),
-        [
+        kernels=walk.sums["kernels"],
+        syncs=walk.sums["syncs"],
+        graphs=walk.sums["graphs"],
+        conditionals=walk.sums["conditionals"],
+        bytes=walk.sums["bytes"],
+        flops=walk.sums["flops"],
+        seconds={case: walk.seconds[case] for case in CASES},
+        bound={r: part / usual for r, part in _largest_first(walk.reasons)},
+        by_kind=dict(_largest_first(walk.kinds)),
+        hottest=[
             (walk.costs[n].op_name or n, walk.costs[n].kind, times, part / usual)
             for n, (times, part) in hottest[:10]
         ],
-        walk.open,
-        walk.loose,
+        open_loops=walk.open,
+        loose_loops=walk.loose,
     )
+
+
+def _largest_first(sums: Sums) -> list[tuple[str, float]]:
+    return sorted(sums.items(), key=lambda item: -item[1])

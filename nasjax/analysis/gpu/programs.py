@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-import nasjax
 from nasjax import lanes, search, searchers, spaces
 from nasjax.analysis.gpu import compiling
 from nasjax.analysis.gpu.forms import Sizes
@@ -99,7 +98,7 @@ def _search(searcher, sizes, first, mesh):
 def cadam(sizes: Sizes) -> list[Part]:
     """CADAM with the thesis's settings and a full replay."""
     config = CadamConfig()
-    searcher = nasjax.cadam(spaces.nas_bench_201(), config)
+    searcher = searchers.cadam(spaces.nas_bench_201(), config)
     lower = functools.partial(_search, searcher, sizes, FULL_REPLAY)
     cycles = sizes.steps * config.max_cycles
     steps = ("lane-steps", sizes.steps * sizes.lanes)
@@ -239,7 +238,7 @@ def derived_train(sizes: Sizes) -> list[Part]:
     space = derived_config.FRAMES["darts"]
     arch = genotypes.to_arch(genotypes.load("DARTS_V2"), space)
     config = derived.darts(
-        arch,
+        arch.tolist(),
         channels=sizes.channels,
         cells=sizes.cells,
         auxiliary=sizes.side == 32,

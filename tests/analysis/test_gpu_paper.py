@@ -1,0 +1,67 @@
+"""Small forms of the programs, compiled for an H100: counts that must not creep back.
+
+Bounds are what was counted with jax 0.12.0.1 and a few percent. A program that needs
+fewer kernels gets a lower bound here.
+"""
+
+import pytest
+
+from nasjax import compiler
+from nasjax.analysis.gpu import card, compiling, forms, hlo, model, programs
+
+pytestmark = pytest.mark.gpu_paper
+# (program, part) -> most kernels per step, cycle or batch; synchronisations of a run.
+BOUNDS = {
+    ("cadam", 0): (70, 0),
+    ("bayesian", 0): (445, 0),
+    ("supernet-eval", 0): (380, 0),
+    ("supernet-train", 0): (1_550, 0),
+    ("derived", 0): (380, 0),
+    ("ddas", 0): (3_150, 0),
+    ("ddas", 1): (6_950, 0),
+}
+
+
+@pytest.fixture(scope="module")
+def compiled(gpu_mesh):
+    """Compiles a part of a program once; with its counts."""
+    done = {}
+    options = compiler.graph_options(gpu_mesh.devices.flat[0])
+    h100 = card.Card.read(card.description("h100"))
+
+    def compile_part(program, index):
+        if (program, index) not in done:
+            part = programs.PROGRAMS[program](forms.SMALL[program])[index]
+            result = compiling.compile_lowered(part.lower(gpu_mesh), options)
+            counts = model.count(
+                result.module, result.sequence, h100, part.trips, part.branches
+            )
+            done[program, index] = part, result, counts
+        return done[program, index]
+
+    return compile_part
+
+
+@pytest.mark.parametrize(("program", "index"), BOUNDS)
+def test_kernels_and_synchronisations_do_not_creep_back(compiled, program, index):
+    part, result, counts = compiled(program, index)
+    kernels, syncs = BOUNDS[program, index]
+    assert counts.kernels / part.counted[1] <= kernels
+    assert counts.syncs <= syncs
+    # Every expected number of iterations found its loop.
+    assert counts.loose_loops == len(part.trips) and not counts.open_loops
+    assert set(counts.by_kind) <= {
+        *("loop", "reduction", "product", "convolution", "copy")
+    }
+    assert result.temporary > 0 and result.arguments > 0
+
+
+def test_without_the_options_loops_wait_for_the_device(gpu_mesh):
+    """What the options are for; and counts see it."""
+    (part,) = programs.cadam(forms.SMALL["cadam"])
+    result = compiling.compile_lowered(part.lower(gpu_mesh))
+    h100 = card.Card.read(card.description("h100"))
+    counts = model.count(result.module, result.sequence, h100, part.trips)
+    steps = forms.SMALL["cadam"].steps
+    assert counts.syncs == steps * (part.trips[0] + 1)
+    assert hlo.reduced_products(result.module) == []
