@@ -21,7 +21,6 @@ from nasjax.networks.derived import config as derived_config
 from nasjax.networks.derived import training as derived_training
 from nasjax.networks.supernet import darts_network
 from nasjax.networks.supernet import training as supernet_training
-from nasjax.runs import methods
 from nasjax.searchers.cadam_config import CadamConfig
 from nasjax.searchers.ddas_config import VARIANTS
 from nasjax.spaces import genotypes
@@ -109,10 +108,14 @@ def cadam(sizes: Sizes) -> list[Part]:
 
 def bayesian(sizes: Sizes) -> list[Part]:
     """Whole searches of the Bayesian actor-critic."""
-    searcher = methods.factory("bayesian-actor-critic", {})(spaces.nas_bench_201())
+    config = searchers.BayesianActorCriticConfig()
+    searcher = searchers.bayesian_actor_critic(spaces.nas_bench_201(), config)
     lower = functools.partial(_search, searcher, sizes, 0)
     counted, rated = ("step", sizes.steps), ("searches", sizes.lanes)
-    return [Part(f"{sizes.steps} queries", lower, counted, rated, 1)]
+    # It trains after the warm-up only; the mean step runs so many cycles.
+    trained = max(sizes.steps - config.warm_up + 1, 0)
+    trips = 2 * [config.cycles * trained / sizes.steps]  # critic and actor
+    return [Part(f"{sizes.steps} queries", lower, counted, rated, 1, trips)]
 
 
 def _supernet(sizes, none=False):
