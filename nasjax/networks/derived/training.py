@@ -16,6 +16,7 @@ from nasjax.networks import augment as augmentation
 from nasjax.networks import training
 from nasjax.networks.derived import network
 from nasjax.networks.derived.config import DerivedConfig
+from nasjax.networks.training import setting
 from nasjax.spaces.image_sizes import Size
 
 AXIS = "data"
@@ -24,16 +25,7 @@ SCHEDULES = ("cosine", "linear")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe(training.Recipe):
-    """How a network is trained from scratch; the defaults are those of DARTS on CIFAR.
-
-    Attributes:
-      learning_rate, final_learning_rate, momentum, nesterov, weight_decay, clip,
-      batch_size, epochs: see `training.Recipe`.
-      schedule: cosine, or linear (to zero); both move once an epoch.
-      warmup: epochs of linear warm-up, with the linear schedule.
-      label_smoothing: see `training.cross_entropy`.
-      auxiliary: weight of the auxiliary head's loss; 0 for no such head.
-      drop_path: p; epoch e drops with probability p e / epochs.
+    """SGD of networks trained from scratch; the defaults are those of DARTS on CIFAR.
 
     Raises:
       ValueError: names the value and what is allowed.
@@ -41,14 +33,20 @@ class Recipe(training.Recipe):
     Source: Liu et al. 2019; thesis 3.4.3 and 4.4.4.
     """
 
-    final_learning_rate: float = 0.0
-    batch_size: int = 96
-    epochs: int = 600
-    schedule: str = "cosine"
-    warmup: int = 0
-    label_smoothing: float = 0.0
-    auxiliary: float = 0.4
-    drop_path: float = 0.2
+    final_learning_rate: float = setting(0.0, "end of the cosine")
+    batch_size: int = setting(96, "images per step, over all devices")
+    epochs: int = setting(600, "of the whole training")
+    schedule: str = setting(
+        "cosine", "cosine, or linear (to zero); both move once an epoch"
+    )
+    warmup: int = setting(0, "epochs of linear warm-up, with the linear schedule")
+    label_smoothing: float = setting(0.0, "see `training.cross_entropy`")
+    auxiliary: float = setting(
+        0.4, "weight of the auxiliary head's loss; 0: no such head"
+    )
+    drop_path: float = setting(
+        0.2, "p; epoch e drops a path with probability p e / epochs"
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -57,7 +55,7 @@ class Recipe(training.Recipe):
                 f"schedule is {self.schedule!r}; allowed: {', '.join(SCHEDULES)}"
             )
         if self.schedule == "linear":
-            training.linear(self, 0, self.warmup)  # or raise
+            training.check_linear(self, self.warmup)
         elif self.warmup:
             raise ValueError(f"warmup is {self.warmup}; the cosine schedule has none")
         for name in ("label_smoothing", "drop_path"):

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.networks.families import FAMILIES
 from nasjax.networks.supernet import operations
 from nasjax.networks.supernet.operations import Norm, Operation
 
@@ -30,7 +31,7 @@ class Cell(NamedTuple):
 
     edges: tuple[tuple[int, int], ...]  # (source, target), as in the architecture
     names: tuple[str, ...]  # of the O operations
-    kind: str  # darts or nb201: what the names mean
+    kind: str  # the family, whose operations the names mean
     channels: int  # C
     inputs: int  # how many nodes are given
     stride: int = 1  # of edges that leave an input
@@ -65,7 +66,8 @@ class Cell(NamedTuple):
     @property
     def table(self) -> Mapping[str, Operation]:
         """The operations by name, in the architecture's order."""
-        return {name: operations.KINDS[self.kind][name] for name in self.names}
+        known = FAMILIES[self.kind].supernet.operations
+        return {name: known[name] for name in self.names}
 
 
 def init(key: chex.PRNGKey, cell: Cell) -> Weights:

@@ -164,7 +164,6 @@ NB201: Mapping[str, Operation] = {
     "nor_conv_3x3": _convolution(3),
     "avg_pool_3x3": Operation(_nothing, _plain_average_pool),
 }
-KINDS = {"darts": DARTS, "nb201": NB201}
 
 
 def shuffle(x: chex.Array, groups: int) -> chex.Array:
