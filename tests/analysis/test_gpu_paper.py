@@ -16,9 +16,10 @@ from nasjax.analysis.gpu import card, compiling, forms, hlo, model, programs
 
 pytestmark = pytest.mark.gpu_paper
 # (program, part) -> most kernels per step, cycle or batch; synchronisations of a run.
+# Cholesky's library calls are in no graph, so the loops around them are not either.
 BOUNDS = {
     ("cadam", 0): (70, 0),
-    ("bayesian", 0): (490, 0),
+    ("bayesian", 0): (275, 56),
     ("supernet-eval", 0): (380, 0),
     ("supernet-train", 0): (1_550, 0),
     ("derived", 0): (380, 0),
@@ -56,7 +57,7 @@ def test_kernels_and_synchronisations_do_not_creep_back(compiled, program, index
     # Every expected number of iterations found its loop.
     assert counts.loose_loops == len(part.trips) and not counts.open_loops
     assert set(counts.by_kind) <= {
-        *("loop", "reduction", "product", "convolution", "copy")
+        *("loop", "reduction", "product", "convolution", "library", "copy")
     }
     assert result.temporary > 0 and result.arguments > 0
 

@@ -41,7 +41,7 @@ class Cost:
     """One run of a kernel.
 
     Attributes:
-      kind: loop, reduction, product, convolution; or what HLO calls it.
+      kind: loop, reduction, product, convolution, another library call; or the opcode.
       bytes: read and written in memory.
       instructions: of threads, by element, without loads.
       loads: elements that threads load, cached ones too.
@@ -82,7 +82,7 @@ def cost(module: Module, name: str) -> Cost:
     if instruction.opcode == "custom-call":
         flops = _library_flops(instruction, operands)
         products = {_precision(instruction, operands): flops} if flops else {}
-    kind = instruction.target or instruction.opcode
+    kind = "library" if instruction.target else instruction.opcode
     if products:
         kind = "convolution" if "conv" in instruction.target.lower() else "product"
     work = 0.0 if instruction.target else _per_element(instruction.opcode)

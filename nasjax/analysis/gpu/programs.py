@@ -17,7 +17,6 @@ from nasjax.environments.tabular import from_arrays
 from nasjax.environments.trainable_supernet import Evaluate, Images
 from nasjax.networks import derived, supernet, training
 from nasjax.networks.augment import AugmentConfig
-from nasjax.networks.derived import config as derived_config
 from nasjax.networks.derived import training as derived_training
 from nasjax.networks.supernet import darts_network
 from nasjax.networks.supernet import training as supernet_training
@@ -238,7 +237,7 @@ def ddas(sizes: Sizes) -> list[Part]:
 
 def derived_train(sizes: Sizes) -> list[Part]:
     """A training step of the network of DARTS (second order), from scratch."""
-    space = derived_config.FRAMES["darts"]
+    space = spaces.darts(none=True)
     arch = genotypes.to_arch(genotypes.load("DARTS_V2"), space)
     config = derived.darts(
         arch.tolist(),
