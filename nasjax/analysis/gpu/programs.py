@@ -81,7 +81,7 @@ def _search(searcher, sizes, first, mesh):
     operations = np.asarray(space.from_index(jnp.arange(space.size)))
     env = from_arrays(space, operations, [np.zeros(space.size, np.float32)])
     runner = lanes.Runner(
-        lambda params, lane: (searcher, env.replace(params=params)),
+        lambda params, lane: (searcher, dataclasses.replace(env, params=params)),
         env.params,
         jax.vmap(jax.random.key)(jnp.arange(sizes.lanes, dtype=jnp.uint32)),
         np.zeros(sizes.lanes, np.int32),
