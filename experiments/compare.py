@@ -40,7 +40,7 @@ from nasjax import lanes
 from nasjax.analysis import table_report
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
-from nasjax.runs import cli, devices, flags, grid, methods, table_search
+from nasjax.runs import cli, devices, flags, grid, methods, plugins, table_search
 from nasjax.runs.folder import Folder
 from nasjax.runs.script import (
     SCREEN,
@@ -63,9 +63,9 @@ EXPERIMENT = Experiment(
         "regret.png",
         "ablation.png",
     ),
-    grows=("seeds", "methods", "columns", "queries", "configs"),
+    grows=("seeds", "methods", "plugins", "columns", "queries", "configs"),
     free=("chunk",),
-    absent={"failed": "worst"},
+    absent={"failed": "worst", "plugins": []},
 )
 BUDGETS = (50, 100, 200)
 
@@ -89,7 +89,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--trial", choices=("mean", "random"), default="mean", help=text)
     text = "a value that is not finite: a query that fails, or a row to leave out"
     add("--failed", choices=("worst", "absent"), default="worst", help=text)
-    flags.add(parser, methods.ALL, usual=methods.COMPARED)
+    flags.add(parser, argv, methods.ALL, usual=methods.COMPARED)
     args = parser.parse_args(argv)
     args.methods = args.methods or list(methods.COMPARED)
     if args.ablation:
@@ -126,6 +126,7 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict[str, Any]]:
         "table": {"sha256": table.sha256, "rows": table.rows},
         "columns": list(table.values),
         **{name: getattr(args, name) for name in (*fields, "failed")},
+        "plugins": plugins.names(args),
         "configs": methods_config(args),
     }
 

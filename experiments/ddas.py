@@ -44,7 +44,7 @@ from nasjax.runs.ddas import PRESETS, WarmedUp
 from nasjax.runs.folder import Folder, refuse_inputs
 from nasjax.runs.script import Experiment, refusals, script, write_results, written
 from nasjax.runs.supernet_config import preset
-from nasjax.searchers.ddas_config import VARIANTS
+from nasjax.searchers.ddas import VARIANTS
 
 EXPERIMENT = Experiment(
     "ddas",

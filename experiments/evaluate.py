@@ -212,7 +212,10 @@ def main(argv: list[str] | None = None) -> None:
         if args.describe:
             run = network_flags.run(args, pairs[0][0])
             run = dataclasses.replace(run, classes=args.classes or run.classes)
-            costs = [families.describe(one, **run.sizes) for one, _ in pairs]
+            costs = [
+                families.describe(architecture, **run.sizes)
+                for architecture, _ in pairs
+            ]
             print(json.dumps(costs if args.genotypes else costs[0], indent=2))
             return
         run, data, trainers = prepare(args, pairs[0][0])

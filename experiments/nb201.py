@@ -40,7 +40,7 @@ from nasjax import lanes, spaces
 from nasjax.analysis import nb201 as nb201_searches
 from nasjax.data import nb201
 from nasjax.environments.tabular import tabular
-from nasjax.runs import cli, devices, flags, grid, methods, table_search
+from nasjax.runs import cli, devices, flags, grid, methods, plugins, table_search
 from nasjax.runs.script import (
     Experiment,
     Report,
@@ -56,8 +56,9 @@ from nasjax.searchers.cadam import observe
 EXPERIMENT = Experiment(
     "nb201",
     outputs=("results.json", "results.npz", "report.txt", "anytime.png", "states.png"),
-    grows=("seeds", "methods", "columns", "steps", "configs"),
+    grows=("seeds", "methods", "plugins", "columns", "steps", "configs"),
     free=("chunk",),
+    absent={"plugins": []},
 )
 METHODS = (*methods.USUAL, methods.BEST)
 BUDGETS = (500, 1000)  # of CADAM in Table 4.1
@@ -87,7 +88,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--axis", choices=("queries", "time"), default="queries", help="of anytime.png")
     add("--table", default=None, metavar="PATH", help="npz, CSV or folder to read")
     add("--no-predictor", action="store_true", help="refuse predicted columns")
-    flags.add(parser, usual=METHODS)
+    flags.add(parser, argv, usual=METHODS)
     args = parser.parse_args(argv)
     if args.protocol == "published":
         for flag in ("columns", "trial", "epochs", "axis", "steps"):
@@ -152,6 +153,7 @@ def settings(args: argparse.Namespace, columns: dict[str, dict]) -> dict[str, An
             name: {key: d[key] for key in ("sha256", "benchmark_version", "trial")}
             for name, d in columns.items()
         },
+        "plugins": plugins.names(args),
         "configs": methods_config(args),
     }
 

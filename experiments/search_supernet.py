@@ -43,7 +43,7 @@ import numpy as np
 from nasjax import spaces
 from nasjax.analysis import candidates, supernet_search
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, flags, frozen, grid, methods, transfer
+from nasjax.runs import cli, flags, frozen, grid, methods, plugins, transfer
 from nasjax.runs.driven_search import Driven
 from nasjax.runs.folder import Folder
 from nasjax.runs.frozen import CONFIGS, ORDER_SEED, PRESETS, Frozen
@@ -71,8 +71,8 @@ EXPERIMENT = Experiment(
         "state.png",
         "cells.png",
     ),
-    grows=("seeds", "methods", "steps", "configs"),
-    absent={f"supernet.settings.{name}": value for name, value in ABSENT.items()},
+    grows=("seeds", "methods", "plugins", "steps", "configs"),
+    absent={"plugins": [], **{f"supernet.settings.{n}": x for n, x in ABSENT.items()}},
 )
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]
@@ -100,7 +100,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--dtype", choices=("float32", "bfloat16"), help="default: as it was trained")
     add("--init-from", type=Path, metavar="RUN", help="start from that run's agent")
     add("--init-seed", type=cli.at_least(0), help="of its seeds; default: the first")
-    flags.add(parser, METHODS, CONFIGS, USUAL)
+    flags.add(parser, argv, METHODS, CONFIGS, USUAL)
     args = parser.parse_args(argv)
     args.preset = args.preset or ("transfer" if args.init_from else "thesis")
     for name in ("steps", "subset", "eval_batch", "final_images"):
@@ -164,6 +164,7 @@ def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:
         "env_accuracy": "best of each seed's warm-up" if args.find_env else "",
         **{name: getattr(args, name) for name in fields},
         "dtype": loaded.config.dtype,
+        "plugins": plugins.names(args),
         "configs": methods_config(args),
     }
     return loaded, networks, config

@@ -26,6 +26,7 @@ import numpy as np
 from nasjax.networks import families
 from nasjax.networks.derived.cells import Cell
 from nasjax.networks.derived.layers import Convolution
+from nasjax.networks.initializers import uniform
 from nasjax.networks.primitives import convolution
 from nasjax.networks.supernet import SupernetConfig, cells, operations
 from nasjax.spaces import CellSpace, costs
@@ -44,7 +45,7 @@ def plan(config):
 def init(key, config):
     stem, inner, head = jax.random.split(key, 3)
     C, shape = config.channels, (3, 3, config.image_channels, config.channels)
-    params = {"stem": operations.uniform(stem, shape, 9 * config.image_channels)}
+    params = {"stem": uniform(stem, shape, 9 * config.image_channels)}
     for i, (name, (_, cell)) in enumerate(plan(config).items()):
         key = jax.random.fold_in(inner, i)
         params[name] = {"edges": cells.init(key, cell)}

@@ -133,8 +133,8 @@ def agreement(contents: Sequence[Mapping[str, Any]]) -> str:
     known = [content for content in contents if "benchmark" in content]
     if len(known) < 3:
         return ""
-    measured = np.array([one["test_accuracy"]["last"]["mean"] for one in known])
-    table = np.array([one["benchmark"]["accuracy"] for one in known])
+    measured = np.array([content["test_accuracy"]["last"]["mean"] for content in known])
+    table = np.array([content["benchmark"]["accuracy"] for content in known])
     tau, rho = (f(measured, table) for f in (statistics.kendall, statistics.spearman))
     return (
         f"{len(known)} cells, test accuracy against NAS-Bench-201's: Kendall "

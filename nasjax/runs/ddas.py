@@ -43,7 +43,7 @@ def variants(
     """Every variant of DDAS, once without each term of the reward.
 
     Args:
-      names: of `ddas_config.VARIANTS`.
+      names: of `searchers.ddas.VARIANTS`.
       terms: of TERMS.
       preset: of the searches.
     """

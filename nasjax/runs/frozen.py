@@ -14,8 +14,7 @@ from nasjax.environments import cached, frozen_supernet
 from nasjax.networks.supernet import SupernetConfig
 from nasjax.runs import image_sets, supernets, transfer
 from nasjax.runs.folder import Folder
-from nasjax.searchers.cadam import cadam
-from nasjax.searchers.cadam_config import CadamConfig, thesis_supernet
+from nasjax.searchers.cadam import CadamConfig, cadam, thesis_supernet
 
 ORDER_SEED = 0  # of the permutations whose first images are the subsets
 

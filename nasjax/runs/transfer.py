@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from nasjax.data.locations import read_npz
 from nasjax.runs import files
 from nasjax.search import Searcher
 
@@ -51,8 +52,7 @@ def load(path: str | os.PathLike[str], seed: int | None = None) -> Networks:
       ValueError: there is no such file, it is not valid, or the seed is not in it.
     """
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(Path(path))
         seeds = arrays.pop("seeds").tolist()
     except Exception as error:  # whatever a damaged file makes NumPy raise
         raise ValueError(f"{path} holds no agents: {error!r}") from error

@@ -64,23 +64,23 @@ def arrays(out):
 
 def test_a_run_leaves_its_results(straight):
     out, text = straight
-    found = json.loads((out / "results.json").read_text())
+    results = json.loads((out / "results.json").read_text())
     curves = arrays(out)
     assert curves["test"].shape == curves["loss"].shape == (2, 3)
     assert (curves["loss"][:, -1] < curves["loss"][:, 0]).all()
-    last, best = found["test_accuracy"]["last"], found["test_accuracy"]["best"]
+    last, best = results["test_accuracy"]["last"], results["test_accuracy"]["best"]
     np.testing.assert_allclose(last["values"], curves["test"][:, -1])
     np.testing.assert_allclose(best["values"], curves["test"].max(axis=1))
     assert "test images" in best["note"]
-    assert found["genotype"] == found["printed"] == CELL
-    assert found["dataset"] == "synthetic"
-    assert 0 < found["linear_baseline"] < 1
+    assert results["genotype"] == results["printed"] == CELL
+    assert results["dataset"] == "synthetic"
+    assert 0 < results["linear_baseline"] < 1
     assert "last epoch" in text and "logistic regression" in text
     for seed in (0, 3):
         loaded = networks.load(out, seed)
         assert (loaded.step, loaded.epoch) == (30, 3.0)
         counted = sum(x.size for x in jax.tree.leaves(loaded.params))
-        assert counted == found["params"] == found["params_with_auxiliary"]
+        assert counted == results["params"] == results["params_with_auxiliary"]
     lines = [json.loads(line) for line in (out / "log.jsonl").open()]
     assert [(line["seeds"], line["epoch"]) for line in lines] == [
         ([seed], epoch) for seed in (0, 3) for epoch in (1, 2, 3)
@@ -98,8 +98,12 @@ def test_a_stopped_run_goes_on_to_the_same_bits(straight, tmp_path, stopped):
     for name, value in arrays(straight[0]).items():
         np.testing.assert_array_equal(after[name], value, err_msg=name)
     for seed in (0, 3):
-        one, two = (networks.load(out, seed) for out in (straight[0], tmp_path))
-        for a, b in zip(*map(jax.tree.leaves, (one[1:3], two[1:3])), strict=True):
+        straight_net, resumed_net = (
+            networks.load(out, seed) for out in (straight[0], tmp_path)
+        )
+        for a, b in zip(
+            *map(jax.tree.leaves, (straight_net[1:3], resumed_net[1:3])), strict=True
+        ):
             np.testing.assert_array_equal(a, b)
 
 
@@ -124,11 +128,11 @@ def test_a_frontier_is_trained_and_resumed(tmp_path, capsys, quick_compile):
     assert run(*flags) == 0
     assert capsys.readouterr().out.count("was chosen by test: a leak") == 1
     for i, entry in enumerate(entries):
-        found = json.loads((out / f"{i:03d}" / "results.json").read_text())
-        assert found["entry"] == entry
-        assert found["printed"] == entry["printed"]
+        results = json.loads((out / f"{i:03d}" / "results.json").read_text())
+        assert results["entry"] == entry
+        assert results["printed"] == entry["printed"]
     summary = json.loads((out / "frontier.json").read_text())
-    assert [one["step"] for one in summary] == [7, 9]
+    assert [row["step"] for row in summary] == [7, 9]
     before = (out / "000" / "results.json").stat().st_mtime_ns
     (out / "001" / "results.json").unlink()
     capsys.readouterr()
@@ -170,9 +174,9 @@ def test_agreement_with_the_table():
 def test_describe_needs_no_data(flags, wanted, capsys, monkeypatch):
     monkeypatch.setattr(network_trainer, "data", None)
     assert run(*flags, "--describe") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert {name: found[name] for name in wanted} == wanted
-    assert list(found) == [
+    costs = json.loads(capsys.readouterr().out)
+    assert {name: costs[name] for name in wanted} == wanted
+    assert list(costs) == [
         "params", "params_with_auxiliary", "macs", "flops", "width", "depth",
     ]  # fmt: skip
 
@@ -194,8 +198,8 @@ def test_wrong_genotypes_are_refused(genotype, text, tmp_path, capsys):
     file = tmp_path / "frontier.json"
     file.write_text(json.dumps([{"genotype": GOOD}, {"genotype": genotype}]))
     assert run("--genotypes", file, *SMALL, "--out", tmp_path / "run") == 2
-    found = capsys.readouterr().err
-    assert "entry 1" in found and text in found
+    errors = capsys.readouterr().err
+    assert "entry 1" in errors and text in errors
     assert not (tmp_path / "run").exists()
 
 

@@ -53,9 +53,9 @@ def arrays(out):
 def test_a_run_leaves_its_results(straight):
     out, text = straight
     assert "synthetic" in text
-    found = json.loads((out / "results.json").read_text())
-    assert found["config"]["marks"] == [2, 3]
-    assert [mark["epoch"] for mark in found["marks"]] == [2, 3]
+    results = json.loads((out / "results.json").read_text())
+    assert results["config"]["marks"] == [2, 3]
+    assert [mark["epoch"] for mark in results["marks"]] == [2, 3]
     curves = arrays(out)
     assert curves["batch"].shape == (2, 3)
     assert np.isfinite(curves["batch"]).all()
@@ -133,10 +133,10 @@ def test_devices_share_a_batch_like_one(quick_compile):
     for count in (1, 2):
         devices = jax.devices()[:count]
         mesh = jax.sharding.Mesh(devices, (supernet_training.AXIS,))
-        one = supernets.trainer(chosen, halves, mesh if count > 1 else None)
-        state, metrics = one.advance(one.init(), range(10))
+        trainer = supernets.trainer(chosen, halves, mesh if count > 1 else None)
+        state, metrics = trainer.advance(trainer.init(), range(10))
         assert metrics.loss.shape == (1, 10)
-        state, _ = one.advance(state, range(10, 20))
+        state, _ = trainer.advance(state, range(10, 20))
         ends.append(jax.device_get((state.params, state.statistics)))
     for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
@@ -146,17 +146,17 @@ def test_a_scan_with_a_smaller_last_batch(quick_compile):
     """320 images in batches of 96, the last of 32: in a scan and step by step."""
     chosen = settings(batch_size=96, drop_last=False, epochs=1)
     halves = image_sets.halves(chosen, log=lambda _: None)
-    found = []
+    ends = []
     for scan in (False, True):
-        one = supernets.trainer(chosen, halves, scan=scan)
-        assert one.steps_per_epoch == 4
-        state, curves = supernets.fit(one, None, [1], 1, lambda _: (0.5, 0.5, 0.5))
-        other, metrics = one.advance(one.init(), range(4))
+        trainer = supernets.trainer(chosen, halves, scan=scan)
+        assert trainer.steps_per_epoch == 4
+        state, curves = supernets.fit(trainer, None, [1], 1, lambda _: (0.5, 0.5, 0.5))
+        other, metrics = trainer.advance(trainer.init(), range(4))
         mean = (metrics.loss * np.array([96, 96, 96, 32])).sum() / 320
         np.testing.assert_allclose(curves.loss, mean, rtol=1e-4)
         assert int(other.step) == 4
-        found.append((state.params, curves.loss, curves.accuracy))
-    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        ends.append((state.params, curves.loss, curves.accuracy))
+    for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
@@ -208,12 +208,12 @@ def made_halves(**changed):
 def test_images_of_33_by_47_and_four_channels(quick_compile, tmp_path):
     chosen = settings(batch_size=8, epochs=1, channels=4)
     chosen = supernets.with_data(chosen, made_halves())
-    one = supernets.trainer(chosen, made_halves())
+    trainer = supernets.trainer(chosen, made_halves())
     assert chosen.image_size == (33, 47)
     archs = supernets.scored(chosen, chosen.network.space)
     score = np.zeros(len(archs)), np.zeros(len(archs)), np.zeros(2)
     with open_run(tmp_path, "test", chosen.to_json()) as folder:
-        state, curves = supernets.fit(one, folder, [1], len(archs), lambda _: score)
+        state, curves = supernets.fit(trainer, folder, [1], len(archs), lambda _: score)
     assert np.isfinite(curves.loss).all()
     loaded = supernets.load(tmp_path)
     assert loaded.config == chosen.network
@@ -243,9 +243,9 @@ def test_trainers_refuse_images(changed, text):
 def test_one_step_trains_one_architecture_only():
     chosen = settings()
     halves = image_sets.halves(chosen, log=lambda _: None)
-    one = supernets.trainer(chosen, halves)
-    before = jax.device_get(one.init())
-    after, _ = one.advance(one.init(), range(1))
+    trainer = supernets.trainer(chosen, halves)
+    before = jax.device_get(trainer.init())
+    after, _ = trainer.advance(trainer.init(), range(1))
     after = jax.device_get(after)
     edges = zip(
         before.params["cell0.0"]["edges"], after.params["cell0.0"]["edges"], strict=True

@@ -4,7 +4,7 @@ import pytest
 
 from nasjax.data.nb201.__main__ import main
 from nasjax.runs import cli
-from nasjax.searchers.cadam_config import CadamConfig
+from nasjax.searchers.cadam import CadamConfig
 
 
 def test_seeds():

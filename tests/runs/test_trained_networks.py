@@ -58,19 +58,19 @@ def data():
 
 
 def test_read_takes_names_texts_files_and_cells(tmp_path):
-    found = architectures.read("DARTS_V2")
-    assert found.family == "darts"
-    assert found.printed == str(genotypes.PUBLISHED["DARTS_V2"])
+    darts = architectures.read("DARTS_V2")
+    assert darts.family == "darts"
+    assert darts.printed == str(genotypes.PUBLISHED["DARTS_V2"])
     as_json = genotypes.to_json(genotypes.PUBLISHED["DARTS_V2"])
     text, cell = tmp_path / "one.txt", tmp_path / "cell.txt"
     text.write_text(json.dumps(as_json))
     cell.write_text(CELL + "\n")
-    for source in (found.printed, as_json, json.dumps(as_json), str(text)):
-        np.testing.assert_array_equal(architectures.read(source).arch, found.arch)
+    for source in (darts.printed, as_json, json.dumps(as_json), str(text)):
+        np.testing.assert_array_equal(architectures.read(source).arch, darts.arch)
     for source in (CELL, str(cell)):
-        one = architectures.read(source)
-        assert (one.family, one.printed) == ("nb201", CELL)
-        assert one.arch.tolist() == [3, 2, 4, 1, 3, 0]
+        architecture = architectures.read(source)
+        assert (architecture.family, architecture.printed) == ("nb201", CELL)
+        assert architecture.arch.tolist() == [3, 2, 4, 1, 3, 0]
 
 
 @pytest.mark.parametrize(
@@ -123,13 +123,13 @@ def test_describe(name, sizes, wanted):
 def test_what_the_table_says_of_a_cell(table, monkeypatch):
     """Row 1462 has the most parameters; never a prediction."""
     cell = architectures.SPACES["nb201"].arch_string(table.ops[1462])
-    found = evaluation.benchmark(architectures.read(cell), "cifar100")
+    known = evaluation.benchmark(architectures.read(cell), "cifar100")
     if "cifar100_test" in table.columns:
         column = table.columns["cifar100_test"]
         wanted = ("cifar100_test", column.values[1462], column.version)
-        assert tuple(found.values()) == wanted
+        assert tuple(known.values()) == wanted
     else:
-        assert found is None
+        assert known is None
     assert evaluation.benchmark(architectures.read(cell), "synthetic") is None
     assert evaluation.benchmark(architectures.read("DARTS_V2"), "cifar10") is None
     monkeypatch.setenv("NASJAX_DATA", "")
@@ -139,13 +139,13 @@ def test_what_the_table_says_of_a_cell(table, monkeypatch):
 
 def test_summary_by_hand():
     nan = float("nan")
-    found = evaluation.summary(np.array([[nan, 0.5, 0.4], [0.3, 0.2, 0.2]]))
-    assert found["last"]["values"] == [0.4, 0.2]
-    np.testing.assert_allclose(found["last"]["mean"], 0.3)
-    np.testing.assert_allclose(found["last"]["deviation"], 0.2 / 2**0.5)
-    assert found["best"]["values"] == [0.5, 0.3]
-    assert found["best"]["epochs"] == [2, 1]
-    assert "test images" in found["best"]["note"]
+    summary = evaluation.summary(np.array([[nan, 0.5, 0.4], [0.3, 0.2, 0.2]]))
+    assert summary["last"]["values"] == [0.4, 0.2]
+    np.testing.assert_allclose(summary["last"]["mean"], 0.3)
+    np.testing.assert_allclose(summary["last"]["deviation"], 0.2 / 2**0.5)
+    assert summary["best"]["values"] == [0.5, 0.3]
+    assert summary["best"]["epochs"] == [2, 1]
+    assert "test images" in summary["best"]["note"]
     assert evaluation.summary(np.array([[0.5]]))["last"]["deviation"] is None
 
 
@@ -174,23 +174,23 @@ def some(data, count, group, number):
     key = len(group), number
     if key not in MADE:
         MADE[key] = network_trainer.trainer(RUN, data, group, mesh)
-    one = MADE[key].with_seeds(group)
-    state, metrics = one.advance(one.init(), range(count))
-    return one, state, metrics
+    trainer = MADE[key].with_seeds(group)
+    state, metrics = trainer.advance(trainer.init(), range(count))
+    return trainer, state, metrics
 
 
 def test_every_test_image_counts_once(data):
     """Batches of 300 of 1,000 images, over one device and over two."""
-    found = []
+    shares = []
     for number in (1, 2):
-        one, state, _ = some(data, 1, [0], number)
+        trainer, state, _ = some(data, 1, [0], number)
         # All logits equal but one: the share of that class's images.
         last = state.params["classifier"]
         last["kernel"], last["bias"] = last["kernel"] * 0, last["bias"] * 0
         last["bias"] = last["bias"].at[:, 3].set(1.0)
-        found.append(one.test(state)["test"])
+        shares.append(trainer.test(state)["test"])
     share = np.mean(data.test_labels == 3)
-    np.testing.assert_allclose(found, [[share], [share]], rtol=1e-12)
+    np.testing.assert_allclose(shares, [[share], [share]], rtol=1e-12)
 
 
 def test_seeds_over_devices_are_seeds_alone(data):
@@ -222,30 +222,30 @@ def odd(data):
     )
     cell = "|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
     changed = {"genotype": cell, "batch_size": 48, "drop_last": False}
-    found = {}
+    runs = {}
     for scan in (False, True):
-        one = network_trainer.trainer(changed_run(**changed), small, [0], scan=scan)
-        found[scan] = one, *networks.fit(one, None)
-    return found
+        trainer = network_trainer.trainer(changed_run(**changed), small, [0], scan=scan)
+        runs[scan] = trainer, *networks.fit(trainer, None)
+    return runs
 
 
 def test_a_scan_with_a_smaller_last_batch(odd):
     """It learns what single steps learn; the epoch's mean weighs images alike."""
-    found = []
-    for one, state, curves in odd.values():
-        assert one.steps_per_epoch == 3
-        _, metrics = one.advance(one.init(), range(0, 3))
+    ends = []
+    for trainer, state, curves in odd.values():
+        assert trainer.steps_per_epoch == 3
+        _, metrics = trainer.advance(trainer.init(), range(0, 3))
         assert metrics.loss.shape == (1, 3)
         mean = (metrics.loss[0] * np.array([48, 48, 32])).sum() / 128
         np.testing.assert_allclose(curves.loss[0, 0], mean, rtol=1e-5)
-        found.append((state, metrics, curves._replace(seconds=0)))
-    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        ends.append((state, metrics, curves._replace(seconds=0)))
+    for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("scan", [False, True])
 def test_resuming_anywhere_gives_the_same_bits(odd, scan, tmp_path, monkeypatch):
-    one, state, curves = odd[scan]
+    trainer, state, curves = odd[scan]
     advance = Trainer.advance
     for at in (2, 3, 5):  # before and after the smaller batch
 
@@ -257,8 +257,8 @@ def test_resuming_anywhere_gives_the_same_bits(odd, scan, tmp_path, monkeypatch)
         with open_run(tmp_path / str(at), "test", {}) as folder:
             with monkeypatch.context() as patch, pytest.raises(InterruptedError):
                 patch.setattr(Trainer, "advance", stops)
-                networks.fit(one, folder, checkpoint_seconds=0)
-            other, again = networks.fit(one, folder, resume=True)
+                networks.fit(trainer, folder, checkpoint_seconds=0)
+            other, again = networks.fit(trainer, folder, resume=True)
         same = (state, curves._replace(seconds=0)), (other, again._replace(seconds=0))
         for a, b in zip(*map(jax.tree.leaves, same), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -292,8 +292,8 @@ def grey(count=40, seed=0, channels=1):
 
 
 def images_of(**changed):
-    given = [*grey(), *grey(20, 1)]
-    made = images.ImageData("grey", *given, 10, (0.5,), (0.25,), "made up", "")
+    arrays = [*grey(), *grey(20, 1)]
+    made = images.ImageData("grey", *arrays, 10, (0.5,), (0.25,), "made up", "")
     return made._replace(**changed)
 
 
@@ -302,19 +302,19 @@ def test_grey_images_of_33_by_47(tmp_path):
     changed = {"epochs": 1, "batch_size": 20, "train_images": 0, "shrink": 1}
     run = network_trainer.with_data(changed_run(**changed), images_of())
     run = dataclasses.replace(run, seeds=(0,), lanes=1)
-    one = network_trainer.trainer(run, images_of(), [0])
+    trainer = network_trainer.trainer(run, images_of(), [0])
     assert (run.image_size, run.image_channels) == ((33, 47), 1)
     with open_run(tmp_path / "run", "test", run.to_json()) as folder:
-        state, curves = networks.fit(one, folder)
+        state, curves = networks.fit(trainer, folder)
     assert np.isfinite(curves.loss).all()
     assert round(float(curves.test[0, 0]) * 20, 3) in range(21)
     loaded = networks.load(tmp_path / "run")
     assert loaded.params["body"]["stem"]["kernel"].shape == (3, 3, 1, 4)
     for a, b in zip(*map(jax.tree.leaves, (loaded.params, state.params)), strict=True):
         np.testing.assert_array_equal(a, b[0])
-    found = architectures.read(CELL)
+    cell = architectures.read(CELL)
     assert loaded.run == run
-    shown = families.describe(found, **run.sizes)
+    shown = families.describe(cell, **run.sizes)
     assert shown["params"] == sum(x.size for x in jax.tree.leaves(loaded.params))
 
 

@@ -13,8 +13,8 @@ from nasjax.networks.derived.layers import (
     Linear,
     Norm,
     ReluConvNorm,
-    uniform,
 )
+from nasjax.networks.initializers import uniform
 
 
 class AuxiliaryHead(nn.Module):
@@ -52,7 +52,7 @@ class AuxiliaryHead(nn.Module):
         rows = [jnp.concatenate(means[i : i + 2], axis=2) for i in (0, 2)]
         x = Convolution(128, 1)(jnp.concatenate(rows, axis=1))
         x = jax.nn.relu(self.norm()(x))
-        kernel = self.param("kernel", uniform(4 * 128), (2, 2, 128, 768))
+        kernel = self.param("kernel", uniform, (2, 2, 128, 768), 4 * 128)
         x = x.reshape(len(x), -1) @ kernel.reshape(-1, 768).astype(x.dtype)
         if not imagenet:
             x = self.norm()(x[:, None, None])[:, 0, 0]

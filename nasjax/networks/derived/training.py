@@ -5,21 +5,22 @@ Nothing here loops over epochs.
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from nasjax.networks import augment as augmentation
 from nasjax.networks import training
 from nasjax.networks.derived import network
 from nasjax.networks.derived.config import DerivedConfig
+from nasjax.networks.train_state import AXIS as AXIS
+from nasjax.networks.train_state import Metrics, TrainState, divide, over_devices
 from nasjax.networks.training import setting
 from nasjax.spaces.image_sizes import Size
 
-AXIS = "data"
 SCHEDULES = ("cosine", "linear")
 
 
@@ -65,22 +66,6 @@ class Recipe(training.Recipe):
                 )
         if not 0 <= self.auxiliary < float("inf"):
             raise ValueError(f"auxiliary must not be negative, got {self.auxiliary}")
-
-
-class TrainState(NamedTuple):
-    """What training carries; holds no key, so that resuming is exact."""
-
-    params: Any
-    optimizer: Any  # momentum, like params
-    statistics: Any  # running means and variances
-    step: chex.Array  # int32 []
-
-
-class Metrics(NamedTuple):
-    """Of one batch, before the update."""
-
-    loss: chex.Array  # float32 [], mean cross-entropy without the auxiliary one
-    accuracy: chex.Array  # float32 [], a fraction
 
 
 def init(
@@ -181,7 +166,7 @@ def step(
     if mesh is None and config.axis_name is not None:
         place = jax.lax.axis_index(config.axis_name)
         key_augment = jax.random.fold_in(key_augment, place)
-    batch = _share(images[index], mesh)
+    batch = divide(images[index], mesh)
     batch = augmentation.augment(key_augment, batch, augment, config.dtype)
     return learn(
         key_drop,
@@ -220,17 +205,7 @@ def learn(
     """
     epoch = state.step // steps_per_epoch
     compute = functools.partial(gradient, config=config, recipe=recipe)
-    if mesh is not None:
-        shared, split = PartitionSpec(), PartitionSpec(AXIS)
-        # check_vma would sum gradients over devices a second time.
-        compute = jax.shard_map(
-            compute,
-            mesh=mesh,
-            in_specs=(shared, shared, shared, shared, split, split),
-            out_specs=shared,
-            check_vma=False,
-        )
-    grads, metrics, statistics = compute(
+    grads, metrics, statistics = over_devices(compute, mesh, shared=4)(
         key,
         state.params,
         state.statistics,
@@ -284,15 +259,8 @@ def predict(
     mesh: Mesh | None = None,
 ) -> chex.Array:
     """Logits float32 [B, K] by the running statistics; arguments as in `correct`."""
-    batch = _share(images, mesh)
+    batch = divide(images, mesh)
     batch = augmentation.normalize(batch, augment.mean, augment.std, config.dtype)
     variables = {"params": state.params, "statistics": state.statistics}
     logits, _ = network.Network(config).apply(variables, batch, False)
     return logits
-
-
-def _share(batch: chex.Array, mesh: Mesh | None) -> chex.Array:
-    if mesh is None:
-        return batch
-    rows = NamedSharding(mesh, PartitionSpec(AXIS))
-    return jax.lax.with_sharding_constraint(batch, rows)

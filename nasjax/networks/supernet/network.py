@@ -98,8 +98,8 @@ def apply(
     image_sizes.check(images.shape, config.image_channels, config.halvings)
     norms = Norms(config.axis_name, statistics)
     images = images.astype(config.dtype)
-    planes = _network(config).apply(params, choice, images, config, mode, norms)
-    pooled = [jnp.mean(x, axis=(1, 2), dtype=jnp.float32) for x in planes]
+    features = _network(config).apply(params, choice, images, config, mode, norms)
+    pooled = [jnp.mean(x, axis=(1, 2), dtype=jnp.float32) for x in features]
     head = params["classifier"]
     return jnp.concatenate(pooled, -1) @ head["kernel"] + head["bias"], norms.used
 
