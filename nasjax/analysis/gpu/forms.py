@@ -13,6 +13,7 @@ class Sizes:
       steps: of a search, in one program.
       batch: images per training step and per batch of a score.
       batches: of a DDAS step, in training; and of any score.
+      together: batches of a score side by side, as a GPU takes them.
       images: in each half of the data.
       side: pixels of an image.
       cells, channels: of the network.
@@ -23,6 +24,7 @@ class Sizes:
     steps: int = 50
     batch: int = 250
     batches: int = 1
+    together: int = 1
     images: int = 25_000
     side: int = 32
     cells: int = 8
@@ -34,8 +36,8 @@ WHOLE: Mapping[str, Sizes] = {
     "cadam": Sizes(),
     "bayesian": Sizes(steps=200),
     "supernet-train": Sizes(),
-    "supernet-eval": Sizes(batches=20),
-    "ddas": Sizes(batch=64, batches=25, cells=6, dtype="float32"),
+    "supernet-eval": Sizes(batches=20, together=10),
+    "ddas": Sizes(batch=64, batches=25, together=5, cells=6, dtype="float32"),
     "derived": Sizes(batch=96, images=50_000, cells=20, channels=36),
 }
 _TINY = Sizes(batch=8, batches=2, images=32, side=8, cells=3, channels=4)
@@ -43,7 +45,7 @@ SMALL: Mapping[str, Sizes] = {
     "cadam": Sizes(lanes=4, steps=4),
     "bayesian": Sizes(lanes=4, steps=24),
     "supernet-train": _TINY,
-    "supernet-eval": _TINY,
+    "supernet-eval": dataclasses.replace(_TINY, together=2),
     "ddas": dataclasses.replace(_TINY, dtype="float32"),
     "derived": _TINY,
 }

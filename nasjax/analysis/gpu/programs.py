@@ -187,7 +187,12 @@ def supernet_eval(sizes: Sizes) -> list[Part]:
     )
     arch = jax.ShapeDtypeStruct(config.space.arch_shape, jnp.uint8)
     judge = functools.partial(
-        score, config, mean=PIXELS[0], std=PIXELS[1], batch_size=sizes.batch
+        score,
+        config,
+        mean=PIXELS[0],
+        std=PIXELS[1],
+        batch_size=sizes.batch,
+        together=sizes.together,
     )
     lower = _lowered(judge, params, arch, images, labels)
     counted, rated = ("batch", sizes.batches), ("images", labels.size)
@@ -201,7 +206,13 @@ def ddas(sizes: Sizes) -> list[Part]:
     recipe = training.Recipe(batch_size=sizes.batch, learning_rate=1e-3)
     score_batch = min(500, sizes.images)
     evaluate = Evaluate(
-        config, recipe, _augment(), sizes.batches, score_batch, scan=True
+        config,
+        recipe,
+        _augment(),
+        sizes.batches,
+        score_batch,
+        scan=True,
+        together=sizes.together,
     )
     shared = Images(*_images(sizes), *_images(sizes))
     state = jax.eval_shape(
