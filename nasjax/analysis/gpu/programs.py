@@ -20,8 +20,7 @@ from nasjax.networks.augment import AugmentConfig
 from nasjax.networks.derived import training as derived_training
 from nasjax.networks.supernet import darts_network
 from nasjax.networks.supernet import training as supernet_training
-from nasjax.searchers.cadam_config import CadamConfig
-from nasjax.searchers.ddas_config import VARIANTS
+from nasjax.searchers.ddas import VARIANTS
 from nasjax.spaces import genotypes
 
 PIXELS = ((0.5,) * 3, (0.25,) * 3)  # mean and deviation; any constants compile alike
@@ -95,7 +94,7 @@ def _search(searcher, sizes, first, mesh):
 
 def cadam(sizes: Sizes) -> list[Part]:
     """CADAM with the thesis's settings and a full replay."""
-    config = CadamConfig()
+    config = searchers.CadamConfig()
     searcher = searchers.cadam(spaces.nas_bench_201(), config)
     lower = functools.partial(_search, searcher, sizes, FULL_REPLAY)
     cycles = sizes.steps * config.max_cycles
