@@ -36,8 +36,8 @@ SIZES = {
     "cadam": ("lanes", "steps"),
     "bayesian": ("lanes", "steps"),
     "supernet-train": ("batch", "cells", "channels", "dtype"),
-    "supernet-eval": ("batch", "batches", "cells", "channels", "dtype"),
-    "ddas": ("batch", "batches", "cells", "channels", "dtype"),
+    "supernet-eval": ("batch", "batches", "together", "cells", "channels", "dtype"),
+    "ddas": ("batch", "batches", "together", "cells", "channels", "dtype"),
     "derived": ("batch", "cells", "channels", "dtype"),
 }
 HELP = {
@@ -45,6 +45,7 @@ HELP = {
     "steps": "steps of a search in one program",
     "batch": "images per batch",
     "batches": "batches per score, and of training per step of ddas",
+    "together": "batches of a score side by side",
     "cells": "cells of the network",
     "channels": "C of the first cells",
 }
