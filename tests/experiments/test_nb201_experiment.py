@@ -164,7 +164,7 @@ def test_a_seed_alone_queries_what_it_queries_among_others(small, tmp_path):
 
 
 def test_killed_and_resumed_is_the_same_in_bits(tmp_path):
-    flags = [*SMALL, "--methods", "cadam,random", "--seeds", "1-2", "--steps", 300]
+    flags = [*SMALL, "--methods", "cadam,random", "--seeds", "1-2", "--steps", 80]
     flags += ["--chunk", 20, "--checkpoint-seconds", 0]
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     process = start(*flags, "--out", killed)
