@@ -42,9 +42,11 @@ class Evaluate:
         batches: int,
         eval_batch: int,
         scan: bool,
+        together: int | None = None,
     ):
         self._config, self._recipe, self._augment = config, recipe, augment
         self._batches, self._eval_batch, self._scan = batches, eval_batch, scan
+        self._together = together  # of `score`
         self._order = self._rows if scan else jax.jit(self._rows, static_argnums=1)
         self._train = self._step if scan else jax.jit(self._step)
         self._score = self._judge if scan else jax.jit(self._judge)
@@ -79,6 +81,7 @@ class Evaluate:
             mean=mean,
             std=std,
             batch_size=self._eval_batch,
+            together=self._together,
         )
 
     def __call__(

@@ -137,7 +137,8 @@ def bayesian_actor_critic(
             jax.nn.one_hot(x, O + 1, dtype=jnp.float32).reshape(len(x), -1)
             for x in (arch, state.asked)
         )
-        return jnp.any(a @ b.T > E - 0.5, axis=1)
+        both = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+        return jnp.any(both > E - 0.5, axis=1)
 
     def propose(key, state):
         """Architectures [n, *arch_shape]: first those of the actor."""
