@@ -24,6 +24,7 @@ from nasjax.agent import history as histories
 from nasjax.agent import replay as replays
 from nasjax.search import Searcher, in_float32, is_concrete
 from nasjax.search.outcomes import or_worst
+from nasjax.searchers import widening
 from nasjax.searchers.cadam_config import CadamConfig
 from nasjax.spaces import CellSpace
 
@@ -221,4 +222,14 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         room = replays.capacity(state.replay)
         return room if room < config.capacity else None
 
-    return Searcher(init, ask, tell, check, budget, exact_from=1)
+    def adopt(state, step, arch):
+        del step
+        return state._replace(
+            observation=observe(space, state.history),
+            action=space.one_hot(arch).reshape(-1),
+            explored=jnp.bool_(True),
+        )
+
+    noted = ("observation", "action", "explored")
+    beside = widening.asynchronous(space, ask, noted, adopt)
+    return Searcher(init, ask, tell, check, budget, 1, beside, space)

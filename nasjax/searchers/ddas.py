@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from nasjax.agent import Transition, adam, ddpg, exploration
 from nasjax.agent import replay as replays
 from nasjax.search import Searcher, in_float32, is_concrete
+from nasjax.searchers import widening
 from nasjax.searchers.ddas_config import DdasConfig
 from nasjax.spaces import CellSpace
 
@@ -223,4 +224,11 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
         room = replays.capacity(state.replay)
         return room if room < config.capacity else None
 
-    return Searcher(init, ask, tell, check, budget, exact_from=1)
+    def adopt(state, step, arch):
+        del step
+        return state._replace(action=space.one_hot(arch).reshape(-1))
+
+    # An experience goes from the architecture that was the last when it was asked.
+    noted = ("observation", "action", "arch", "loss")
+    beside = widening.asynchronous(space, ask, noted, adopt)
+    return Searcher(init, ask, tell, check, budget, 1, beside, space)
