@@ -103,12 +103,14 @@ def adopt(
 def pending(archs: Sequence[np.ndarray], shape: tuple[int, ...]) -> Pending | None:
     """`Pending` of so many architectures, None of none.
 
-    The slots are the next power of two: few sizes, so few compilations, and the size
+    There are 8, 32, 128, ... slots: few sizes, so few compilations, and the size
     follows from what is pending alone.
     """
     if not archs:
         return None
-    slots = 1 << (len(archs) - 1).bit_length()
+    slots = 8
+    while slots < len(archs):
+        slots *= 4
     rows = np.zeros((slots, *shape), np.uint8)
     rows[: len(archs)] = np.stack(archs)
     return Pending(jnp.asarray(rows), jnp.arange(slots) < len(archs))

@@ -1,0 +1,34 @@
+"""Evaluations that processes of a pool can import."""
+
+import os
+import signal
+import time
+
+import numpy as np
+
+
+def score(arch):
+    """In [0, 1], another for nearly every architecture; no time."""
+    weights = np.random.default_rng(0).random(arch.size)
+    return float(arch.ravel() @ weights / (weights.sum() * 10))
+
+
+def slow(arch):
+    """The same after up to 60 ms."""
+    time.sleep(int(arch.sum()) * 7 % 5 * 0.015)
+    return score(arch)
+
+
+def hangs(arch):
+    """The same, but some never end, deaf to any signal that can be ignored."""
+    if arch[0] == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(600)
+    return score(arch)
+
+
+def kills_itself(arch):
+    """The same, but some take their process along."""
+    if arch[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return score(arch)
