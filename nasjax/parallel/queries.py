@@ -72,9 +72,9 @@ class Queries:
 
     def __init__(self, key: chex.PRNGKey, searcher: Searcher, space: Any):
         self.space, self._key, self._searcher = space, key, searcher
-        self._ask = jax.jit(functools.partial(_ask, searcher))
-        self._tell = jax.jit(functools.partial(_tell, searcher))
-        self._adopt = jax.jit(functools.partial(search.adopt, searcher))
+        self._ask = functools.partial(_ask, searcher)
+        self._tell = functools.partial(_tell, searcher)
+        self._adopt = functools.partial(_adopt, searcher)
         self.rows: list[Query] = []
         self.pending: dict[int, Query] = {}
         self.earlier: list[tuple[np.ndarray, float, float]] = []
@@ -225,12 +225,20 @@ class Queries:
         return np.asarray(event["arch"], np.uint8).reshape(self.space.arch_shape)
 
 
+# Compiled once for a searcher, however many searches it makes.
+@functools.partial(jax.jit, static_argnums=0)
 def _ask(searcher, key, state, step, beside):
     return search.ask(key, searcher, state, step, beside)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def _tell(searcher, key, state, note, step, arch, outcome):
     return search.tell(key, searcher, state, note, step, arch, outcome)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _adopt(searcher, state, step, arch):
+    return search.adopt(searcher, state, step, arch)
 
 
 def _no_evaluate(*_: Any) -> Any:

