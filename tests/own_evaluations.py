@@ -19,16 +19,17 @@ def slow(arch):
     return score(arch)
 
 
-def hangs(arch):
-    """The same, but some never end, deaf to any signal that can be ignored."""
-    if arch[0] == 0:
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
-        time.sleep(600)
+def random_length(arch):
+    """The same after 0 to 0.3 s."""
+    time.sleep(0.3 * int.from_bytes(os.urandom(2)) / 2**16)
     return score(arch)
 
 
-def kills_itself(arch):
-    """The same, but some take their process along."""
+def hangs_or_dies(arch):
+    """The same, but some never end, deaf to signals, or take their process along."""
     if arch[0] == 0:
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+        time.sleep(600)
+    if arch[0] == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return score(arch)

@@ -110,15 +110,16 @@ def _guard() -> None:
     A terminal sends Ctrl-C to all processes; what is pending is the parent's to decide.
     """
     global _guarded
-    alone = multiprocessing.parent_process() is None
-    if _guarded or alone or threading.current_thread() is not threading.main_thread():
+    parent = multiprocessing.parent_process()
+    main = threading.current_thread() is threading.main_thread()
+    if _guarded or parent is None or not main:
         return
     _guarded = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
+    above = os.getppid()
 
-    def watch() -> None:
-        while os.getppid() == parent:
+    def watch() -> None:  # a forked process sees another parent, the others a pipe end
+        while parent.is_alive() and os.getppid() == above:
             time.sleep(1)
         os._exit(1)
 
