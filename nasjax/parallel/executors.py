@@ -17,6 +17,8 @@ from nasjax.parallel import worker
 from nasjax.search import check_integer
 
 POLL = 1.0  # seconds between looks at futures that call nobody back
+STARTS = 3  # of a process, before the evaluation is said to have failed
+DEAD = (BrokenProcessPool, EOFError, ConnectionError)  # a process ended meanwhile
 
 
 class Serial:
@@ -110,13 +112,21 @@ class Singles:
             if not outer.set_running_or_notify_cancel():
                 continue
             index = self._free.popleft()
-            try:
-                inner = self._pools[index].submit(*call)
-            except BrokenProcessPool:  # killed while it was idle
-                self._pools[index] = self._single(index)
-                inner = self._pools[index].submit(*call)
             self._at[outer] = index
+            try:
+                inner = self._start(index, call)
+            except DEAD as error:
+                outer.set_exception(BrokenProcessPool(f"no process starts: {error}"))
+                continue
             inner.add_done_callback(lambda done, outer=outer: _pass_on(done, outer))
+
+    def _start(self, index: int, call: Any) -> Future:
+        for _ in range(STARTS):
+            try:
+                return self._pools[index].submit(*call)
+            except DEAD:  # killed while it was idle, or before it began
+                self._pools[index] = self._single(index)
+        return self._pools[index].submit(*call)
 
     def settle(self, future: Future) -> None:
         """After a future is done: its process is free, or replaced if it died."""

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from nasjax.parallel import report, store
-from nasjax.parallel.executors import Running, Workers
+from nasjax.parallel.executors import DEAD, Running, Workers
 from nasjax.parallel.limits import Limits
 from nasjax.parallel.queries import Queries, Query
 from nasjax.parallel.worker import Report
@@ -152,7 +152,7 @@ class Loop:
             try:
                 self._workers.submit(query.number, query.attempts - 1, query.arch)
                 return
-            except BrokenProcessPool:
+            except DEAD:
                 if last:
                     raise
                 self._workers.recover()

@@ -40,7 +40,7 @@ def pool():
 def test_one_bad_evaluation_takes_no_other_along(pool):
     result = go(
         own_evaluations.hangs_or_dies,
-        queries=10,
+        queries=16,
         executor=pool,
         retries=1,
         timeout=0.3,
