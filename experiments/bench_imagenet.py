@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from nasjax.data import imagenet
-from nasjax.data.imagenet import Batch, ImageDataError, Pipeline, Split
+from nasjax.data.imagenet import Batch, Pipeline, Split
 from nasjax.runs import cli
+from nasjax.runs.script import refusals, script
 
 
 def made_up(count: int, width: int = 500, height: int = 375) -> Split:
@@ -48,8 +49,9 @@ def rate(batches: Iterator[Batch], seconds: float) -> tuple[int, float]:
     return images, time.perf_counter() - start
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Prints the rates of training and of evaluation; returns the exit status."""
+@script
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the rates of training and of evaluation."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--data-dir", help="folder of tensorflow_datasets")
@@ -58,30 +60,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--workers", type=int, default=0, help="threads; 0: all cores")
     add("--seconds", type=float, default=10.0, help="of each measurement")
     args = parser.parse_args(argv)
-    found = {}
-    try:
+    with refusals():
         pipeline = Pipeline(batch_size=args.batch_size, workers=args.workers)
-        made = made_up(args.made_up) if args.made_up is not None else None
-        for split in ("train", "validation"):
-            found[split] = made or imagenet.open_split(split, args.data_dir)
-        train, valid = found.values()
+        if args.made_up is not None:
+            train = valid = made_up(args.made_up)
+        else:
+            train, valid = (
+                imagenet.open_split(split, args.data_dir)
+                for split in ("train", "validation")
+            )
         if not imagenet.steps(train, pipeline):
             raise ValueError(
                 f"--batch-size {args.batch_size}: {train.name} has only "
                 f"{len(train.source)} images"
             )
-        print(f"{train.name}; {args.workers or os.cpu_count()} threads")
-        for name, batches in (
-            ("training", imagenet.training(train, pipeline, 0)),
-            ("evaluation", imagenet.evaluation(valid, pipeline)),
-        ):
-            images, seconds = rate(batches, args.seconds)
-            print(f"{name}: {images / seconds:,.0f} images/s", end="")
-            print(f" ({images:,} images in {seconds:.1f} s)", flush=True)
-    except (ImageDataError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    print(f"{train.name}; {args.workers or os.cpu_count()} threads")
+    for name, batches in (
+        ("training", imagenet.training(train, pipeline, 0)),
+        ("evaluation", imagenet.evaluation(valid, pipeline)),
+    ):
+        images, seconds = rate(batches, args.seconds)
+        print(f"{name}: {images / seconds:,.0f} images/s", end="")
+        print(f" ({images:,} images in {seconds:.1f} s)", flush=True)
 
 
 if __name__ == "__main__":

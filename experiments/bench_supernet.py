@@ -16,72 +16,67 @@ Two CPU cores (AMD EPYC, jax 0.10.2), DARTS, batch 64: `path` trains 81 and eval
 and 610. Not measured on a GPU.
 """
 
+import argparse
 import functools
+import itertools
 import sys
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from nasjax.analysis.text import text_table
-from nasjax.networks import supernet, training
+from nasjax.networks import families, supernet, training
 from nasjax.networks.augment import AugmentConfig, normalize
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.runs import cli, devices, files
 from nasjax.runs.script import script
+from nasjax.runs.supernet_config import preset
 from nasjax.spaces import costs
 
-SPACES = ("darts", "pc-darts", "nb201")
 MODES = ("path", "dense")
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
-
-
-def network(space: str, cells: int | None, dtype: str) -> supernet.SupernetConfig:
-    """The supernets of the thesis, C = 16."""
-    make = {
-        "darts": supernet.darts,
-        "pc-darts": supernet.pc_darts,
-        "nb201": supernet.nas_bench_201,
-    }[space]
-    return make(dtype=dtype, **({"cells": cells} if cells else {}))
-
-
-def _seconds(function, times: int) -> list[float]:
-    found = []
-    for _ in range(times):
-        clock = time.perf_counter()
-        jax.block_until_ready(function())
-        found.append(time.perf_counter() - clock)
-    return found
+ARCHS = 64  # random ones, in turn
 
 
 def multiply_adds(config: supernet.SupernetConfig, archs: np.ndarray) -> float | None:
     """Of one image under the mean architecture; None where it is not counted."""
     if config.parts > 1:
         return None
-    if config.kind == "nb201":
-        table = costs.nb201_network(
-            cells_per_stage=config.cells, channels=config.channels
-        )
-    else:
-        table = costs.darts_network(
-            config.space, cells=config.cells, channels=config.channels
-        )
+    table = families.FAMILIES[config.kind].cost_table(
+        config.space,
+        cells=config.cells,
+        channels=config.channels,
+        classes=config.classes,
+        stem=config.stem,
+        image_size=32,
+        image_channels=config.image_channels,
+    )
     return float(np.mean(costs.macs(table, archs)))
 
 
 class Bench:
-    """One supernet, compiled for training and evaluation in one mode."""
+    """One supernet, compiled for training and evaluation in one mode.
+
+    Attributes:
+      compile_seconds, megabytes: of both programs; temporary memory.
+      seconds: of every step, "train" and "evaluate".
+    """
 
     def __init__(self, config: supernet.SupernetConfig, mode: str, batch: int):
-        self.config, self.batch, self.mode = config, batch, mode
-        rng = np.random.default_rng(0)
+        self.config, self.mode, self._batch = config, mode, batch
+        self.seconds: dict[str, list[float]] = {"train": [], "evaluate": []}
+        rng, key = np.random.default_rng(0), jax.random.key(0)
         images = rng.integers(0, 256, (2 * batch, 32, 32, 3), np.uint8)
         labels = rng.integers(0, config.classes, 2 * batch).astype(np.int32)
         self._data = jax.device_put((images, labels))
+        self._index = jnp.arange(batch, dtype=jnp.int32)
+        self.archs = np.asarray(
+            jax.vmap(config.space.random)(jax.random.split(key, ARCHS))
+        )
         recipe = training.Recipe(batch_size=batch)
-        key = jax.random.key(0)
         start = functools.partial(
             supernet_training.init, config=config, recipe=recipe, image_size=32
         )
@@ -101,67 +96,56 @@ class Bench:
             logits, _ = supernet.apply(params, choice, images, config, mode=mode)
             return jnp.mean(jnp.argmax(logits, -1) == labels[:batch])
 
-        self._index = jnp.arange(batch, dtype=jnp.int32)
-        keys = jax.random.split(key, 64)
-        self.archs = np.asarray(jax.vmap(config.space.random)(keys))
         clock = time.perf_counter()
-        self._step = (
-            jax.jit(step, donate_argnums=1)
-            .lower(key, self._state, *self._data, self._index)
-            .compile()
+        lowered = jax.jit(step, donate_argnums=1).lower(
+            key, self._state, *self._data, self._index
         )
+        self._step = lowered.compile()
         middle = time.perf_counter()
-        self._evaluate = (
-            jax.jit(evaluate)
-            .lower(self._state.params, self.archs[0], *self._data)
-            .compile()
+        lowered = jax.jit(evaluate).lower(
+            self._state.params, self.archs[0], *self._data
         )
+        self._evaluate = lowered.compile()
         self.compile_seconds = (middle - clock, time.perf_counter() - middle)
-        programs = (self._step, self._evaluate)
         self.megabytes = [
-            p.memory_analysis().temp_size_in_bytes / 1e6 for p in programs
+            program.memory_analysis().temp_size_in_bytes / 1e6
+            for program in (self._step, self._evaluate)
         ]
-        self.train_seconds: list[float] = []
-        self.evaluate_seconds: list[float] = []
 
     def train(self, steps: int) -> None:
         """Times `steps` steps, each of a fresh architecture, after one to warm up."""
         key = jax.random.key(1)
 
-        def one():
+        def step() -> supernet_training.Metrics:
             self._state, metrics = self._step(
                 key, self._state, *self._data, self._index
             )
             return metrics
 
-        jax.block_until_ready(one())
-        if jax.default_backend() == "cpu":
-            self.train_seconds += _seconds(one, steps)
-        else:  # a single step would time the call
+        jax.block_until_ready(step())
+        if jax.default_backend() != "cpu":  # a single step would time the call
             clock = time.perf_counter()
-            jax.block_until_ready([one() for _ in range(steps)])
-            self.train_seconds += [(time.perf_counter() - clock) / steps]
+            jax.block_until_ready([step() for _ in range(steps)])
+            self.seconds["train"] += [(time.perf_counter() - clock) / steps]
+            return
+        for _ in range(steps):
+            clock = time.perf_counter()
+            jax.block_until_ready(step())
+            self.seconds["train"].append(time.perf_counter() - clock)
 
     def evaluate(self, steps: int) -> None:
-        """Times `steps` evaluations of a batch."""
-        archs = iter(
-            np.tile(self.archs, (1 + steps // 64, *[1] * (self.archs.ndim - 1)))
-        )
-
-        def one():
-            return self._evaluate(self._state.params, next(archs), *self._data)
-
-        jax.block_until_ready(
-            self._evaluate(self._state.params, self.archs[0], *self._data)
-        )
-        self.evaluate_seconds += _seconds(one, steps)
+        """Times `steps` evaluations of a batch, after one to warm up."""
+        for i in range(-1, steps):
+            clock = time.perf_counter()
+            arch = self.archs[i % ARCHS]
+            jax.block_until_ready(self._evaluate(self._state.params, arch, *self._data))
+            if i >= 0:
+                self.seconds["evaluate"].append(time.perf_counter() - clock)
 
     def rates(self) -> tuple[float, float]:
         """Images per second of training and evaluation: means over architectures."""
-        return (
-            self.batch / np.mean(self.train_seconds),
-            self.batch / np.mean(self.evaluate_seconds),
-        )
+        train, evaluate = (self._batch / np.mean(x) for x in self.seconds.values())
+        return float(train), float(evaluate)
 
 
 def row(bench: Bench, rate: float) -> list[str]:
@@ -177,34 +161,40 @@ def row(bench: Bench, rate: float) -> list[str]:
     return [f"{train:,.0f}", f"{evaluate:,.0f}", seconds, memory, share]
 
 
-def pytorch(device: str, cells: int, batch: int, steps: int, bfloat16: bool) -> dict:
+def pytorch(**sizes: Any) -> dict[str, tuple[float, float]]:
     """PyTorch eager on the same supernet: images per second, contiguous and not."""
+    import pytorch_supernet
+
+    rates = {}
+    for last, name in ((False, "contiguous"), (True, "channels last")):
+        bench = pytorch_supernet.bench(
+            device="cuda" if jax.default_backend() == "gpu" else "cpu",
+            channels_last=last,
+            **sizes,
+        )
+        rates[name] = tuple(
+            bench[f"{kind}_images_per_second"] for kind in ("train", "eval")
+        )
+    return rates
+
+
+def compared(args: argparse.Namespace, cells: int, steps: int) -> dict:
+    """`pytorch` with the flags' sizes; empty where it is not installed."""
+    sizes = {"cells": cells, "batch": args.batch_size, "steps": steps}
     try:
-        import pytorch_supernet
+        return pytorch(**sizes, bfloat16=args.dtype == "bfloat16")
     except ImportError:
         print("PyTorch is not installed: no comparison")
         return {}
-    found = {}
-    for last in (False, True):
-        one = pytorch_supernet.bench(
-            cells=cells,
-            batch=batch,
-            steps=steps,
-            device=device,
-            bfloat16=bfloat16,
-            channels_last=last,
-        )
-        name = "channels last" if last else "contiguous"
-        found[name] = (one["train_images_per_second"], one["eval_images_per_second"])
-    return found
 
 
 @script
-def main(argv: list[str] | None = None) -> int:
-    """Runs the benchmark; returns the exit status."""
+def main(argv: list[str] | None = None) -> None:
+    """Runs the benchmark."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--spaces", type=cli.names(SPACES), default=list(SPACES))
+    spaces = families.variants()
+    add("--spaces", type=cli.names(tuple(spaces)), default=list(spaces))
     add("--modes", type=cli.names(MODES), default=list(MODES))
     add("--batch-size", type=cli.at_least(1), default=64)
     add("--cells", type=cli.at_least(1), default=None, help="default: the thesis's")
@@ -219,51 +209,31 @@ def main(argv: list[str] | None = None) -> int:
         f"{device['kind']}, {device['platform']}; {args.dtype}, batch "
         f"{args.batch_size}; matrix products {rate / 1e9:,.0f} GFLOP/s\n"
     )
-    header = [
-        "space, mode",
-        "train img/s",
-        "evaluate img/s",
-        "compile s",
-        "MB",
-        "of rate",
-    ]
+    header = ["space, mode", "train img/s", "evaluate img/s", "compile s", "MB"]
+    header += ["of rate"]
     rows = []
-    for space in args.spaces:
-        config = network(space, args.cells, args.dtype)
-        for mode in args.modes:
-            bench = Bench(config, mode, args.batch_size)
-            steps = args.steps if mode == "path" else max(args.steps // 5, 1)
-            compare = args.pytorch and (space, mode) == ("darts", "path")
-            others: dict[str, list] = {}
-            for _ in range(args.rounds if mode == "path" else 1):
-                bench.train(steps)
-                bench.evaluate(steps)
-                if compare:
-                    kind = "cuda" if jax.default_backend() == "gpu" else "cpu"
-                    found = pytorch(
-                        kind,
-                        config.cells,
-                        args.batch_size,
-                        steps,
-                        args.dtype == "bfloat16",
-                    )
-                    for name, rates in found.items():
-                        others.setdefault(name, []).append(rates)
-            rows.append([f"{space}, {mode}", *row(bench, rate)])
-            print(text_table(header, rows[-1:]).splitlines()[-1], flush=True)
-            for name, rates in others.items():
-                train, evaluate = np.median(rates, axis=0)
-                mine = bench.rates()
-                rows.append([f"  PyTorch, {name}", f"{train:,.0f}", f"{evaluate:,.0f}"])
-                rows[-1] += [
-                    "-",
-                    "-",
-                    f"{mine[0] / train:.2f}x / {mine[1] / evaluate:.2f}x",
-                ]
-            del bench
+    changes = {"dtype": args.dtype} | ({"cells": args.cells} if args.cells else {})
+    for space, mode in itertools.product(args.spaces, args.modes):
+        config = preset(space, **changes).network
+        bench = Bench(config, mode, args.batch_size)
+        steps = args.steps if mode == "path" else max(args.steps // 5, 1)
+        others: dict[str, list[tuple[float, float]]] = {}
+        for _ in range(args.rounds if mode == "path" else 1):
+            bench.train(steps)
+            bench.evaluate(steps)
+            if args.pytorch and (space, mode) == ("darts", "path"):
+                for name, rates in compared(args, config.cells, steps).items():
+                    others.setdefault(name, []).append(rates)
+        rows.append([f"{space}, {mode}", *row(bench, rate)])
+        print(text_table(header, rows[-1:]).splitlines()[-1], flush=True)
+        for name, measured in others.items():
+            train, evaluate = np.median(measured, axis=0)
+            own = bench.rates()
+            ratio = f"{own[0] / train:.2f}x / {own[1] / evaluate:.2f}x"
+            cells = [f"{train:,.0f}", f"{evaluate:,.0f}", "-", "-", ratio]
+            rows.append([f"  PyTorch, {name}", *cells])
     print("\n" + text_table(header, rows))
     print("\ncompile, MB (temporary memory) and the last column: training / evaluation")
-    return 0
 
 
 if __name__ == "__main__":

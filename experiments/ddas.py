@@ -30,48 +30,37 @@ to RS), RS 9.1 %. The thesis preset: not measured yet.
 
 import argparse
 import dataclasses
-import os
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import jax
-import numpy as np
-import train_supernet
+from typing import Any
 
 from nasjax import searchers
-from nasjax.analysis import frontier, frontier_tables, plots
+from nasjax.analysis import ddas as ddas_searches
+from nasjax.analysis import supernet_training
 from nasjax.data.images import NAMES
-from nasjax.environments.trainable_supernet import Images, trainable_supernet
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, driven_search, files, flags, methods, supernets
-from nasjax.runs.configs import Rules, defaults
-from nasjax.runs.folder import Folder, open_run, refuse_inputs
-from nasjax.runs.script import refusals, script
-from nasjax.searchers.ddas_config import VARIANTS
-from nasjax.spaces import costs
+from nasjax.runs import cli, ddas, flags, grid
+from nasjax.runs.ddas import PRESETS, WarmedUp
+from nasjax.runs.folder import Folder, refuse_inputs
+from nasjax.runs.script import Experiment, refusals, script, write_results, written
+from nasjax.runs.supernet_config import preset
+from nasjax.searchers.ddas import VARIANTS
 
-TERMS = ("none", "loss", "accuracy")
-NETWORK = {"cells": 6, "channels": 16}  # whose FLOPS and parameters are drawn
-
-
-class Preset(NamedTuple):
-    """What a preset fixes; every value has a flag."""
-
-    steps: int
-    explore: int
-    exploit: int
-    recent: int  # of the phase of bursts: as many as it and `exploit` have steps
-    batches: int  # M, of training, per step
-    valid_images: int  # per step; 0: the whole half
-    eval_batch: int
-    warm_up: tuple[str, ...]  # flags of train_supernet.py
-
-
-PRESETS = {
-    "thesis": Preset(1_500, 500, 500, 500, 25, 0, 500, ("--preset", "ddas")),
-    "cpu": Preset(600, 200, 200, 200, 2, 500, 250, ("--preset", "cpu-ddas")),
-}
+EXPERIMENT = Experiment(
+    "ddas",
+    outputs=(
+        "results.json",
+        "results.npz",
+        "frontier.json",
+        "curves.png",
+        "front-*.png",
+        "widths.png",
+        "hypervolume.png",
+        "cells-*.png",
+    ),
+    grows=("seeds", "variants", "steps", "configs"),
+    absent={f"warm_up.{name}": value for name, value in ABSENT.items()},
+)
 FLAGS = {
     "steps": (1, "architectures per search"),
     "batches": (1, "M: batches that each is trained on"),
@@ -85,18 +74,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     names = (*VARIANTS, "rs")
-    add(
-        "--variant",
-        type=cli.names(names),
-        default=["nl"],
-        help=f"comma-separated, of {', '.join(names)} (default nl)",
-    )
-    add(
-        "--ablate",
-        type=cli.names(TERMS),
-        default=["none"],
-        help="terms of the reward to leave out, one after another (default none)",
-    )
+    text = f"comma-separated, of {', '.join(names)} (default nl)"
+    add("--variant", type=cli.names(names), default=["nl"], help=text)
+    text = "terms of the reward to leave out, one after another (default none)"
+    add("--ablate", type=cli.names(ddas.TERMS), default=["none"], help=text)
     add("--dataset", choices=NAMES, default="cifar10")
     add("--data-dir", default=None, help="folder of the data set's official files")
     add("--seeds", type=cli.seeds, default="2", help="3, 0-2 or 1,4,7 (default 2)")
@@ -106,67 +87,45 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         flag = "--" + name.replace("_", "-")
         add(flag, type=cli.at_least(least), default=None, help=text)
     add("--learning-rate", type=float, default=1e-3, help="of the supernet (1e-3)")
-    add = parser.add_argument_group("the run").add_argument
-    add("--out", type=Path, default=None, help="default runs/ddas-DATASET")
-    add("--resume", action="store_true", help="continue the run in --out")
-    add("--overwrite", action="store_true", help="replace the run in --out")
-    add("--checkpoint-seconds", type=cli.at_least(0), default=60)
-    cli.add_config_flags(
-        parser, searchers.DdasConfig(), "", "settings of DDAS (defaults: those of nl)"
-    )
+    EXPERIMENT.add_flags(parser)
+    title = "settings of DDAS (defaults: those of nl)"
+    cli.add_config_flags(parser, searchers.DdasConfig(), "", title)
     args = parser.parse_args(argv)
-    preset = PRESETS[args.preset]
     for name in FLAGS:
         if getattr(args, name) is None:
-            setattr(args, name, getattr(preset, name))
+            setattr(args, name, getattr(PRESETS[args.preset], name))
     args.out = args.out or Path(f"runs/ddas-{args.dataset}")
-    usual = f"runs/ddas-warm-up-{args.dataset}-{args.preset}"
-    args.warm_up = args.warm_up or Path(usual)
+    warm_up = Path(f"runs/ddas-warm-up-{args.dataset}-{args.preset}")
+    args.warm_up = args.warm_up or warm_up
     try:
-        args.configs = configs(args, preset)
-        if args.learning_rate < 0:
-            raise ValueError(
-                f"--learning-rate must not be negative: {args.learning_rate}"
-            )
+        args.configs = configs(args)
+        if (rate := args.learning_rate) < 0:
+            raise ValueError(f"--learning-rate must not be negative: {rate}")
     except ValueError as error:
         parser.error(str(error))
     return args
 
 
-def configs(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
+def configs(args: argparse.Namespace) -> dict[str, searchers.DdasConfig]:
     """DDAS's config of every variant and ablation; `rs` has none.
 
     Raises:
       ValueError: a value out of range, or a flag that changes none of them.
     """
-    chosen = {}
-    for variant in (name for name in args.variant if name != "rs"):
-        for term in args.ablate:
-            method = methods.METHODS[f"ddas-{variant}"]
-            config = method.config.replace(
-                explore=preset.explore, exploit=preset.exploit, recent=preset.recent
-            )
-            name, fixed = variant, method.fixed
-            if term != "none":
-                weight = f"{term}_weight"
-                config = config.replace(**{weight: 0.0})
-                # Acc(OS) enters the term of the accuracy alone, and so on.
-                fixed = (*fixed, weight, f"os_{term}")
-                name = f"{variant}-no-{term}"
-            chosen[name] = method._replace(config=config, fixed=fixed)
+    names = [name for name in args.variant if name != "rs"]
+    chosen = ddas.variants(names, args.ablate, PRESETS[args.preset])
     if not chosen and args.ablate != ["none"]:
         raise ValueError(
             f"--ablate {','.join(args.ablate)} would change nothing: --variant rs has "
             "no reward"
         )
-    offered = list(VARIANTS)
-    usual = searchers.DdasConfig()
     for name in ("os_accuracy", "os_loss"):
         if (value := getattr(args, f"config_{name}")) is not None and value < 0:
             raise ValueError(
                 f"{cli.flag('', name)} {value}: allowed is at least 0; left out, it is "
                 "the warm-up's"
             )
+    usual, offered = searchers.DdasConfig(), list(VARIANTS)
     flags.refuse_idle(args, "", usual, chosen, offered, "--variant")
     return {
         name: flags.configured(args, "", method).validate()
@@ -174,247 +133,111 @@ def configs(args: argparse.Namespace, preset: Preset) -> dict[str, Any]:
     }
 
 
-class Setting(NamedTuple):
-    """What all searches share."""
-
-    net: supernets.Pretrained
-    source: str  # of the images
-    env: Any  # search.Environment, at the warmed-up supernet
-    one_shot: tuple[float, float]  # Acc(OS), and the loss before the first step: the
-    # warm-up's best and last, or what flags say
-
-
-def warm(args: argparse.Namespace) -> int:
-    """Trains the one-shot supernet unless that is done; returns an exit status."""
+def warm(args: argparse.Namespace) -> None:
+    """Trains the one-shot supernet unless that is done."""
     if (args.warm_up / "results.json").exists():
-        return 0
+        return
     print(f"warm-up: training a one-shot supernet into {args.warm_up}", flush=True)
-    flags = ["--space", "darts", "--dataset", args.dataset, "--out", str(args.warm_up)]
-    flags += [*PRESETS[args.preset].warm_up, "--no-table", "--resume"]
-    flags += ["--data-dir", args.data_dir] if args.data_dir else []
+    changes = {"dataset": args.dataset}
     if args.dataset == "synthetic":  # has fewer images than the presets ask for
-        flags += ["--train-images", "0"]
-    return train_supernet.main(flags)
-
-
-def prepare(args: argparse.Namespace) -> tuple[Setting, dict]:
-    """Loads supernet and images; also returns what fixes the run's results."""
-    net = supernets.load(args.warm_up)
-    whole = net.curves.one_shot
-    if np.isnan(whole[-1]).any():
-        raise ValueError(
-            f"{args.warm_up} is no finished one-shot supernet: DDAS needs one trained "
-            "with --policy one-shot"
-        )
-    if "none" not in net.config.space.operations or net.config.kind != "darts":
-        raise ValueError(f"{args.warm_up}: DDAS needs --space darts --none true")
-    if net.settings["dataset"] != args.dataset:
-        raise ValueError(
-            f"{args.warm_up} was trained on {net.settings['dataset']}, not "
-            f"{args.dataset}"
-        )
-    halves = supernets.data(net.settings, args.data_dir)
-    n = args.valid_images or len(halves.valid_labels)
-    if n > len(halves.valid_labels):
-        raise ValueError(
-            f"--valid-images {n}: the validation half has {len(halves.valid_labels)}"
-        )
-    recipe = dataclasses.replace(
-        supernets.recipe(net.settings), learning_rate=args.learning_rate
+        changes["train_images"] = 0
+    supernet_training.train(
+        preset("darts", PRESETS[args.preset].warm_up, **changes),
+        args.warm_up,
+        data_dir=args.data_dir,
+        resume=True,
     )
-    env = trainable_supernet(
-        net.config,
-        net.state,
-        Images(
-            halves.train_images,
-            halves.train_labels,
-            halves.valid_images[:n],
-            halves.valid_labels[:n],
-        ),
-        recipe=recipe,
-        augment=supernets.augmentation(net.settings, halves),
+
+
+def prepare(args: argparse.Namespace) -> tuple[WarmedUp, dict[str, Any]]:
+    """The warmed-up supernet, and the configuration that fixes the run's results.
+
+    Acc(OS) and the first loss are the warm-up's, or what flags say.
+    """
+    warmed = ddas.load(
+        args.warm_up,
+        args.dataset,
+        args.data_dir,
         batches=args.batches,
+        valid_images=args.valid_images,
         eval_batch=args.eval_batch,
+        learning_rate=args.learning_rate,
     )
-    if env.traceable:
-        env = env.replace(evaluate=jax.jit(env.evaluate))
-    one_shot = float(whole[:, 0].max()), float(whole[-1, 1])
-    given = args.config_os_accuracy, args.config_os_loss
-    one_shot = tuple(
-        ours if flag is None else flag
-        for ours, flag in zip(one_shot, given, strict=True)
-    )
-    fixed = {name: getattr(args, name) for name in FLAGS}
-    fixed |= {n: getattr(args, n) for n in ("dataset", "seeds", "learning_rate")}
-    fixed |= {
+    flagged = args.config_os_accuracy, args.config_os_loss
+    pairs = zip(flagged, warmed.one_shot, strict=True)
+    accuracy, loss = (own if value is None else value for value, own in pairs)
+    fields = (*FLAGS, "dataset", "seeds", "learning_rate")
+    return warmed._replace(one_shot=(accuracy, loss)), {
+        **{name: getattr(args, name) for name in fields},
         "variants": [*args.configs, *(["rs"] if "rs" in args.variant else [])],
         "configs": {n: dataclasses.asdict(c) for n, c in args.configs.items()},
-        "one_shot": {"accuracy": one_shot[0], "loss": one_shot[1]},
-        "warm_up": net.settings,
-        "network": NETWORK,
-        "data_sha256": halves.sha256,
+        "one_shot": {"accuracy": accuracy, "loss": loss},
+        "warm_up": warmed.net.run.to_json(),
+        "network": ddas_searches.NETWORK,
+        "data_sha256": warmed.sha256,
     }
-    return Setting(net, halves.source, env, one_shot), fixed
 
 
-def used(args: argparse.Namespace, setting: Setting) -> dict[str, Any]:
+def used(args: argparse.Namespace, warmed: WarmedUp) -> dict[str, searchers.DdasConfig]:
     """The configs with Acc(OS) and the first loss that all searches share."""
-    accuracy, loss = setting.one_shot
+    accuracy, loss = warmed.one_shot
     return {
         name: config.replace(os_accuracy=accuracy, os_loss=loss)
         for name, config in args.configs.items()
     }
 
 
-def run(
-    args: argparse.Namespace, folder: Folder, setting: Setting
-) -> dict[str, list[driven_search.Driven]]:
+def search(args, folder: Folder, warmed: WarmedUp) -> ddas_searches.Searches:
     """All searches, one after another, each from the warmed-up supernet."""
-    space = setting.net.config.space
-    before = folder.before["steps"] if folder.before else None
-    made = {
-        name: searchers.ddas(space, config)
-        for name, config in used(args, setting).items()
-    }
+    space = warmed.net.config.space
+    made = {n: searchers.ddas(space, c) for n, c in used(args, warmed).items()}
     if "rs" in args.variant:
         made["rs"] = searchers.random_search(space)
-    count = len(made) * len(args.seeds)
-    found: dict[str, list[driven_search.Driven]] = {name: [] for name in made}
-    for name, searcher in made.items():
-        for seed in args.seeds:
-            place = sum(map(len, found.values())) + 1
-            one = driven_search.run(
-                jax.random.key(seed),
-                searcher,
-                setting.env,
-                args.steps,
-                folder,
-                f"{name}/seed{seed}",
-                steps_before=before,
-                resume=args.resume,
-                checkpoint_seconds=args.checkpoint_seconds,
-                label=f"{name} seed {seed} ({place}/{count})",
-            )
-            found[name].append(one)
-    return found
+    builders = {name: lambda seed, x=x: x for name, x in made.items()}
+    runs = grid.driven(builders, warmed.env, args, folder)
+    classes = warmed.net.config.classes
+    return ddas_searches.searches(space, classes, runs, args.seeds)
 
 
-def write(args, folder, setting: Setting, config: dict, found: dict) -> None:
+def write(args, folder: Folder, warmed: WarmedUp, config, searches) -> None:
     """Pictures, files and tables."""
-    space, classes = setting.net.config.space, setting.net.config.classes
-    table = costs.darts_network(space, classes=classes, **NETWORK)
-    within = frontier.box(table, space, classes)
-    searches = {
-        name: [frontier.points(table, x.trace.arch, x.trace.accuracy) for x in rows]
-        for name, rows in found.items()
-    }
-    each = {
-        name: [frontier.hypervolumes(points, within) for points in rows]
-        for name, rows in searches.items()
-    }
-    volumes = {
-        name: {axis: np.stack([v[axis] for v in rows]) for axis in frontier.AXES}
-        for name, rows in each.items()
-    }
-    described = frontier_tables.describe(space, found, searches, volumes, args.seeds)
-    text, pairs = frontier_tables.compare(volumes, described)
-    fronts = [
-        entry
-        for name, rows in searches.items()
-        for seed, points in zip(args.seeds, rows, strict=True)
-        for entry in frontier.entries(space, points, {"variant": name, "seed": seed})
-    ]
+    fronts = searches.fronts()
     folder.write_json("frontier.json", fronts)
-    arrays = {"seeds": np.array(args.seeds, np.int64)}
-    for name, rows in found.items():
-        for key in ("arch", "accuracy", "loss"):
-            arrays[f"{name}__{key}"] = np.stack([getattr(x.trace, key) for x in rows])
-        for axis in frontier.AXES:
-            costs_of = [getattr(points, axis) for points in searches[name]]
-            arrays[f"{name}__{axis}"] = np.stack(costs_of)
-            arrays[f"{name}__hypervolume_{axis}"] = volumes[name][axis]
-        for key in rows[0].trace.info:
-            arrays[f"{name}__{key}"] = np.stack([x.trace.info[key] for x in rows])
-    folder.write_npz("results.npz", **arrays)
-    config = config | {
-        "configs": {n: dataclasses.asdict(c) for n, c in used(args, setting).items()}
-    }
-    content = {"config": config, **files.provenance(), "data": setting.source}
-    content |= {"warm_up": str(args.warm_up), "box": within._asdict()}
-    content |= {"paired_points": pairs, "variants": described}
-    folder.write_json("results.json", content)
-    draw(args, folder, setting, searches, volumes, described)
-    print("\n" + text)
-    print(f"\nAcc(OS) {100 * setting.one_shot[0]:.2f} %, {len(fronts)} architectures")
-    print(f"written: {args.out}{os.sep} {folder.names()}")
-
-
-def draw(args, folder, setting: Setting, searches: dict, volumes: dict, described):
-    """The pictures that the docstring names."""
-    space = setting.net.config.space
-    accuracy = {n: np.stack([x.accuracy for x in rows]) for n, rows in searches.items()}
+    folder.write_npz("results.npz", **searches.arrays())
+    configs = {n: dataclasses.asdict(c) for n, c in used(args, warmed).items()}
+    pairs = {", ".join(key): pair._asdict() for key, pair in searches.pairs().items()}
+    content = {"data": warmed.source, "warm_up": str(args.warm_up)}
+    content |= {"box": searches.reference._asdict(), "paired_points": pairs}
+    content |= {"variants": searches.describe()}
+    write_results(folder, config | {"configs": configs}, content)
     title = f"{args.dataset}, preset {args.preset}, seeds {args.seeds}"
-    picture = folder.file("curves.png")
-    plots.curves(picture, accuracy, setting.one_shot[0], title)
-    for axis in frontier.AXES:
-        plots.fronts(folder.file(f"front-{axis}.png"), searches, axis, title)
-    plots.widths(folder.file("widths.png"), space, searches, args.dataset)
-    flops = {name: by_axis["flops"] for name, by_axis in volumes.items()}
-    plots.hypervolumes(folder.file("hypervolume.png"), flops, title)
-    for name, rows in searches.items():
-        accuracies = [points.accuracy.max() for points in rows]
-        s = int(np.argmax(accuracies))
-        step = described[name][str(args.seeds[s])]["best_step"]
-        label = f"{name}, seed {args.seeds[s]}, step {step}: "
-        label += f"{100 * accuracies[s]:.2f} %"
-        picture = folder.file(f"cells-{name}.png")
-        plots.cells(picture, space, rows[s].arch[step], label)
-
-
-OUTPUTS = (
-    "results.json",
-    "results.npz",
-    "frontier.json",
-    "curves.png",
-    "front-*.png",
-    "widths.png",
-    "hypervolume.png",
-    "cells-*.png",
-)
-OLDER = {f"warm_up.{name}": value for name, value in ABSENT.items()}
-RULES = Rules(grows=("seeds", "variants", "steps", "configs"))
+    searches.draw(folder, warmed.one_shot[0], args.dataset, title)
+    print("\n" + searches.text())
+    accuracy = 100 * warmed.one_shot[0]
+    print(f"\nAcc(OS) {accuracy:.2f} %, {len(fronts)} architectures on fronts")
+    print(written(folder))
 
 
 @script
-def main(argv: list[str] | None = None) -> int | None:
+def main(argv: list[str] | None = None) -> None:
     """Runs the experiment."""
     args = parse(argv)
     cli.say_seeds(args.seeds)
+    inputs = [args.warm_up, args.data_dir]
     with refusals():
-        refuse_inputs(args.out, OUTPUTS, [args.warm_up, args.data_dir])
-    if status := warm(args):
-        return status
+        refuse_inputs(args.out, EXPERIMENT.outputs, inputs)
+    warm(args)
     with refusals():
-        setting, config = prepare(args)
-        folder = open_run(
-            args.out,
-            "ddas",
-            config,
-            outputs=OUTPUTS,
-            inputs=[args.warm_up, args.data_dir],
-            resume=args.resume,
-            overwrite=args.overwrite,
-            rules=RULES._replace(absent=defaults(args.configs) | OLDER),
-        )
+        warmed, config = prepare(args)
+        folder = EXPERIMENT.open(args, config, inputs, args.configs)
     print(
-        f"{args.warm_up}: Acc(OS) {100 * setting.one_shot[0]:.2f} %; each "
-        f"step trains {args.batches} batches and scores "
-        f"{len(setting.env.params.valid_labels):,} images",
+        f"{args.warm_up}: Acc(OS) {100 * warmed.one_shot[0]:.2f} %; each step trains "
+        f"{args.batches} batches and scores {len(warmed.env.params.valid_labels):,} "
+        "images",
         flush=True,
     )
     with folder:
-        write(args, folder, setting, config, run(args, folder, setting))
-    return None
+        write(args, folder, warmed, config, search(args, folder, warmed))
 
 
 if __name__ == "__main__":

@@ -25,22 +25,21 @@ Trainings differ by chance and set a limit: the class means of the held-out rows
 import argparse
 import functools
 import hashlib
-import os
 import sys
-import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from scipy import stats
+from tqdm import tqdm
 
+from nasjax.analysis import statistics
 from nasjax.data import nb201
 from nasjax.data.nb201 import predictions
 from nasjax.networks import predictor
-from nasjax.runs import cli
-from nasjax.runs.script import script
+from nasjax.runs import cli, files
+from nasjax.runs.script import refusals, script
 
 OUT = Path(predictions.__file__).with_name(predictions.FILE_NAME)
 BATCH = 1024
@@ -137,20 +136,12 @@ def fit(
     members = len(weights.source)
     data = jnp.asarray(ops, jnp.int32), jnp.asarray(targets, jnp.float32)
     rng = np.random.default_rng(seed)
-    begin = time.perf_counter()
-    for done in range(1, epochs + 1):
+    bar = tqdm(range(epochs), desc=title, unit="epoch")
+    for _ in bar:
         order = np.stack([rng.permutation(len(ops)) for _ in range(members)])
         order = order[:, : batches * batch].reshape(members, batches, batch)
         weights, state, value = epoch(weights, state, *data, order.swapaxes(0, 1))
-        if done % 10 == 0 or done == epochs:
-            value, spent = float(value), time.perf_counter() - begin
-            print(
-                f"\r{title}: epoch {done}/{epochs}, loss {value:.4f}, {spent:.0f} s, "
-                f"ETA {spent / done * (epochs - done):.0f} s  ",
-                end="" if done < epochs else "\n",
-                file=sys.stderr,
-                flush=True,
-            )
+        bar.set_postfix_str(f"loss {float(value):.4f}", refresh=False)
     return jax.tree.map(lambda x: np.asarray(x, np.float16), weights)
 
 
@@ -176,57 +167,42 @@ def report(
     for v, name in enumerate(predictor.COLUMNS):
         line = f"{name:17}"
         for what, guess in guesses.items():
-            tau = stats.kendalltau(guess[:, v], values[:, v]).statistic
+            tau = statistics.kendall(guess[:, v], values[:, v])
             error = 100 * np.abs(guess[:, v] - values[:, v]).mean()
             line += f"{what}  tau {tau:.4f}  error {error:.3f}"
         print(line)
 
 
-def write(weights: predictor.Weights, path: Path) -> None:
-    """Writes the weights in one piece: a killed run leaves the old file."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with open(scratch, "wb") as file:
-        np.savez_compressed(file, **weights._asdict())
-    os.replace(scratch, path)
-    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    print(f"wrote {path}: {path.stat().st_size} bytes, SHA-256 {checksum}")
-
-
 @script
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line."""
     args = parse(argv)
-    try:
+    with refusals():
         table = nb201.load(args.table, predictor=False)
-    except (nb201.TableError, OSError) as error:
-        print(f"fit_predictor: {error}", file=sys.stderr)
-        return 1
+        ids = np.unique(table.isomorphism_class)
+        count = round(args.holdout * len(ids))
+        if not 0 < count < len(ids):
+            raise ValueError(
+                f"--holdout {args.holdout} of {len(ids)} classes leaves none to hold "
+                "out or none to fit"
+            )
     ops, classes = table.ops, table.isomorphism_class
     values = np.stack([table.columns[n].values for n in predictor.COLUMNS], axis=1)
     for name in predictor.COLUMNS:
         print(f"{name}: {table.columns[name].source}")
-
-    ids = np.unique(classes)
-    count = round(args.holdout * len(ids))
-    if not 0 < count < len(ids):
-        print(
-            f"fit_predictor: --holdout {args.holdout} of {len(ids)} classes leaves "
-            "none to hold out or none to fit",
-            file=sys.stderr,
-        )
-        return 1
     chosen = np.random.default_rng(args.seed).choice(ids, count, replace=False)
-    held = np.isin(classes, chosen)
-    weights = fit(ops[~held], values[~held], args.epochs, args.seed, "held out")
-    print(f"{held.sum()} rows of {count} classes held out (error in points):")
-    report(weights, ops[held], values[held], classes[held])
+    apart = np.isin(classes, chosen)
+    weights = fit(ops[~apart], values[~apart], args.epochs, args.seed, "held out")
+    print(f"{apart.sum()} rows of {count} classes held out (error in points):")
+    report(weights, ops[apart], values[apart], classes[apart])
     if args.evaluate_only:
-        return 0
+        return
     weights = fit(ops, values, args.epochs, args.seed, "all rows")
     print("all rows, as fitted:")
     report(weights, ops, values)
-    write(weights, args.out)
-    return 0
+    files.write_npz(args.out, **weights._asdict())
+    checksum = hashlib.sha256(args.out.read_bytes()).hexdigest()
+    print(f"wrote {args.out}: {args.out.stat().st_size} bytes, SHA-256 {checksum}")
 
 
 if __name__ == "__main__":

@@ -27,19 +27,23 @@ from nasjax.data import tables
 from nasjax.runs import cli, files
 from nasjax.runs.script import script
 
-FAMILIES = ("pairwise", "nk", "penalty")
-IDLE = ("pairwise", "neighbours")
+# The families, each with the flags that change nothing in it.
+IDLE = {
+    "pairwise": ("neighbours", "gain", "cost", "weights"),
+    "nk": ("gain", "cost", "weights"),
+    "penalty": ("edges", "operations", "tables", "neighbours", "rows", "seed"),
+}
 
 
 def architectures(rng, edges: int, operations: int, rows: int) -> np.ndarray:
     """uint8 [n, E]: all in lexicographic order, or so many different ones."""
     if operations**edges <= rows:
         return np.array(list(np.ndindex((operations,) * edges)), np.uint8)
-    found = np.zeros((0, edges), np.uint8)
-    while len(found) < rows:
+    sample = np.zeros((0, edges), np.uint8)
+    while len(sample) < rows:
         more = rng.integers(0, operations, (rows, edges), dtype=np.uint8)
-        found = np.unique(np.concatenate([found, more]), axis=0)
-    return found[np.sort(rng.permutation(len(found))[:rows])]
+        sample = np.unique(np.concatenate([sample, more]), axis=0)
+    return sample[np.sort(rng.permutation(len(sample))[:rows])]
 
 
 def pairwise(rng, ops: np.ndarray, operations: int) -> np.ndarray:
@@ -82,10 +86,10 @@ def drawn(args, parser: argparse.ArgumentParser) -> dict[str, np.ndarray]:
 
 def weights(text: str) -> list[float]:
     """Comma-separated numbers of at least 0."""
-    found = [float(part) for part in text.split(",")]
-    if not all(0 <= w < np.inf for w in found) or len(set(found)) < len(found):
+    values = [float(part) for part in text.split(",")]
+    if not all(0 <= w < np.inf for w in values) or len(set(values)) < len(values):
         raise ValueError(text)
-    return found
+    return values
 
 
 def column_of(text: str, parser: argparse.ArgumentParser) -> tables.Table:
@@ -120,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
     """Writes one file; returns the exit status."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--family", choices=FAMILIES, required=True)
+    add("--family", choices=tuple(IDLE), required=True)
     add("--edges", type=cli.at_least(2))
     add("--operations", type=cli.at_least(2))
     add("--tables", type=cli.at_least(1), default=4, help="columns (default 4)")
@@ -133,13 +137,8 @@ def main(argv: list[str] | None = None) -> int:
     add("--out", type=Path, required=True, metavar="FILE.npz")
     add("--overwrite", action="store_true", help="replace FILE.npz")
     args = parser.parse_args(argv)
-    for name in ("edges", "operations", "tables", "neighbours", "rows", "seed"):
-        idle = args.family == "penalty" or (args.family, name) == IDLE
-        if idle and getattr(args, name) != parser.get_default(name):
-            parser.error(f"--{name} would change nothing with --family {args.family}")
-    for name in ("gain", "cost", "weights"):
-        given = getattr(args, name) != parser.get_default(name)
-        if given and args.family != "penalty":
+    for name in IDLE[args.family]:
+        if getattr(args, name) != parser.get_default(name):
             parser.error(f"--{name} would change nothing with --family {args.family}")
     if args.out.exists() and not args.overwrite:
         parser.error(f"{args.out} exists; --overwrite replaces it")

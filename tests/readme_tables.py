@@ -26,6 +26,18 @@ KEYS = [
     for name in ("cifar10", "cifar100", "imagenet16")
     for split in ("valid", "test")
 ]
+TITLES = {
+    "bayesian-actor-critic": "Bayesian actor-critic",
+    "local-search": "local search",
+    "evolution-64": "evolution, 64 / 16",
+    "evolution": "evolution, 10 / 3",
+    "reinforce": "REINFORCE, lr 0.01",
+    "cadam": "CADAM, on percents",
+    "random": "random search",
+    "ddas-nl": "DDAS-NL",
+    "ddas-g": "DDAS-G",
+    "ddas-td3": "DDAS-G with TD3",
+}
 Rows = list[list[str]]
 
 
@@ -90,13 +102,9 @@ def thesis(mark: str) -> list[str]:
 def results() -> Rows:
     direct, few = named("nb201", BEST), named("compare", "best value, queries")
     rows = [["CADAM, thesis", "1,000", "10", *thesis("1k")]]
-    for title, name in (
-        ("CADAM", "cadam-1k"),
-        ("random search", "random-1k"),
-        ("evolution, 64 / 16", "evolution-64-1k"),
-        ("local search", "local-search-1k"),
-    ):
-        rows.append([title, "1,000", "10", *direct[name]])
+    for name in ("cadam", "random", "evolution-64", "local-search"):
+        title = "CADAM" if name == "cadam" else TITLES[name]
+        rows.append([title, "1,000", "10", *direct[f"{name}-1k"]])
     for mark in ("100", "200"):
         best = map(rounded, few[f"bayesian-actor-critic, {mark}"])
         rows.append(["Bayesian actor-critic", mark, "50", *best])
@@ -114,33 +122,23 @@ def cadam() -> Rows:
     return [["", *HEADER], *rows]
 
 
+def after_1k(name: str, methods: Sequence[str]) -> Rows:
+    rows = named(name, BEST)
+    return [["", *HEADER], *([TITLES[m], *rows[f"{m}-1k"]] for m in methods)]
+
+
 def baselines() -> Rows:
-    rows = named("nb201-baselines", BEST)
-    titles = {
-        "random": "random search",
-        "reinforce": "REINFORCE, lr 0.01",
-        "evolution": "evolution, 10 / 3",
-        "evolution-64": "evolution, 64 / 16",
-        "local-search": "local search",
-    }
-    return [["", *HEADER], *([t, *rows[f"{n}-1k"]] for n, t in titles.items())]
+    methods = ("random", "reinforce", "evolution", "evolution-64", "local-search")
+    return after_1k("nb201-baselines", methods)
 
 
 def published() -> Rows:
-    rows = cells("nb201-published", "accuracy of the winner")
-    return [["", *HEADER], *rows]
+    return [["", *HEADER], *cells("nb201-published", "accuracy of the winner")]
 
 
 def ddas_table() -> Rows:
-    rows = named("nb201-ddas", BEST)
-    titles = {
-        "ddas-nl": "DDAS-NL",
-        "ddas-g": "DDAS-G",
-        "ddas-td3": "DDAS-G with TD3",
-    }
-    table = [[t, *rows[f"{n}-1k"]] for n, t in titles.items()]
-    table.append(["CADAM (above)", *named("nb201", BEST)["cadam-1k"]])
-    return [["", *HEADER], *table]
+    table = after_1k("nb201-ddas", ("ddas-nl", "ddas-g", "ddas-td3"))
+    return [*table, ["CADAM (above)", *named("nb201", BEST)["cadam-1k"]]]
 
 
 # compare.py.
@@ -181,15 +179,8 @@ def few_queries() -> Rows:
 
 def others() -> Rows:
     values = named("compare", VALUES)
-    titles = {
-        "local-search": "local search",
-        "evolution-64": "evolution, 64 / 16",
-        "evolution": "evolution, 10 / 3",
-        "reinforce": "REINFORCE, lr 0.01",
-        "cadam": "CADAM, on percents",
-        "random": "random search",
-    }
-    table = [[t, *map(mean_only, values[f"{n}, 200"])] for n, t in titles.items()]
+    methods = [m for m in list(TITLES)[1:] if not m.startswith("ddas")]
+    table = [[TITLES[m], *map(mean_only, values[f"{m}, 200"])] for m in methods]
     return [["after 200 queries", *HEADER], *table]
 
 
@@ -232,10 +223,8 @@ HELD_OUT = {
     "heldout-nk14x8": "two sparse NK landscapes, 14 edges of 8",
 }
 SEARCHERS = {
-    "bayesian-actor-critic": "Bayesian actor-critic",
-    "local-search": "local search",
-    "evolution-64": "evolution, 64 / 16",
-    "random": "random search",
+    name: TITLES[name]
+    for name in ("bayesian-actor-critic", "local-search", "evolution-64", "random")
 }
 
 
@@ -244,13 +233,10 @@ def held_out() -> Rows:
     for name, title in HELD_OUT.items():
         if not (RESULTS / name).exists():
             continue
-        row, seeds = [title], 0
-        for method in SEARCHERS:
-            hits = reached(name, method)
-            seeds = hits[0][3]
-            total = sum(hit for *_, hit, _ in hits)
-            row.append(f"{total} of {sum(of for *_, of in hits)}")
-        rows.append([row[0], str(seeds), *row[1:]])
+        hits = [reached(name, method) for method in SEARCHERS]
+        sums = [(sum(h for *_, h, _ in x), sum(n for *_, n in x)) for x in hits]
+        seeds = str(hits[0][0][3])
+        rows.append([title, seeds, *(f"{hit} of {of}" for hit, of in sums)])
     return [["", "seeds", *SEARCHERS.values()], *rows]
 
 
@@ -287,17 +273,16 @@ def supernet_nb201() -> Rows:
 
 
 def supernet_darts() -> Rows:
-    marks = [data(f"supernet-{name}")["marks"] for name in ("darts", "pc-darts")]
-    rows = [
-        [
-            f"{both[0]['epoch']:.0f}",
-            *(
-                f"{percent(one['batch_mean'])} / {percent(one['batch_best'])} %"
-                for one in both
-            ),
+    rows = []
+    for pair in zip(
+        *(data(f"supernet-{name}")["marks"] for name in ("darts", "pc-darts")),
+        strict=True,
+    ):
+        means = [
+            f"{percent(mark['batch_mean'])} / {percent(mark['batch_best'])} %"
+            for mark in pair
         ]
-        for both in zip(*marks, strict=True)
-    ]
+        rows.append([f"{pair[0]['epoch']:.0f}", *means])
     return [["epoch", "DARTS, mean / best", "PC-DARTS, mean / best"], *rows]
 
 
@@ -306,28 +291,15 @@ NAMES = {"cadam": "CADAM", "random": "random search", "evolution": "evolution"}
 
 def search_nb201() -> Rows:
     rows = []
-    for method, found in data("search-nb201")["methods"].items():
-        seeds = found["seeds"].values()
-        rows.append(
-            [
-                NAMES[method],
-                *(
-                    spread([one[key] for one in seeds])
-                    for key in (
-                        "best",
-                        "validation_accuracy",
-                        "test_accuracy",
-                        "true_accuracy",
-                    )
-                ),
-                f"{np.median([one['true_rank'] for one in seeds]):,.0f}",
-            ]
-        )
+    keys = ("best", "validation_accuracy", "test_accuracy", "true_accuracy")
+    for method, described in data("search-nb201")["methods"].items():
+        seeds = described["seeds"].values()
+        means = [spread([seed[key] for seed in seeds]) for key in keys]
+        rank = np.median([seed["true_rank"] for seed in seeds])
+        rows.append([NAMES[method], *means, f"{rank:,.0f}"])
     header = ["", "in the search", "whole validation half"]
-    return [
-        [*header, "test images, shared weights", "true", "median true rank of 15,625"],
-        *rows,
-    ]
+    header += ["test images, shared weights", "true"]
+    return [[*header, "median true rank of 15,625"], *rows]
 
 
 def search_darts() -> Rows:
@@ -354,15 +326,12 @@ def hypervolumes(name: str, variants: dict[str, str]) -> Rows:
     rows = []
     for variant, title in variants.items():
         seeds = data(name)["variants"][variant].values()
-        rows.append(
-            [
-                title,
-                spread([one["best"]["validation_accuracy"] for one in seeds]),
-                spread([one["last_100_accuracy"] for one in seeds]),
-                spread([one["hypervolume"]["flops"] for one in seeds]),
-                spread([one["hypervolume"]["parameters"] for one in seeds]),
-            ]
-        )
+        columns = [
+            [seed["best"]["validation_accuracy"] for seed in seeds],
+            [seed["last_100_accuracy"] for seed in seeds],
+            *([x["hypervolume"][a] for x in seeds] for a in ("flops", "parameters")),
+        ]
+        rows.append([title, *map(spread, columns)])
     header = ["", "best accuracy", "mean of the last 100 steps"]
     return [[*header, "hypervolume, FLOPS", "hypervolume, parameters"], *rows]
 
@@ -382,25 +351,19 @@ def ddas_ablation() -> Rows:
 
 
 def frontier() -> Rows:
+    def test(entry: dict) -> float:
+        return entry["test_accuracy"]["last"]["mean"]
+
     rows = []
     every = data("evaluate-frontier", "frontier.json")
     for variant, title in (("4s", "DDAS-4S"), ("rs", "random search")):
-        mine = [one for one in every if one["variant"] == variant]
-        front = [one for one in mine if "flops" in one["fronts"]]
-        search, test = (
-            [one["validation_accuracy"] for one in front],
-            [one["test_accuracy"]["last"]["mean"] for one in front],
-        )
-        best = max(mine, key=lambda one: one["validation_accuracy"])
-        rows.append(
-            [
-                title,
-                str(len(mine)),
-                percent(best["test_accuracy"]["last"]["mean"], 2),
-                str(len(front)),
-                f"{stats.spearmanr(search, test).statistic:.3f}",
-            ]
-        )
+        mine = [entry for entry in every if entry["variant"] == variant]
+        front = [entry for entry in mine if "flops" in entry["fronts"]]
+        valid = [entry["validation_accuracy"] for entry in front]
+        rho = stats.spearmanr(valid, list(map(test, front))).statistic
+        best = max(mine, key=lambda entry: entry["validation_accuracy"])
+        counts = str(len(mine)), percent(test(best), 2), str(len(front))
+        rows.append([title, *counts, f"{rho:.3f}"])
     header = ["", "trained", "test accuracy of the best by validation"]
     return [[*header, "on the FLOPS front", "Spearman there"], *rows]
 

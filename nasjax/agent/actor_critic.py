@@ -37,9 +37,9 @@ class ActorCritic(NamedTuple):
       init: `(key) -> ActorCriticState`.
       act: `(state, observation [..., S]) -> action [..., D]` in (0, 1).
       value: `(state, action [..., D]) -> Q [...]`, the lowest of the critics'.
-      update: `(state, batch, climb) -> (state, critic loss [])`: one critic step, then
-        one actor step on the same observations with the new critic; the latter only
-        where `climb` (bool [], always by default).
+      update: `(state, batch, update_actor) -> (state, critic loss [])`: one critic
+        step, then one actor step on the same observations with the new critic;
+        the latter only where `update_actor` (bool [], always by default).
     """
 
     init: Callable[[chex.PRNGKey], ActorCriticState]
@@ -126,7 +126,7 @@ def actor_critic(
     def value(state, action):
         return lowest(state.critic, action)
 
-    def update(state, batch, climb=None):
+    def update(state, batch, update_actor=None):
         def of_critic(params):
             error = batch.reward - each(params, batch.action)
             return jnp.sum(jnp.mean(critic_loss(error), axis=-1))
@@ -143,9 +143,9 @@ def actor_critic(
         updates, actor_opt_state = actor_opt.update(grads, state.actor_opt)
         actor_params = optax.apply_updates(state.actor, updates)
         moved, still = (actor_params, actor_opt_state), (state.actor, state.actor_opt)
-        if climb is not None:
+        if update_actor is not None:
             moved = jax.tree.map(
-                lambda new, old: jnp.where(climb, new, old), moved, still
+                lambda new, old: jnp.where(update_actor, new, old), moved, still
             )
         actor_params, actor_opt_state = moved
         new = ActorCriticState(

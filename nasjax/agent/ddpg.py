@@ -40,9 +40,9 @@ class Ddpg(NamedTuple):
       act: `(state, observation [..., S]) -> action [..., D]` in (0, 1).
       value: `(state, observation [..., S], action [..., D]) -> Q [...]`, of the first
         critic, which the actor climbs.
-      update: `(key, state, batch, climb) -> (state, critic loss [])`: one critic step;
-        then, where `climb` (bool []), one actor step on the same observations with the
-        new critic, and one step of the targets.
+      update: `(key, state, batch, update_actor) -> (state, critic loss [])`: one
+        critic step; then, where `update_actor` (bool []), one actor step on the same
+        observations with the new critic, and one step of the targets.
     """
 
     init: Callable[[chex.PRNGKey], DdpgState]
@@ -143,7 +143,7 @@ def ddpg(
     def value(state, observation, action):
         return first(state.critics, observation, action)
 
-    def update(key, state, batch, climb=True):
+    def update(key, state, batch, update_actor=True):
         ahead = actor.apply(state.target_actor, batch.next_observation)
         if critics > 1:
             noise = smoothing * jax.random.normal(key, ahead.shape, ahead.dtype)
@@ -176,7 +176,9 @@ def ddpg(
             critic_opt_state,
         )
         still = state._replace(critics=critic_params, critic_opt=critic_opt_state)
-        chosen = jax.tree.map(lambda new, old: jnp.where(climb, new, old), moved, still)
+        chosen = jax.tree.map(
+            lambda new, old: jnp.where(update_actor, new, old), moved, still
+        )
         return chosen, loss / critics
 
     return Ddpg(init, act, value, update)

@@ -1,4 +1,4 @@
-"""The end of a search: its best architectures scored again, and which one is taken."""
+"""The end of a search: its best architectures are scored again, and one is chosen."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -7,20 +7,21 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nasjax.analysis import query_metrics
+from nasjax.analysis import queries
 from nasjax.analysis.text import text_table
 from nasjax.data import nb201
+from nasjax.environments.cached import Cache
 from nasjax.runs import job, table_search
 from nasjax.runs.folder import Folder
 from nasjax.search import Environment
-from nasjax.spaces import CellSpace, costs, genotypes, topology
+from nasjax.spaces import CellSpace, architectures, costs
 
 LEAK = "chosen by test accuracy: a leak"
 _TABLES = {"cifar10": "cifar10_valid", "cifar100": "cifar100_valid"}
 
 
-class Finalists(NamedTuple):
-    """Architectures that a search puts forward, such as its top K; k are held."""
+class Candidates(NamedTuple):
+    """Architectures that a search puts forward, such as its top K: k of them."""
 
     arch: np.ndarray  # uint8 [k, *arch_shape]
     seen: np.ndarray  # float32 [k], accuracy in the search
@@ -29,7 +30,7 @@ class Finalists(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """One of the finalists."""
+    """One of the candidates."""
 
     arch: np.ndarray
     seen: float
@@ -38,23 +39,25 @@ class Choice(NamedTuple):
     rank: int  # by `valid`, 1 is best
 
 
-def held(history: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Architectures and scores that a top-K history holds, best first."""
+def best_of(history: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Architectures and scores in a top-K history, best first."""
     score = np.asarray(history.score)
-    there = score > -np.inf
-    return np.asarray(history.items)[there], score[there]
+    valid = score > -np.inf
+    return np.asarray(history.items)[valid], score[valid]
 
 
-def choose(found: Finalists, by: str) -> Choice:
+def choose(candidates: Candidates, by: str) -> Choice:
     """The best `by` valid or test; of equal ones, the one that stands first.
 
     Source: thesis 4.2.3 and Table 4.4. By test is how the thesis chose: a leak.
     """
-    i = int(np.argmax(getattr(found, by)))
-    numbers = (float(x[i]) for x in found[1:])
-    return Choice(
-        found.arch[i], *numbers, int(query_metrics.rank(found.valid, found[2][i]))
-    )
+    i = int(np.argmax(getattr(candidates, by)))
+    arch, seen, valid, test = (x[i] for x in candidates)
+    rank = int(queries.rank(candidates.valid, valid))
+    return Choice(arch, float(seen), float(valid), float(test), rank)
+
+
+_SCORES = ("accuracy", "loss")
 
 
 class Rescoring(job.Job):
@@ -68,18 +71,16 @@ class Rescoring(job.Job):
         self._key = jax.random.key(0)
 
     def template(self) -> dict[str, np.ndarray]:
-        return {
-            "accuracy": np.zeros(self.steps, np.float32),
-            "loss": np.zeros(self.steps, np.float32),
-        }
+        return {name: np.zeros(self.steps, np.float32) for name in _SCORES}
 
     def start(self) -> dict[str, np.ndarray]:
         return self.template()
 
     def unpack(self, step: int, tree: Any) -> dict[str, np.ndarray]:
         carry = job.writable(tree)
-        rows = (self._archs, carry["accuracy"], carry["loss"])
-        self._env.evaluate.load(*(x[:step] for x in rows))
+        rows = (self._archs, *(carry[name] for name in _SCORES))
+        if isinstance(self._env.evaluate, Cache):
+            self._env.evaluate.load(*(x[:step] for x in rows))
         return carry
 
     def pack(self, carry: Any) -> Any:
@@ -91,8 +92,10 @@ class Rescoring(job.Job):
     def advance(self, carry: Any, first: int, last: int) -> Any:
         del last
         env = self._env
-        _, one = env.evaluate(self._key, env.params, env.state, self._archs[first])
-        carry["accuracy"][first], carry["loss"][first] = one.accuracy, one.loss
+        arch = self._archs[first]
+        _, outcome = env.evaluate(self._key, env.params, env.state, arch)
+        for name in _SCORES:
+            carry[name][first] = getattr(outcome, name)
         return carry
 
 
@@ -120,13 +123,12 @@ def rescore(
     """
     digest = hashlib.sha256(np.ascontiguousarray(archs).tobytes()).hexdigest()[:8]
     task = Rescoring(env, archs, f"{name}-{digest}", label)
-    return job.run(task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds)[
-        "accuracy"
-    ]
+    carry = job.run(task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds)
+    return carry["accuracy"]
 
 
 class Truth(NamedTuple):
-    """What NAS-Bench-201 knows of its architectures."""
+    """The true accuracies in NAS-Bench-201."""
 
     column: str
     values: np.ndarray  # float32 [A]
@@ -137,7 +139,7 @@ class Truth(NamedTuple):
         value = self.values[self.rows(archs)]
         return {
             "true_accuracy": value,
-            "true_rank": query_metrics.rank(self.values, value),
+            "true_rank": queries.rank(self.values, value),
         }
 
 
@@ -155,26 +157,20 @@ def truth(space: CellSpace, dataset: str) -> Truth | None:
     return Truth(column, table.columns[column].values, rows)
 
 
-def describe(space: CellSpace, arch: np.ndarray) -> dict[str, Any]:
-    """An architecture as other programs read it, and what it is like."""
+def architecture_entry(space: CellSpace, arch: np.ndarray) -> dict[str, Any]:
+    """An architecture as other programs read it, its shape and size."""
+    architecture = architectures.from_array(space, arch)
+    entry = {"printed": architecture.printed, "genotype": architecture.to_json()}
     if space.inputs_per_node is None:
-        printed = space.arch_string(arch)
-        return {"printed": printed, "genotype": printed}
-    genotype = genotypes.from_arch(arch, space)
-    table = costs.darts_network(space)
-    return {
-        "printed": str(genotype),
-        "genotype": genotypes.to_json(genotype),
-        "width": np.asarray(topology.width(space, arch)),
-        "depth": np.asarray(topology.depth(space, arch)),
-        "parameters_20_cells_36_channels": int(costs.params(table, arch)),
-    }
+        return entry
+    params = int(costs.params(costs.darts_network(space), arch))
+    return entry | architecture.shape() | {"parameters_20_cells_36_channels": params}
 
 
 def choices(
     space: CellSpace,
     seeds: Sequence[int],
-    tops: Sequence[Finalists],
+    tops: Sequence[Candidates],
     true: Truth | None = None,
 ) -> list[dict[str, Any]]:
     """Each seed's best by validation, the default, and by test, a leak.
@@ -185,28 +181,28 @@ def choices(
     out = []
     for seed, top in zip(seeds, tops, strict=True):
         for by in ("valid", "test"):
-            one = choose(top, by)
+            choice = choose(top, by)
             entry = {
                 "seed": seed,
                 "chosen_by": "validation" if by == "valid" else LEAK,
                 "default": by == "valid",
-                "validation_accuracy": one.valid,
-                "test_accuracy": one.test,
-                "rank": one.rank,
+                "validation_accuracy": choice.valid,
+                "test_accuracy": choice.test,
+                "rank": choice.rank,
                 "of": len(top.valid),
-                "accuracy_in_search": one.seen,
+                "accuracy_in_search": choice.seen,
             }
             if true is not None:
-                known = true.of(one.arch[None])
+                known = true.of(choice.arch[None])
                 entry |= {name: x[0].item() for name, x in known.items()}
-            out.append(entry | describe(space, one.arch))
+            out.append(entry | architecture_entry(space, choice.arch))
     return out
 
 
-def padded(tops: Sequence[Finalists], top_k: int) -> dict[str, np.ndarray]:
-    """For results.npz: the top K of S seeds, [S, K, ...], NaN where none is held."""
+def padded(tops: Sequence[Candidates], top_k: int) -> dict[str, np.ndarray]:
+    """For results.npz: the top K of S seeds, [S, K, ...]; NaN where there are fewer."""
     out = {}
-    for name in Finalists._fields:
+    for name in Candidates._fields:
         rows = [getattr(top, name) for top in tops]
         fill = 0 if name == "arch" else np.nan
         shape = (len(rows), top_k, *rows[0].shape[1:])
@@ -217,7 +213,7 @@ def padded(tops: Sequence[Finalists], top_k: int) -> dict[str, np.ndarray]:
     return out
 
 
-def text(chosen: Sequence[Mapping[str, Any]]) -> str:
+def table(chosen: Sequence[Mapping[str, Any]]) -> str:
     """Table 4.4 again, and the default architectures."""
     rows = []
     for entry in chosen:

@@ -1,4 +1,4 @@
-"""What a search found between accuracy and cost: fronts, hypervolumes, genotypes."""
+"""Accuracy against cost in one search: fronts, hypervolumes, genotypes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.analysis import pareto
-from nasjax.spaces import CellSpace, costs, genotypes
+from nasjax.spaces import CellSpace, architectures, costs
 
 AXES = ("flops", "parameters")
 
@@ -27,8 +27,8 @@ class Points(NamedTuple):
         return getattr(self, axis) / unit
 
 
-class Box(NamedTuple):
-    """Whose share a front dominates."""
+class ReferencePoint(NamedTuple):
+    """Worst corner of the box whose dominated share is the hypervolume."""
 
     accuracy: float  # of chance, a fraction
     flops: float  # of the network of 5 x 5 separable convolutions, in GFLOPS
@@ -41,15 +41,13 @@ def points(table: costs.CostTable, arch: np.ndarray, accuracy: np.ndarray) -> Po
     Source: thesis 3.2.1: a 6-cell network, FLOPS by the rule of `costs.flops`.
     """
     arch = np.asarray(arch)
-    return Points(
-        arch,
-        np.asarray(accuracy),
-        costs.flops(table, arch),
-        costs.params(table, arch),
-    )
+    sizes = costs.flops(table, arch), costs.params(table, arch)
+    return Points(arch, np.asarray(accuracy), *sizes)
 
 
-def box(table: costs.CostTable, space: CellSpace, classes: int) -> Box:
+def reference_point(
+    table: costs.CostTable, space: CellSpace, classes: int
+) -> ReferencePoint:
     """Chance accuracy, and the costs of 5 x 5 separable convolutions everywhere."""
     arch = np.full(space.arch_shape, space.num_operations, np.uint8)
     targets = [target for _, target in space.edges]
@@ -57,69 +55,65 @@ def box(table: costs.CostTable, space: CellSpace, classes: int) -> Box:
         first = targets.index(node)
         arch[:, first : first + 2] = space.operations.index("sep_conv_5x5")
     largest = points(table, arch[None], np.zeros(1))
-    return Box(1 / classes, *(float(largest.cost(axis)[0]) for axis in AXES))
+    sizes = (float(largest.cost(axis)[0]) for axis in AXES)
+    return ReferencePoint(1 / classes, *sizes)
 
 
-def front(found: Points, axis: str) -> np.ndarray:
+def front(searched: Points, axis: str) -> np.ndarray:
     """Steps of the Pareto front, by ascending cost; of equal points the first step."""
-    cost = found.cost(axis)
-    steps = np.flatnonzero(np.asarray(pareto.front(cost, found.accuracy)))
+    cost = searched.cost(axis)
+    steps = np.flatnonzero(np.asarray(pareto.front(cost, searched.accuracy)))
     _, first = np.unique(cost[steps], return_index=True)
     return steps[first]
 
 
-def hypervolumes(found: Points, within: Box) -> dict[str, np.ndarray]:
+def hypervolumes(searched: Points, reference: ReferencePoint) -> dict[str, np.ndarray]:
     """By axis, float32 [T]: the share of the box dominated after 1, 2, ... queries."""
     run = jax.jit(pareto.running_hypervolume)
-    return {
-        axis: np.asarray(
-            run(
-                jnp.asarray(found.cost(axis), jnp.float32),
-                jnp.asarray(found.accuracy),
-                (getattr(within, axis), within.accuracy),
-            )
-        )
-        for axis in AXES
-    }
+    accuracy = jnp.asarray(searched.accuracy)
+    volumes = {}
+    for axis in AXES:
+        cost = jnp.asarray(searched.cost(axis), jnp.float32)
+        corner = (getattr(reference, axis), reference.accuracy)
+        volumes[axis] = np.asarray(run(cost, accuracy, corner))
+    return volumes
 
 
 def entries(
-    space: CellSpace, found: Points, extra: Mapping[str, Any]
+    space: CellSpace, searched: Points, extra: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """For a JSON file: every architecture on either front, by ascending FLOPS.
 
     Args:
       space: `darts(...)`.
-      found: one search's.
-      extra: what to say of each besides, such as the variant and the seed.
+      searched: of one search.
+      extra: further fields of each, such as the variant and the seed.
 
     Returns:
       Dicts with `step` (from 0), `fronts` (of AXES), `validation_accuracy`, costs,
       `width`, `depth`, `printed` and `genotype`, as `genotypes.parse` reads it.
     """
-    fronts = {axis: front(found, axis) for axis in AXES}
+    fronts = {axis: front(searched, axis) for axis in AXES}
     steps = np.unique(np.concatenate(list(fronts.values())))
-    steps = steps[np.argsort(found.flops[steps], kind="stable")]
+    steps = steps[np.argsort(searched.flops[steps], kind="stable")]
     return [
         dict(extra)
         | {"step": int(step), "fronts": [a for a in AXES if step in fronts[a]]}
-        | describe(space, found, step)
+        | entry(space, searched, step)
         for step in steps
     ]
 
 
-def describe(space: CellSpace, found: Points, step: int) -> dict[str, Any]:
-    """One architecture of `found`; see `entries`."""
-    arch = found.arch[step]
-    genotype = genotypes.from_arch(arch, space)
+def entry(space: CellSpace, searched: Points, step: int) -> dict[str, Any]:
+    """The architecture of one step; see `entries`."""
+    architecture = architectures.from_array(space, searched.arch[step])
     return {
-        "validation_accuracy": float(found.accuracy[step]),
-        "flops": int(found.flops[step]),
-        "parameters": int(found.parameters[step]),
-        "width": np.asarray(costs.width(space, arch)).tolist(),
-        "depth": np.asarray(costs.depth(space, arch)).tolist(),
-        "printed": str(genotype),
-        "genotype": genotypes.to_json(genotype),
+        "validation_accuracy": float(searched.accuracy[step]),
+        "flops": int(searched.flops[step]),
+        "parameters": int(searched.parameters[step]),
+        **architecture.shape(),
+        "printed": architecture.printed,
+        "genotype": architecture.to_json(),
     }
 
 
@@ -131,8 +125,8 @@ def top_widths(
     Source: thesis Fig. 3.5 (top 5%, `none` excluded).
     """
     rows = []
-    for found in searches:
-        count = max(round(share * len(found.accuracy)), 1)
-        best = np.argsort(-found.accuracy, kind="stable")[:count]
-        rows.append(np.asarray(costs.width(space, found.arch[best])))
+    for searched in searches:
+        count = max(round(share * len(searched.accuracy)), 1)
+        best = np.argsort(-searched.accuracy, kind="stable")[:count]
+        rows.append(np.asarray(costs.width(space, searched.arch[best])))
     return np.concatenate(rows)

@@ -21,7 +21,7 @@ def _points(cost: chex.Array, value: chex.Array) -> tuple[chex.Array, chex.Array
 
 
 def front(cost: chex.Array, value: chex.Array) -> chex.Array:
-    """Which points no other one dominates.
+    """Mask of the points that no other one dominates.
 
     A point is dominated by one of no higher cost and no lower value that is better in
     one of the two. Equal points are on the front together.
@@ -50,7 +50,7 @@ def hypervolume(
     """The share of a box that the points dominate.
 
     The box spans costs 0 .. reference cost and values reference value .. best; a point
-    dominates what costs no less and is worth no more.
+    dominates every part of it that costs no less and is worth no more.
 
     Args:
       cost: [A].
@@ -66,10 +66,10 @@ def hypervolume(
     """
     cost, value = _points(cost, value)
     dearest, worst = (jnp.asarray(x, jnp.float32) for x in reference)
-    costs, found = _ordered(jnp.asarray(cost, jnp.float32), value)
+    costs, best_value = _ordered(jnp.asarray(cost, jnp.float32), value)
     share = jnp.clip(costs / dearest, 0.0, 1.0)
     widths = jnp.diff(share, append=1.0)
-    heights = jnp.clip((found - worst) / (best - worst), 0.0, 1.0)
+    heights = jnp.clip((best_value - worst) / (best - worst), 0.0, 1.0)
     return jnp.sum(widths * heights)
 
 

@@ -1,183 +1,210 @@
-"""What a study found, as tables of text."""
+"""Tables of searches by queries: best values, ranks, comparisons, diagnostics."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nasjax.analysis import query_metrics, statistics
-from nasjax.analysis.query_results import Best, best_after, late_policy
-from nasjax.analysis.text import text_table
+from nasjax.analysis import queries, statistics
+from nasjax.analysis.statistics import mean_std
+from nasjax.analysis.text import Rows, paired_table, short, text_table
 from nasjax.runs.table_search import Result
 
-
-def short(queries: int) -> str:
-    """500, 1k, 20k."""
-    whole = queries >= 1000 and queries % 1000 == 0
-    return f"{queries // 1000}k" if whole else str(queries)
+Results = Mapping[str, Result]  # by method
 
 
-def ranks_text(
-    best: Best, columns: Sequence[str], pick: Sequence[int], label: str
-) -> str:
-    """Per column the rank of each seed's best, and how many reach ranks 1 and 3."""
-    rows = [
-        [
-            columns[v],
-            f"{np.sum(best.rank[v] == 1)}/{best.rank.shape[1]}",
-            f"{np.sum(best.rank[v] <= 3)}/{best.rank.shape[1]}",
-            " ".join(map(str, best.rank[v][:10]))
-            + (" ..." if best.rank.shape[1] > 10 else ""),
-        ]
-        for v in pick
-    ]
-    header = [f"{label}: ranks", "rank 1", "ranks 1-3", "per seed"]
-    return text_table(header, rows)
-
-
-def paired_text(
-    results: Mapping[str, Result],
+def best_table(
+    results: Results,
     values: np.ndarray,
     columns: Sequence[str],
-    pick: Sequence[int],
-    queries: int,
-    first: str,
+    budgets: Sequence[int],
+    published: Mapping[str, Rows],
 ) -> str:
-    """`first` against every other method, seed by seed, in points.
+    """Mean and deviation over seeds of the best accuracy, in percent.
 
-    What is compared is the table's value of the best query, not one noisy trial.
+    Args:
+      results: by method.
+      values: [V, A], fractions.
+      columns: names of the V columns.
+      budgets: numbers of queries to report.
+      published: rows to stand below a row of that label, such as `cadam-1k`; those of
+        the empty label stand at the end.
     """
-    mine = best_after(results[first], values, queries).value
-    rows = []
-    for name, result in results.items():
-        if name == first:
-            continue
-        theirs = best_after(result, values, queries).value
-        for v in pick:
-            p = statistics.paired(100 * mine[v], 100 * theirs[v])
-            rows.append(
-                [
-                    f"{first} - {name}",
-                    columns[v],
-                    f"{p.difference:+.2f}",
-                    f"[{p.low:+.2f}, {p.high:+.2f}]",
-                    statistics.p_value(p.p_value),
-                ]
-            )
-    header = [f"after {queries} queries", "column", "points", "95% interval"]
-    header.append("Wilcoxon p")
-    return text_table(header, rows)
+    rows: list[Sequence[str]] = []
+    for method, result in results.items():
+        for budget in budgets:
+            label = f"{method}-{short(budget)}"
+            best = queries.best_after(result, values, budget)
+            rows.append([label, *map(mean_std, best.observed)])
+            if np.any(best.observed != best.value):
+                rows.append(["  its mean over trials", *map(mean_std, best.value)])
+            rows.extend(published.get(label, ()))
+    optimum = [f"{100 * np.nanmax(column):.2f}" for column in values]
+    rows.append(["optimum of this table", *optimum])
+    rows.extend(published.get("", ()))
+    return text_table(["best accuracy [%]", *columns], rows)
 
 
-def diagnostics_text(
-    results: Mapping[str, Result],
-    classes: np.ndarray,
+def value_table(
+    reached: Mapping[str, np.ndarray],
     columns: Sequence[str],
-    pick: Sequence[int],
+    optimum: np.ndarray,
+    budgets: Sequence[int],
+    sign: float,
 ) -> str:
-    """Distinct queries and, for policies, what their own late actions score."""
+    """Mean ± deviation over seeds of the value reached, in the columns' own units.
+
+    Args:
+      reached: by method, [V, S, T] from `queries.incumbent`.
+      columns, optimum: names and largest values of the V columns.
+      budgets: numbers of queries to report.
+      sign: -1 where the columns were negated to be maximised.
+    """
+    rows = [
+        [f"{name}, {n}", *(mean_std(sign * x[:, n - 1], 1.0, 6) for x in best)]
+        for name, best in reached.items()
+        for n in budgets
+    ]
+    rows.append(["optimum", *(f"{sign * x:.6g}" for x in optimum)])
+    return text_table(["best value, queries", *columns], rows)
+
+
+def rank_table(
+    result: Result,
+    values: np.ndarray,
+    columns: Sequence[str],
+    budget: int,
+    method: str,
+) -> str:
+    """Per column the rank of each seed's best, and how many reach ranks 1 and 3."""
+    ranks = queries.best_after(result, values, budget).rank
+    rows = [
+        [
+            column,
+            f"{np.sum(row == 1)}/{len(row)}",
+            f"{np.sum(row <= 3)}/{len(row)}",
+            " ".join(map(str, row[:10])) + (" ..." if len(row) > 10 else ""),
+        ]
+        for column, row in zip(columns, ranks, strict=True)
+    ]
+    title = f"{method}-{short(budget)}: ranks"
+    return text_table([title, "rank 1", "ranks 1-3", "per seed"], rows)
+
+
+def optimum_table(results: Results, values: np.ndarray, columns: Sequence[str]) -> str:
+    """Queries to the optimum, median and 90th percentile, and how often it is hit."""
     rows = []
     for name, result in results.items():
-        distinct = query_metrics.running_distinct(result.arch_index)[..., -1]
-        cells = query_metrics.running_distinct(classes[result.arch_index])[..., -1]
-        late = late_policy(result)
-        for v in pick:
-            row = [name, columns[v], f"{distinct[v].mean():.0f}"]
-            row.append(f"{cells[v].mean():.0f}")
+        first = queries.first_optimum(result.arch_index, values)
+        for column, hits in zip(columns, first, strict=True):
+            median, late = (_queries(hits, q) for q in (0.5, 0.9))
+            share = f"{np.isfinite(hits).sum()}/{len(hits)}"
+            rows.append([name, column, median, late, share])
+    header = ["queries to the optimum", "column", "median", "90 %"]
+    return text_table([*header, "seeds that reach it"], rows)
+
+
+def _queries(hits: np.ndarray, quantile: float) -> str:
+    value = np.quantile(hits, quantile, method="higher")
+    return f"{value:.0f}" if np.isfinite(value) else "never"
+
+
+def comparison_table(
+    reached: Mapping[str, np.ndarray],
+    columns: Sequence[str],
+    budgets: Sequence[int],
+    first: str,
+    unit: str = "gain",
+    digits: str = ".3g",
+) -> str:
+    """`first` against every other method, seed by seed: its gain in value.
+
+    The table's value of the best query is compared, not one noisy trial, of the seeds
+    in which both methods found anything.
+
+    Args:
+      reached: by method, [V, S, T] from `queries.incumbent`.
+      columns: names of the V columns.
+      budgets: numbers of queries to report.
+      first: a method.
+      unit, digits: of the differences.
+    """
+    rows = []
+    for name, theirs in reached.items():
+        for v, column in enumerate(columns if name != first else ()):
+            for n in budgets:
+                pair = np.stack([x[v, :, n - 1] for x in (reached[first], theirs)])
+                pair = pair[:, np.isfinite(pair).all(axis=0)]
+                compared = statistics.paired(*pair) if pair.shape[1] > 1 else None
+                rows.append(([f"{first} - {name}", column, str(n)], compared))
+    header = ["paired over seeds", "column", "queries"]
+    return paired_table(header, rows, unit, digits)
+
+
+def diagnostics_table(
+    results: Results, classes: np.ndarray, columns: Sequence[str]
+) -> str:
+    """Distinct queries and, for policies, the scores of their own late actions.
+
+    Args:
+      results: by method.
+      classes: int [A], isomorphism class of each row of the table.
+      columns: names of the V columns.
+    """
+    rows = []
+    for name, result in results.items():
+        distinct = queries.running_distinct(result.arch_index)[..., -1]
+        cells = queries.running_distinct(classes[result.arch_index])[..., -1]
+        late = queries.late_policy(result)
+        for v, column in enumerate(columns):
+            row = [name, column, *(f"{x[v].mean():.0f}" for x in (distinct, cells))]
             if late is None:
-                row += ["", "", ""]
-            else:
-                last = {k: x[v, :, -100:].mean() for k, x in result.info.items()}
-                row.append(
-                    statistics.mean_std(late[v])
-                    if np.isfinite(late[v]).all()
-                    else "none"
-                )
-                row.append(f"{last['below']:.2f}" if "below" in last else "")
-                row.append(f"{last['spread']:.4f}")
-            rows.append(row)
-    header = [
-        "method",
-        "column",
-        "distinct",
-        "non-isomorphic",
-        "late policy [%]",
-        "r < Q",
-        "spread",
-    ]
+                rows.append([*row, "", "", ""])
+                continue
+            last = {key: x[v, :, -100:].mean() for key, x in result.info.items()}
+            finite = np.isfinite(late[v]).all()
+            row.append(mean_std(late[v]) if finite else "none")
+            row.append(f"{last['below']:.2f}" if "below" in last else "")
+            rows.append([*row, f"{last['spread']:.4f}"])
+    header = ["method", "column", "distinct", "non-isomorphic"]
+    text = text_table([*header, "late policy [%]", "r < Q", "spread"], rows)
     legend = (
         "\nlate policy: mean accuracy of the policy's own actions, last 100 steps; "
         "r < Q: share of\nrewards below the critic's value there (near tau once it "
         "fits); spread: deviation within an action"
     )
-    explained = legend if any(row[4] for row in rows) else ""
-    return text_table(header, rows) + explained
+    return text + legend if any(row[4] for row in rows) else text
 
 
-def best_text(
-    found: Mapping[str, Result],
-    values: np.ndarray,
-    columns: Sequence[str],
-    pick: Sequence[int],
-    marks: Sequence[int],
-    quoted: Mapping[str, Sequence[Sequence[str]]],
-) -> str:
-    """Mean and deviation of the best accuracy, quoted rows below their own."""
-    rows = []
-    for method, result in found.items():
-        for mark in marks:
-            label = f"{method}-{short(mark)}"
-            best = best_after(result, values, mark)
-            rows.append([label, *(statistics.mean_std(best.observed[v]) for v in pick)])
-            if np.any(best.observed != best.value):
-                means = (statistics.mean_std(best.value[v]) for v in pick)
-                rows.append(["  its mean over trials", *means])
-            rows.extend(quoted.get(label, ()))
-    rows.append(
-        ["optimum of this table", *(f"{100 * np.nanmax(values[v]):.2f}" for v in pick)]
-    )
-    rows.extend(quoted.get("", ()))
-    header = ["best accuracy [%]", *(columns[v] for v in pick)]
-    return text_table(header, rows)
-
-
-def print_report(
-    found: Mapping[str, Result],
+def report(
+    results: Results,
     values: np.ndarray,
     classes: np.ndarray,
     columns: Sequence[str],
-    marks: Sequence[int],
-    predicted: Sequence[bool],
-    quoted: Callable[..., Mapping] | None = None,
+    budgets: Sequence[int],
+    *,
+    published: Mapping[str, Rows] | None = None,
     first: str = "cadam",
-) -> None:
-    """Prints the tables, those of predicted columns as a block of their own.
+) -> str:
+    """All tables of searches of accuracies.
 
     Args:
-      found: results by method.
-      values: [V, A].
+      results: by method.
+      values: [V, A], fractions.
       classes: int [A], isomorphism classes.
-      columns, predicted: of the V columns.
-      marks: numbers of queries to report.
-      quoted: `(columns, marks) -> rows by label` of published numbers, which stand
-        only beside real columns.
+      columns: names of the V columns.
+      budgets: numbers of queries to report.
+      published: see `best_table`.
       first: the method whose ranks and paired comparisons are shown.
     """
-    for kind in (False, True):
-        pick = [v for v, guessed in enumerate(predicted) if guessed is kind]
-        if not pick:
-            continue
-        shown = [f"{name} (predicted)" if kind else name for name in columns]
-        if kind:
-            print("\nPREDICTED columns: no benchmark data, ranks within predictions")
-        rows = (
-            {} if quoted is None or kind else quoted([columns[v] for v in pick], marks)
-        )
-        print("\n" + best_text(found, values, shown, pick, marks, rows))
-        if first in found:
-            for mark in marks:
-                best = best_after(found[first], values, mark)
-                print("\n" + ranks_text(best, shown, pick, f"{first}-{short(mark)}"))
-        print("\n" + diagnostics_text(found, classes, shown, pick))
-        seeds = next(iter(found.values())).accuracy.shape[1]
-        if first in found and len(found) > 1 and seeds > 1:
-            print("\n" + paired_text(found, values, shown, pick, marks[-1], first))
+    parts = [best_table(results, values, columns, budgets, published or {})]
+    if first in results:
+        mine = results[first]
+        parts += [rank_table(mine, values, columns, n, first) for n in budgets]
+    parts.append(diagnostics_table(results, classes, columns))
+    seeds = next(iter(results.values())).accuracy.shape[1]
+    if first in results and len(results) > 1 and seeds > 1:
+        reached = {n: queries.incumbent(x, values) for n, x in results.items()}
+        points = {n: 100 * x for n, x in reached.items()}
+        last = budgets[-1:]
+        parts.append(comparison_table(points, columns, last, first, "points", ".2f"))
+    return "\n\n".join(parts)

@@ -7,12 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasjax.analysis import statistics, thesis
-from nasjax.analysis.statistics import mean_std
+from nasjax.analysis import thesis
 from nasjax.spaces import genotypes
 
 FILE = "results.json"
 LEAK = "by test: a leak"
+CANDIDATE = (
+    "seed",
+    "default",
+    "validation_accuracy",
+    "test_accuracy",
+    "rank",
+    "of",
+)
 FRONT = "flops"  # Table 3.2 and the slopes are of the FLOPS front (thesis 3.2.1).
 
 
@@ -28,10 +35,8 @@ class Evaluation(NamedTuple):
     name: str  # of the architecture
     test: np.ndarray  # float64 [S], accuracy after the last epoch, fractions
     best: np.ndarray | None  # [S], of the best epoch by test accuracy
-    params: int
-    with_auxiliary: int
-    flops: int | None
-    frontier: Mapping[str, Any] | None  # where the search found it
+    cost: thesis.Cost
+    frontier: Mapping[str, Any]  # its place in a search; empty for any other network
     leaks: bool = False  # the architecture was chosen by test accuracy
 
     @property
@@ -42,27 +47,44 @@ class Evaluation(NamedTuple):
     @property
     def on_front(self) -> bool:
         """On the FLOPS front of its search; files that tell no front have only it."""
-        return FRONT in (self.frontier or {}).get("fronts", (FRONT,))
+        return FRONT in self.frontier.get("fronts", (FRONT,))
 
     @property
     def dataset(self) -> str:
+        """Name of the data set."""
         return self.config["dataset"]
 
     @property
+    def table(self) -> str | None:
+        """Its table of `thesis.TABLES`; CADAM's presets go with chapter 4."""
+        if self.cost.flops is None:  # Another space: NAS-Bench-201.
+            return None
+        if self.dataset == "cifar10":
+            return "4.2" if "cadam" in self.config["preset"] else "3.1 cifar10"
+        return {"cifar100": "3.1 cifar100", "imagenet": "4.3"}.get(self.dataset)
+
+    @property
     def network(self) -> str:
-        """What has to be the same for accuracies to be compared."""
+        """Description that is the same where accuracies may be compared."""
         c = self.config
         epochs = f", {c['epochs']} epochs" if "epochs" in c else ""
         return f"{c['preset']}, {c['cells']} cells, C = {c['channels']}{epochs}"
 
 
 class Searched(NamedTuple):
-    """The finalists of CADAM on a supernet."""
+    """The candidates of CADAM on a supernet."""
 
     folder: Path
     space: str
     dataset: str
-    finalists: Sequence[Mapping[str, Any]]
+    candidates: Sequence[Mapping[str, Any]]
+
+    @property
+    def prefix(self) -> str:
+        """Start of its rows in Table 4.4: `CIFAR-10-`, or `PC-CIFAR-10-`."""
+        space = {"darts": "", "pc-darts": "PC-"}.get(self.space, f"{self.space}-")
+        known = thesis.DATASETS | {"imagenet32-120": "ImageNet32-120"}
+        return f"{space}{known.get(self.dataset, self.dataset)}-"
 
 
 def read(folders: Sequence[Path]) -> tuple[list[Evaluation], list[Searched], list[str]]:
@@ -76,7 +98,7 @@ def read(folders: Sequence[Path]) -> tuple[list[Evaluation], list[Searched], lis
       ResultsError: a given folder is none or holds nothing for the tables, or a results
         file is damaged; the message names it.
     """
-    found: dict[Path, Evaluation | Searched] = {}
+    results: dict[Path, Evaluation | Searched] = {}
     skipped: dict[Path, str] = {}
     for folder in folders:
         if not folder.is_dir():
@@ -86,25 +108,24 @@ def read(folders: Sequence[Path]) -> tuple[list[Evaluation], list[Searched], lis
             raise ResultsError(f"{folder}: no {FILE} in it or below")
         useful, others = False, []
         for path in files:
-            one = _read(path)
-            if isinstance(one, str):
-                others.append(f"{path.parent}: {one}")
+            result = _read(path)
+            if isinstance(result, str):
+                others.append(f"{path.parent}: {result}")
                 skipped[path.resolve()] = others[-1]
             else:
-                useful, found[path.resolve()] = True, one
+                useful, results[path.resolve()] = True, result
         if not useful:
             raise ResultsError(
                 "; ".join(others) + ". The tables are made of what "
                 "experiments/evaluate.py and experiments/search_supernet.py write"
             )
-    values = list(found.values())
-    evaluations = [x for x in values if isinstance(x, Evaluation)]
-    searches = [x for x in values if isinstance(x, Searched)]
+    evaluations = [x for x in results.values() if isinstance(x, Evaluation)]
+    searches = [x for x in results.values() if isinstance(x, Searched)]
     return evaluations, searches, list(skipped.values())
 
 
 def _read(path: Path) -> Evaluation | Searched | str:
-    """What a file holds; of another kind, a sentence that says so."""
+    """The results in a file; of another kind, a sentence that says so."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -117,12 +138,12 @@ def _read(path: Path) -> Evaluation | Searched | str:
             settings = content["config"]["supernet"]["settings"]
             names = settings["space"], settings["dataset"]
             for entry in content["finalists"]:
-                finalist_row("", entry)
+                _ = [entry[field] for field in CANDIDATE]
             return Searched(path.parent, *names, content["finalists"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ResultsError(f"{path}: not as expected ({error!r})") from error
-    shown = ", ".join(list(keys)[:6]) or "no fields"
-    return f"results of another kind, with {shown}"
+    fields = ", ".join(list(keys)[:6]) or "no fields"
+    return f"results of another kind, with {fields}"
 
 
 def _evaluation(folder: Path, content: Mapping[str, Any]) -> Evaluation:
@@ -131,11 +152,10 @@ def _evaluation(folder: Path, content: Mapping[str, Any]) -> Evaluation:
         _ = config[field]
     frontier = content.get("frontier") or content.get("entry") or {}
     leaks = chosen_by_test(frontier)
-    there = {"variant", "seed", "step", "validation_accuracy"} <= frontier.keys()
-    if there:
+    if {"variant", "seed", "step", "validation_accuracy"} <= frontier.keys():
         name = f"{variant(frontier)} seed {frontier['seed']} step {frontier['step']}"
     else:
-        frontier, name = None, _name(content, folder)
+        frontier, name = {}, _name(content, folder)
     best = accuracy["best"]["values"] if accuracy.get("best") else None
     return Evaluation(
         folder,
@@ -143,9 +163,11 @@ def _evaluation(folder: Path, content: Mapping[str, Any]) -> Evaluation:
         name,
         np.array(accuracy["last"]["values"], np.float64),
         None if best is None else np.array(best, np.float64),
-        int(content["params"]),
-        int(content["params_with_auxiliary"]),
-        None if content.get("flops") is None else int(content["flops"]),
+        thesis.Cost(
+            int(content["params"]),
+            int(content["params_with_auxiliary"]),
+            None if content.get("flops") is None else int(content["flops"]),
+        ),
         frontier,
         leaks,
     )
@@ -183,11 +205,12 @@ def groups(
     evaluations: Sequence[Evaluation],
 ) -> dict[tuple[str, str], list[Evaluation]]:
     """Frontier architectures by data set and network: what may be compared."""
-    found: dict[tuple[str, str], list[Evaluation]] = {}
-    for one in evaluations:
-        if one.frontier is not None and one.flops is not None:
-            found.setdefault((one.dataset, one.network), []).append(one)
-    return found
+    by_network: dict[tuple[str, str], list[Evaluation]] = {}
+    for network in evaluations:
+        if network.frontier and network.cost.flops is not None:
+            key = network.dataset, network.network
+            by_network.setdefault(key, []).append(network)
+    return by_network
 
 
 def searches_of(group: Sequence[Evaluation]) -> dict[tuple[str, int], list[Evaluation]]:
@@ -196,11 +219,11 @@ def searches_of(group: Sequence[Evaluation]) -> dict[tuple[str, int], list[Evalu
     Validation accuracies of two searches come from two supernets: ranks are compared
     within one search only.
     """
-    found: dict[tuple[str, int], list[Evaluation]] = {}
-    for one in group:
-        key = variant(one.frontier), one.frontier["seed"]
-        found.setdefault(key, []).append(one)
-    return dict(sorted(found.items()))
+    by_search: dict[tuple[str, int], list[Evaluation]] = {}
+    for network in group:
+        key = variant(network.frontier), network.frontier["seed"]
+        by_search.setdefault(key, []).append(network)
+    return dict(sorted(by_search.items()))
 
 
 def arrays(group: Sequence[Evaluation]) -> dict[str, np.ndarray]:
@@ -209,51 +232,13 @@ def arrays(group: Sequence[Evaluation]) -> dict[str, np.ndarray]:
     `gflops`, and `millions` of parameters with the auxiliary head, as the thesis counts
     them in chapter 3.
     """
+    valid = np.array([x.frontier["validation_accuracy"] for x in group])
     return {
-        "validation": np.array(
-            [100 * one.frontier["validation_accuracy"] for one in group]
-        ),
-        "test": np.array([100 * one.test.mean() for one in group]),
-        "gflops": np.array([one.flops / 1e9 for one in group]),
-        "millions": np.array([one.with_auxiliary / 1e6 for one in group]),
+        "validation": 100 * valid,
+        "test": np.array([100 * x.test.mean() for x in group]),
+        "gflops": np.array([x.cost.flops or 0 for x in group]) / 1e9,
+        "millions": np.array([x.cost.with_auxiliary for x in group]) / 1e6,
     }
-
-
-def spearman_row(name: str, group: Sequence[Evaluation]) -> list[str]:
-    """Table 3.2's coefficient for the FLOPS front of one search."""
-    group = [one for one in group if one.on_front]
-    values = arrays(group)
-    rho = statistics.spearman(values["validation"], values["test"])
-    shown = f"{rho:.3f}" if len(group) > 1 else thesis.NONE
-    return [name, shown, str(len(group)), "measured"]
-
-
-def slope_row(name: str, group: Sequence[Evaluation]) -> list[str]:
-    """Slopes of test accuracy and linear correlations on FLOPS fronts (3.2.2)."""
-    group = [one for one in group if one.on_front]
-    values, row = arrays(group), [name]
-    for size in ("gflops", "millions"):
-        try:
-            line = statistics.slope(values[size], values["test"])
-            row += [f"{line.slope:.3f}", f"{line.correlation:.3f}"]
-        except ValueError:  # Fewer than two different sizes.
-            row += [thesis.NONE] * 2
-    return [*row, str(len(group)), "measured"]
-
-
-def row(one: Evaluation, source: str, printed: int) -> list[str]:
-    """Name, test accuracy, `printed` columns that only published rows fill, costs."""
-    costs = thesis.shown(one.params, one.with_auxiliary, one.flops)
-    blank = [thesis.NONE] * printed
-    return [f"{one.name} ({one.network})", mean_std(one.test), *blank, *costs, source]
-
-
-def detail(one: Evaluation) -> list[str]:
-    """Name, accuracies of the last and the best epoch, seeds, folder."""
-    best = thesis.NONE if one.best is None else mean_std(one.best)
-    name = f"{one.name} on {one.dataset}"
-    name += " (chosen by test: a leak)" if one.leaks else ""
-    return [name, mean_std(one.test), best, str(len(one.test)), str(one.folder)]
 
 
 def chosen(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, str]]:
@@ -262,32 +247,12 @@ def chosen(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, str]]:
     All that are from no frontier; of each search, the best by validation and, where
     that is another one, by test, which leaks.
     """
-    found = [(one, one.source) for one in evaluations if one.frontier is None]
+    rows = [(x, x.source) for x in evaluations if not x.frontier]
     for group in groups(evaluations).values():
         for networks in searches_of(group).values():
             values = arrays(networks)
-            by_valid, by_test = (
-                int(values[by].argmax()) for by in ("validation", "test")
-            )
-            found.append((networks[by_valid], "measured, by validation"))
-            if by_test != by_valid:
-                found.append((networks[by_test], f"measured, {LEAK}"))
-    return found
-
-
-def finalist_row(name: str, entry: Mapping[str, Any]) -> list[str]:
-    """A row of Table 4.4."""
-    return [
-        f"{name}{'Val' if entry['default'] else 'Test'}, seed {entry['seed']}",
-        f"{100 * entry['validation_accuracy']:.2f}",
-        f"{100 * entry['test_accuracy']:.2f}",
-        f"{entry['rank']} of {entry['of']}",
-        "measured" if entry["default"] else f"measured, {LEAK}",
-    ]
-
-
-def supernet(one: Searched) -> str:
-    """As Table 4.4 begins its rows: `CIFAR-10-`, or `PC-CIFAR-10-` for PC-DARTS."""
-    prefix = {"darts": "", "pc-darts": "PC-"}.get(one.space, f"{one.space}-")
-    known = thesis.DATASETS | {"imagenet32-120": "ImageNet32-120"}
-    return f"{prefix}{known.get(one.dataset, one.dataset)}-"
+            best, leaking = (int(values[by].argmax()) for by in ("validation", "test"))
+            rows.append((networks[best], "measured, by validation"))
+            if leaking != best:
+                rows.append((networks[leaking], f"measured, {LEAK}"))
+    return rows

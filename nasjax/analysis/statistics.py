@@ -1,4 +1,4 @@
-"""Statistics: rank correlations, lines, paired comparisons, means and deviations."""
+"""Statistics: means and deviations, rank correlations, lines, paired comparisons."""
 
 from typing import NamedTuple
 
@@ -6,28 +6,50 @@ import numpy as np
 import scipy.stats
 
 
+class Summary(NamedTuple):
+    """Mean and deviation of the values that are finite."""
+
+    mean: float  # NaN for none
+    deviation: float | None  # with n - 1; None for fewer than two
+    finite: int
+    total: int
+
+    def to_json(self) -> dict[str, float | None]:
+        """`mean` and `deviation`, for results files."""
+        return {"mean": self.mean, "deviation": self.deviation}
+
+
+def describe(values: np.ndarray) -> Summary:
+    """Summarises values [n]; those that are not finite failed and are left out."""
+    values = np.asarray(values, np.float64)
+    good = values[np.isfinite(values)]
+    mean = float(good.mean()) if good.size else np.nan
+    deviation = float(good.std(ddof=1)) if good.size > 1 else None
+    return Summary(mean, deviation, good.size, values.size)
+
+
 def mean_std(
     values: np.ndarray, scale: float = 100.0, digits: int | None = None
 ) -> str:
-    """`94.11 ± 0.16`, with n - 1 in the deviation; a single value without it.
+    """`94.11 ± 0.16`; a single value without deviation; failures are counted.
 
     Args:
-      values: [n]; what is not finite has failed, is left out and counted.
+      values: [n].
       scale: 100 shows fractions in percent.
-      digits: so many significant ones of the mean and two of the deviation, for values
-        of any unit; None shows two decimals of both.
+      digits: significant digits of the mean, with two of the deviation, for values of
+        any unit; None shows two decimals of both.
     """
-    values = scale * np.asarray(values, np.float64)
-    good = values[np.isfinite(values)]
-    if not good.size:
+    summary = describe(scale * np.asarray(values, np.float64))
+    if not summary.finite:
         return "none"
-    text = f"{good.mean():.2f}" if digits is None else f"{good.mean():.{digits}g}"
-    if good.size > 1:
-        deviation = good.std(ddof=1)
-        # Equal values: what is left is rounding.
-        exact = digits is None or deviation <= 1e-12 * np.abs(good).max()
-        text += f" ± {deviation:.2f}" if exact else f" ± {deviation:.2g}"
-    return text if good.size == values.size else f"{text} ({good.size}/{values.size})"
+    mean, deviation = summary.mean, summary.deviation
+    text = f"{mean:.2f}" if digits is None else f"{mean:.{digits}g}"
+    if deviation is not None:
+        # The deviation of equal values is rounding error, shown as 0.00.
+        decimals = digits is None or deviation <= 1e-12 * abs(mean)
+        text += f" ± {deviation:.2f}" if decimals else f" ± {deviation:.2g}"
+    failed = summary.finite < summary.total
+    return f"{text} ({summary.finite}/{summary.total})" if failed else text
 
 
 def p_value(p: float) -> str:
@@ -39,16 +61,15 @@ def p_value(p: float) -> str:
 
 def kendall(a: np.ndarray, b: np.ndarray) -> float:
     """Kendall's tau-b of two scores [A]; 0 where one of them is constant."""
-    found = scipy.stats.kendalltau(a, b).statistic
-    return 0.0 if np.isnan(found) else float(found)
+    tau = scipy.stats.kendalltau(a, b).statistic
+    return 0.0 if np.isnan(tau) else float(tau)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
     """Spearman's rank correlation of two scores [A]; 0 where one is constant."""
-    ranks = [scipy.stats.rankdata(x) for x in (a, b)]
-    if min(np.ptp(r) for r in ranks) == 0:
+    if not (np.ptp(a) and np.ptp(b)):
         return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(scipy.stats.spearmanr(a, b).statistic)
 
 
 class Slope(NamedTuple):
@@ -67,9 +88,9 @@ def slope(x: np.ndarray, y: np.ndarray) -> Slope:
     x, y = (np.asarray(values, np.float64) for values in (x, y))
     if len(x) < 2 or np.ptp(x) == 0:
         raise ValueError(f"a line needs two different points, got x = {x.tolist()}")
-    dx, dy = x - x.mean(), y - y.mean()
-    correlation = dx @ dy / np.sqrt((dx @ dx) * (dy @ dy)) if dy.any() else 0.0
-    return Slope(float(dx @ dy / (dx @ dx)), float(correlation))
+    line = scipy.stats.linregress(x, y)
+    # The correlation with a constant is 0 by convention; scipy has NaN.
+    return Slope(float(line.slope), float(line.rvalue) if np.ptp(y) else 0.0)
 
 
 class Paired(NamedTuple):

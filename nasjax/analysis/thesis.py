@@ -1,21 +1,19 @@
 """Tables of the thesis (K. G. Mills, 2020) to stand beside results, with costs.
 
 Figures are the printed ones, "published" where the thesis measured them itself and
-"quoted" where it repeats another paper's. What a network costs is computed, for every
-architecture whose genotype is public.
+"quoted" where it repeats another paper's. The costs of a network are computed, for
+every architecture whose genotype is public.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from nasjax.analysis.text import text_table
+from nasjax.analysis.text import Rows, short, text_table
+from nasjax.data.nb201 import COLUMNS
 from nasjax.spaces import costs, darts, genotypes
 from nasjax.spaces.genotypes import Genotype
 
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
-# Of the networks in the tables: 20 cells and C = 36, or 14 and 48 for ImageNet.
-CIFAR = {"cells": 20, "channels": 36, "image_size": 32, "stem": "cifar"}
-IMAGENET = {"cells": 14, "channels": 48, "image_size": 224, "stem": "imagenet"}
 CLASSES = {"cifar10": 10, "cifar100": 100, "imagenet": 1000}
 NONE = "–"
 
@@ -32,74 +30,117 @@ class Row(NamedTuple):
     genotype: str = ""  # name in `genotypes.PUBLISHED`, if public
 
 
-def _rows(text: str, fields: Sequence[str], origin: str) -> list[Row]:
-    """Rows of `name | accuracy params ... [@genotype]`, one a line."""
-    found = []
+class Table(NamedTuple):
+    """A table of architectures."""
+
+    title: str
+    dataset: str  # of `CLASSES`
+    header: Mapping[str, str]  # fields of `Row` and their titles
+    rows: Sequence[Row]
+
+
+def _table(title: str, dataset: str, header: Mapping[str, str], text: str) -> Table:
+    """Reads rows `name | figure ... [@genotype]` below the origin of them."""
+    rows, origin = [], ""
     for line in text.strip().splitlines():
-        name, figures = (part.strip() for part in line.split("|"))
+        name, _, figures = (part.strip() for part in line.partition("|"))
+        if not figures:
+            origin = name.rstrip(":")
+            continue
         figures, _, genotype = figures.partition("@")
-        values = dict(zip(fields, figures.split(), strict=True))
-        values = {key: value.replace("±", " ± ") for key, value in values.items()}
-        found.append(Row(name, **values, origin=origin, genotype=genotype.strip()))
-    return found
+        values = dict(zip(header, figures.split(), strict=True))
+        values = {field: cell.replace("±", " ± ") for field, cell in values.items()}
+        rows.append(Row(name, **values, origin=origin, genotype=genotype.strip()))
+    return Table(title, dataset, header, rows)
 
 
-_3_1 = ("flops", "params", "accuracy")
-TABLE_3_1 = {
-    "cifar10": [
-        *_rows(
-            """
-            DARTS 1st Order    | 1.022G 3.65M 97.00 @DARTS_V1
-            DARTS 2nd Order    | 1.078G 3.83M 97.24 @DARTS_V2
-            ENAS               | – 4.60M 97.11
-            ProxylessNAS-G     | – 5.70M 97.92
-            GDAS               | – 3.40M 97.07
-            GDAS (FRC)         | – 2.50M 97.18
-            SNAS (Mild Const.) | – 2.90M 97.02
-            SNAS (Mod. Const.) | – 2.80M 97.15
-            """,
-            _3_1,
-            "quoted",
-        ),
-        *_rows(
-            """
-            RS                 | 1.024G 3.67M 97.16
-            DDAS-NL            | 0.876G 3.23M 97.27 @DDAS-NL
-            DDAS-G             | 0.839G 3.10M 96.81
-            DDAS-4S            | 0.842G 3.07M 96.74
-            """,
-            _3_1,
-            "published",
-        ),
-    ],
-    "cifar100": [
-        *_rows(
-            """
-            DARTS 1st Order    | 1.022G 3.77M 82.37 @DARTS_V1
-            DARTS 2nd Order    | 1.078G 3.95M 82.65 @DARTS_V2
-            """,
-            _3_1,
-            "published",  # Trained by the author of the thesis.
-        ),
-        *_rows(
-            """
-            GDAS               | – 3.40M 81.62
-            GDAS (FRC)         | – 2.50M 81.87
-            """,
-            _3_1,
-            "quoted",
-        ),
-        *_rows(
-            """
-            RS                 | 0.920G 3.55M 80.76
-            DDAS-NL            | 1.106G 4.04M 81.34
-            DDAS-G             | 0.916G 3.47M 80.88
-            DDAS-4S            | 0.814G 3.14M 82.00 @DDAS-4S
-            """,
-            _3_1,
-            "published",
-        ),
-    ],
+_3_1 = {"accuracy": "test [%]", "params": "params", "flops": "FLOPS"}
+_4_3 = {"accuracy": "top-1 [%]", "top5": "top-5 [%]", "params": "params"}
+TABLES = {
+    "3.1 cifar10": _table(
+        "Table 3.1, CIFAR-10",
+        "cifar10",
+        _3_1,
+        """
+        quoted:
+            DARTS 1st Order    | 97.00 3.65M 1.022G @DARTS_V1
+            DARTS 2nd Order    | 97.24 3.83M 1.078G @DARTS_V2
+            ENAS               | 97.11 4.60M –
+            ProxylessNAS-G     | 97.92 5.70M –
+            GDAS               | 97.07 3.40M –
+            GDAS (FRC)         | 97.18 2.50M –
+            SNAS (Mild Const.) | 97.02 2.90M –
+            SNAS (Mod. Const.) | 97.15 2.80M –
+        published:
+            RS                 | 97.16 3.67M 1.024G
+            DDAS-NL            | 97.27 3.23M 0.876G @DDAS-NL
+            DDAS-G             | 96.81 3.10M 0.839G
+            DDAS-4S            | 96.74 3.07M 0.842G
+        """,
+    ),
+    "3.1 cifar100": _table(  # The author of the thesis trained DARTS here.
+        "Table 3.1, CIFAR-100",
+        "cifar100",
+        _3_1,
+        """
+        published:
+            DARTS 1st Order    | 82.37 3.77M 1.022G @DARTS_V1
+            DARTS 2nd Order    | 82.65 3.95M 1.078G @DARTS_V2
+        quoted:
+            GDAS               | 81.62 3.40M –
+            GDAS (FRC)         | 81.87 2.50M –
+        published:
+            RS                 | 80.76 3.55M 0.920G
+            DDAS-NL            | 81.34 4.04M 1.106G
+            DDAS-G             | 80.88 3.47M 0.916G
+            DDAS-4S            | 82.00 3.14M 0.814G @DDAS-4S
+        """,
+    ),
+    "4.2": _table(
+        "Table 4.2, CIFAR-10",
+        "cifar10",
+        {"accuracy": "test [%]", "params": "params"},
+        """
+        quoted:
+            ENAS         | 97.11 4.6M
+            GDAS         | 97.18 2.5M
+            AlphaX       | 97.46±0.06 2.8M
+            ProxylessNAS | 97.92 5.7M
+            DARTS 1st    | 97.00±0.14 3.3M @DARTS_V1
+            DARTS 2nd    | 97.24±0.09 3.3M @DARTS_V2
+            SNAS         | 97.15±0.02 2.8M
+            P-DARTS      | 97.50 3.4M @PDARTS
+            PC-DARTS     | 97.43±0.07 3.6M @PC_DARTS_cifar
+            PC-SDARTS    | 97.51±0.04 3.5M
+            P-SDARTS     | 97.52±0.02 3.4M
+            PC-GAEA      | 97.50±0.06 3.7M
+        published:
+            CADAM        | 97.46±0.09 3.7M
+            PC-CADAM     | 97.42±0.08 3.8M
+        """,
+    ),
+    "4.3": _table(
+        "Table 4.3, ImageNet",
+        "imagenet",
+        _4_3,
+        """
+        quoted:
+            DARTS-C10     | 73.3 91.3 4.7M @DARTS_V2
+            SNAS-C10      | 72.7 90.8 4.3M
+            P-DARTS-C10   | 75.6 92.6 4.9M @PDARTS
+            P-DARTS-C100  | 75.3 92.5 5.1M
+            PC-DARTS-C10  | 74.9 92.2 5.3M @PC_DARTS_cifar
+            PC-DARTS-IN   | 75.8 92.7 5.3M @PC_DARTS_image
+            PC-SDARTS-C10 | 75.7 92.6 –
+            P-SDARTS-C10  | 75.8 92.8 –
+            PC-GAEA-C10   | 75.7 92.7 5.3M
+            PC-GAEA-IN    | 76.0 92.7 5.6M
+        published:
+            CADAM-C10     | 75.0 92.3 5.3M
+            PC-CADAM-C10  | 75.5 92.5 5.4M
+            PC-CADAM-IN   | 75.1 92.3 5.0M
+        """,
+    ),
 }
 
 # Spearman's coefficient of validation and test accuracy on the Pareto front.
@@ -126,62 +167,22 @@ SLOPES = {
     "cifar100": Slopes(4.03, 3.196, 0.86),
 }
 
-TABLE_4_2 = [
-    *_rows(
-        """
-        ENAS         | 97.11 4.6M
-        GDAS         | 97.18 2.5M
-        AlphaX       | 97.46±0.06 2.8M
-        ProxylessNAS | 97.92 5.7M
-        DARTS 1st    | 97.00±0.14 3.3M @DARTS_V1
-        DARTS 2nd    | 97.24±0.09 3.3M @DARTS_V2
-        SNAS         | 97.15±0.02 2.8M
-        P-DARTS      | 97.50 3.4M @PDARTS
-        PC-DARTS     | 97.43±0.07 3.6M @PC_DARTS_cifar
-        PC-SDARTS    | 97.51±0.04 3.5M
-        P-SDARTS     | 97.52±0.02 3.4M
-        PC-GAEA      | 97.50±0.06 3.7M
-        """,
-        ("accuracy", "params"),
-        "quoted",
-    ),
-    *_rows(
-        """
-        CADAM        | 97.46±0.09 3.7M
-        PC-CADAM     | 97.42±0.08 3.8M
-        """,
-        ("accuracy", "params"),
-        "published",
-    ),
-]
-
-TABLE_4_3 = [
-    *_rows(
-        """
-        DARTS-C10     | 73.3 91.3 4.7M @DARTS_V2
-        SNAS-C10      | 72.7 90.8 4.3M
-        P-DARTS-C10   | 75.6 92.6 4.9M @PDARTS
-        P-DARTS-C100  | 75.3 92.5 5.1M
-        PC-DARTS-C10  | 74.9 92.2 5.3M @PC_DARTS_cifar
-        PC-DARTS-IN   | 75.8 92.7 5.3M @PC_DARTS_image
-        PC-SDARTS-C10 | 75.7 92.6 –
-        P-SDARTS-C10  | 75.8 92.8 –
-        PC-GAEA-C10   | 75.7 92.7 5.3M
-        PC-GAEA-IN    | 76.0 92.7 5.6M
-        """,
-        ("accuracy", "top5", "params"),
-        "quoted",
-    ),
-    *_rows(
-        """
-        CADAM-C10     | 75.0 92.3 5.3M
-        PC-CADAM-C10  | 75.5 92.5 5.4M
-        PC-CADAM-IN   | 75.1 92.3 5.0M
-        """,
-        ("accuracy", "top5", "params"),
-        "published",
-    ),
-]
+# Table 4.1, percent, mean and standard deviation, dashes as printed.
+# The methods above CADAM were searched on CIFAR-10 alone (12-epoch accuracy, about 100
+# queries) and their winner was reported on all columns; CADAM queried each column.
+TABLE_4_1 = {
+    "DARTS": "39.77±0.00 54.30±0.00 15.03±0.00 15.61±0.00 16.43±0.00 16.32±0.00",
+    "ENAS": "37.51±3.19 53.89±0.58 13.37±2.35 13.96±2.33 15.06±1.95 14.84±2.10",
+    "GDAS": "89.89±0.08 93.61±0.09 71.34±0.04 70.70±0.30 41.59±1.33 41.71±0.98",
+    "GAEA": "– 94.10±0.29 – 73.43±0.13 – 46.36±0.00",
+    "RS": "90.93±0.36 93.70±0.36 70.93±1.09 71.04±1.07 44.45±1.10 44.57±1.25",
+    "REA": "91.19±0.31 93.92±0.30 71.81±1.12 71.84±0.99 45.15±0.89 45.54±1.03",
+    "REINFORCE": "91.09±0.37 93.85±0.37 71.61±1.12 71.71±1.09 45.05±1.02 45.24±1.18",
+    "BOHB": "90.82±0.53 93.61±0.52 70.74±1.29 70.85±1.28 44.26±1.36 44.42±1.49",
+    "CADAM-500": "91.36±0.19 94.11±0.16 72.47±0.74 72.69±0.58 46.23±0.28 46.74±0.39",
+    "CADAM-1k": "91.47±0.15 94.28±0.08 73.02±0.52 73.09±0.35 46.58±0.08 47.03±0.27",
+    "Optimal": "91.61 94.37 73.49 73.51 46.77 47.31",
+}
 
 # Validation and test accuracy under shared weights in percent, rank in the top K.
 TABLE_4_4 = {
@@ -195,88 +196,101 @@ TABLE_4_4 = {
 
 
 class Cost(NamedTuple):
-    """What one network costs."""
+    """The size of one network."""
 
     params: int  # without the auxiliary head
     with_auxiliary: int
-    flops: int
+    flops: int | None  # None where no rule is known for the space
+
+    def cells(self) -> list[str]:
+        """As tables print them."""
+        giga = NONE if self.flops is None else f"{self.flops / 1e9:.4f}G"
+        millions = (self.params / 1e6, self.with_auxiliary / 1e6)
+        return [*(f"{x:.3f}M" for x in millions), giga]
 
 
 def cost(genotype: Genotype, dataset: str) -> Cost:
     """Of a genotype in the network of the tables for a data set of `CLASSES`.
+
+    That is 20 cells and C = 36, or 14 and 48 for ImageNet.
 
     Raises:
       ValueError: another data set.
     """
     if dataset not in CLASSES:
         raise ValueError(f"data set {dataset!r}: allowed are {', '.join(CLASSES)}")
-    space = darts(none=True)
-    network = IMAGENET if dataset == "imagenet" else CIFAR
-    table = costs.darts_network(space, classes=CLASSES[dataset], **network)
+    space, large = darts(none=True), dataset == "imagenet"
+    table = costs.darts_network(
+        space,
+        classes=CLASSES[dataset],
+        cells=14 if large else 20,
+        channels=48 if large else 36,
+        image_size=224 if large else 32,
+        stem="imagenet" if large else "cifar",
+    )
     arch = genotypes.to_arch(genotype, space)
     params = int(costs.params(table, arch))
-    total = params + int(table.auxiliary)
-    return Cost(params, total, int(costs.flops(table, arch)))
+    flops = int(costs.flops(table, arch))
+    return Cost(params, params + int(table.auxiliary), flops)
 
 
-def costs_of(row: Row, dataset: str) -> list[str]:
-    """Parameters without and with the head, and FLOPS, computed; or dashes."""
-    if not row.genotype:
-        return [NONE] * 3
-    found = cost(genotypes.PUBLISHED[row.genotype], dataset)
-    return shown(*found)
-
-
-def shown(params: int, with_auxiliary: int, flops: int | None) -> list[str]:
-    """Costs as tables print them."""
-    giga = NONE if flops is None else f"{flops / 1e9:.4f}G"
-    return [f"{params / 1e6:.3f}M", f"{with_auxiliary / 1e6:.3f}M", giga]
-
-
-def table_3_1(dataset: str, measured: Sequence[Sequence[str]] = ()) -> str:
-    """Table 3.1's part for one data set.
-
-    Args:
-      dataset: of `DATASETS`.
-      measured: more rows, of strings for all columns.
-    """
-    header = ["", "test [%]", "params", "FLOPS", *_COMPUTED, "source"]
-    rows = [
-        [r.name, r.accuracy, r.params, r.flops, *costs_of(r, dataset), r.origin]
-        for r in TABLE_3_1[dataset]
-    ]
-    return text_table(header, [*rows, *measured])
-
-
-_COMPUTED = ("params*", "with head*", "FLOPS*")  # The star is explained by `NOTE`.
 NOTE = (
     "* computed from the genotype where it is public: parameters without and with the "
     "auxiliary head, FLOPS"
 )
 
 
-def table_4_2(measured: Sequence[Sequence[str]] = ()) -> str:
-    """Table 4.2: CIFAR-10; arguments as `table_3_1`."""
-    header = ["", "test [%]", "params", *_COMPUTED, "source"]
-    rows = [
-        [r.name, r.accuracy, r.params, *costs_of(r, "cifar10"), r.origin]
-        for r in TABLE_4_2
-    ]
-    return text_table(header, [*rows, *measured])
+def architectures(name: str, measured: Rows = ()) -> str:
+    """Table 3.1, 4.2 or 4.3 with its title.
+
+    Args:
+      name: of `TABLES`.
+      measured: more rows, of strings for all columns.
+    """
+    table, rows = TABLES[name], []
+    for row in table.rows:
+        computed = [NONE] * 3
+        if row.genotype:
+            known = genotypes.PUBLISHED[row.genotype]
+            computed = cost(known, table.dataset).cells()
+        figures = [getattr(row, field) for field in table.header]
+        rows.append([row.name, *figures, *computed, row.origin])
+    # The star is explained by `NOTE`.
+    computed = ["params*", "with head*", "FLOPS*"]
+    header = ["", *table.header.values(), *computed, "source"]
+    return f"{table.title}\n{text_table(header, [*rows, *measured])}"
 
 
-def table_4_3(measured: Sequence[Sequence[str]] = ()) -> str:
-    """Table 4.3: ImageNet; arguments as `table_3_1`."""
-    header = ["", "top-1 [%]", "top-5 [%]", "params", *_COMPUTED, "source"]
-    rows = [
-        [r.name, r.accuracy, r.top5, r.params, *costs_of(r, "imagenet"), r.origin]
-        for r in TABLE_4_3
-    ]
-    return text_table(header, [*rows, *measured])
+def row_4_1(name: str, columns: Sequence[str]) -> list[str]:
+    """A row of Table 4.1 for some of its columns, `91.36 ± 0.19` each."""
+    cells = dict(zip(COLUMNS, TABLE_4_1[name].split(), strict=True))
+    return [cells.get(column, NONE).replace("±", " ± ") for column in columns]
 
 
-def table_4_4(measured: Sequence[Sequence[str]] = ()) -> str:
-    """Table 4.4: supernets; arguments as `table_3_1`."""
+def rows_4_1(
+    columns: Sequence[str], budgets: Sequence[int], *, others: bool = True
+) -> dict[str, list[list[str]]]:
+    """Rows of Table 4.1 to stand below those of other labels; "" means at the end.
+
+    Args:
+      columns: names of columns; unknown ones get dashes.
+      budgets: numbers of queries of CADAM, for labels such as `cadam-500`.
+      others: with the other methods, at the end.
+    """
+    rows: dict[str, list[list[str]]] = {}
+    for name in TABLE_4_1:
+        if not name.startswith("CADAM") and others:
+            label = f"{name} (thesis, quoted)"
+            rows.setdefault("", []).append([label, *row_4_1(name, columns)])
+    for budget in budgets:
+        if f"CADAM-{short(budget)}" in TABLE_4_1:
+            cells = row_4_1(f"CADAM-{short(budget)}", columns)
+            rows[f"cadam-{short(budget)}"] = [["  published", *cells]]
+    return rows
+
+
+def table_4_4(measured: Rows = ()) -> str:
+    """Table 4.4: supernets; `measured` as for `architectures`."""
     header = ["", "validation [%]", "test [%]", "rank", "source"]
     rows = [[name, *row, "published"] for name, row in TABLE_4_4.items()]
     return text_table(header, [*rows, *measured])

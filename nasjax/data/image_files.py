@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nasjax.data import pickles
+from nasjax.data import locations, pickles
 
 Arrays = tuple[np.ndarray, np.ndarray]  # uint8 [N, H, W, 3] and int32 [N]
 
@@ -241,9 +241,8 @@ def _read_pickle(path: Path) -> Mapping[str, Any]:
 
 def _read_npz(path: Path) -> Mapping[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as batch:
-            return dict(batch)
-    except Exception as error:  # A damaged archive raises nearly anything.
+        return locations.read_npz(path)
+    except ValueError as error:
         raise ImageDataError(
-            f"{path}: cannot be read ({error!r}); expected an npz of data and labels"
+            f"{path}: cannot be read ({error}); expected an npz of data and labels"
         ) from error

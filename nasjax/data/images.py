@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasjax.data import image_files
+from nasjax.data import image_files, locations
 from nasjax.data.image_files import PUBLISHED, Arrays, ImageDataError, Published
 
 __all__ = ["NAMES", "ImageData", "ImageDataError", "halves", "load", "synthetic"]
@@ -63,7 +63,7 @@ def load(
     if name not in PUBLISHED:
         raise ImageDataError(f"no data set {name!r}; choose from {', '.join(NAMES)}")
     facts = PUBLISHED[name]
-    places = [] if os.environ.get("NASJAX_DATA") else ["$NASJAX_DATA is not set"]
+    places = [] if locations.listed() else ["$NASJAX_DATA is not set"]
     explicit = None if data_dir is None else Path(data_dir).expanduser()
     for why, root in _roots(explicit):
         if folder := image_files.find(facts, root):
@@ -159,12 +159,10 @@ def _pack(
 
 def _roots(explicit: Path | None) -> list[tuple[str, Path]]:
     """Folders to look in, each with what names it."""
-    listed = os.environ.get("NASJAX_DATA", "").split(os.pathsep)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return [
         *([("data_dir", explicit)] if explicit else []),
-        *(("$NASJAX_DATA", Path(entry).expanduser()) for entry in listed if entry),
-        ("the cache", Path(cache) / "nasjax"),
+        *(("$NASJAX_DATA", path) for path in locations.listed()),
+        ("the cache", locations.cache()),
     ]
 
 
@@ -181,7 +179,7 @@ def _tfds(
     default = os.environ.get("TFDS_DATA_DIR") or None
     folders = [*([explicit] if explicit else []), default]
     attempts = [(folder, False) for folder in folders]
-    online = os.environ.get("NASJAX_OFFLINE", "") in ("", "0")
+    online = not locations.offline()
     if online:
         attempts.append((folders[0], True))
     for folder, download in attempts:

@@ -8,14 +8,13 @@ need not be complete.
 
 import dataclasses
 import hashlib
-import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from nasjax import spaces
+from nasjax.data import locations
 from nasjax.data.nb201.cells import contradiction
 from nasjax.spaces import CellSpace
 
@@ -86,12 +85,8 @@ def load(
     path = find(path)
     try:
         content = path.read_bytes()
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("a single array")
-        with file:
-            arrays = {name: _read(file, name) for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        arrays = locations.read_npz(content, objects=True)
+    except (OSError, ValueError) as error:
         raise TableFileError(f"{path} is no npz table: {error}") from error
     ops = _operations(path, arrays)
     names = _names(path, arrays, ops)
@@ -138,24 +133,15 @@ def find(path: str | Path) -> Path:
       TableFileError: there is none; names every place looked at.
     """
     path = Path(path)
-    listed = os.environ.get("NASJAX_DATA", "").split(os.pathsep)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nasjax"
     places = [path]
     if not path.is_absolute():
-        folders = [Path(entry).expanduser() for entry in listed if entry]
-        places += [folder / path for folder in (*folders, cache)]
+        folders = (*locations.listed(), locations.cache())
+        places += [folder / path for folder in folders]
     for place in places:
         if place.is_file():
             return place
     looked = ", ".join(map(str, places))
     raise TableFileError(f"no table {path}; looked at {looked}")
-
-
-def _read(file, name: str):
-    try:
-        return file[name]
-    except ValueError:  # Python objects, such as ragged rows
-        return None
 
 
 def _operations(path: Path, arrays: Mapping) -> np.ndarray:

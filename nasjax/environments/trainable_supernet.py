@@ -86,7 +86,7 @@ class Evaluate:
     ) -> tuple[TrainState, Outcome]:
         """As `Environment.evaluate`."""
         key_order, key_augment = jax.random.split(key)
-        images, labels = params[:2]
+        images, labels = params.train_images, params.train_labels
         rows = self._order(key_order, len(labels))
 
         def train(state, index):
@@ -97,7 +97,9 @@ class Evaluate:
         else:
             for index in np.asarray(rows):
                 state, _ = train(state, index)
-        return state, self._score(state.params, arch, *params[2:])
+        return state, self._score(
+            state.params, arch, params.valid_images, params.valid_labels
+        )
 
 
 def trainable_supernet(
@@ -138,8 +140,9 @@ def trainable_supernet(
     full = check_batches(images.train_images, images.train_labels, recipe.batch_size)
     if not 1 <= batches <= full:
         raise ValueError(f"batches is {batches}; the training half has 1..{full}")
-    image_sizes.check_examples(*images[:2], config, "train_images")
-    image_sizes.check_examples(*images[2:], config, "valid_images")
+    for name in ("train", "valid"):
+        examples = (getattr(images, f"{name}_{x}") for x in ("images", "labels"))
+        image_sizes.check_examples(*examples, config, f"{name}_images")
     scan = jax.default_backend() != "cpu" if scan is None else scan
     evaluate = Evaluate(config, recipe, augment, batches, eval_batch, scan)
     shared = Images(*(jnp.asarray(x) for x in images))

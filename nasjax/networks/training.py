@@ -18,29 +18,30 @@ PyTree = Any
 ABSENT = {"drop_last": True, "image_channels": 3, "constants": "own"}
 
 
+def setting(default: Any, text: str) -> Any:
+    """A dataclass field with its help text."""
+    return dataclasses.field(default=default, metadata={"help": text})
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent; the defaults are those of DARTS' supernets.
+    """Stochastic gradient descent; the defaults are those of DARTS' supernets."""
 
-    Attributes:
-      learning_rate, final_learning_rate: ends of the cosine, which moves once an epoch.
-      momentum, nesterov: of SGD.
-      weight_decay: added to the gradient as weight_decay * weight, after clipping.
-      clip: largest global norm of a gradient; 0 for none.
-      batch_size: images per step, over all devices.
-      epochs: of the whole training.
-      drop_last: leave out an epoch's last batch if it is smaller than the others.
-    """
-
-    learning_rate: float = 0.025
-    final_learning_rate: float = 1e-3
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 3e-4
-    clip: float = 5.0
-    batch_size: int = 64
-    epochs: int = 50
-    drop_last: bool = True
+    learning_rate: float = setting(0.025, "of the first epoch")
+    final_learning_rate: float = setting(
+        1e-3, "end of the cosine; it moves once an epoch"
+    )
+    momentum: float = setting(0.9, "of SGD")
+    nesterov: bool = setting(False, "Nesterov's momentum")
+    weight_decay: float = setting(
+        3e-4, "times the weight is added to its gradient, after clipping"
+    )
+    clip: float = setting(5.0, "largest global norm of a gradient; 0: no clipping")
+    batch_size: int = setting(64, "images per step, over all devices")
+    epochs: int = setting(50, "of the whole training")
+    drop_last: bool = setting(
+        True, "leave out an epoch's last batch if it is smaller than the others"
+    )
 
     def __post_init__(self):
         for name in ("batch_size", "epochs"):
@@ -76,10 +77,22 @@ def linear(recipe: Recipe, epoch: chex.Numeric, warmup: int = 0) -> chex.Array:
       warmup: W, static; less than half of the epochs.
 
     Raises:
-      ValueError: another final rate, or too long a warm-up.
+      ValueError: as `check_linear`.
 
     Source: the public ImageNet code of PC-DARTS (W = 5), the recipe of thesis 4.4.4.
     """
+    check_linear(recipe, warmup)
+    E, W = recipe.epochs, warmup
+    if not W:
+        return recipe.learning_rate * (E - epoch) / E
+    share = jnp.where(
+        E - epoch > W, (E - W - epoch) / (E - W), (E - epoch) / W / (E - W)
+    )
+    return recipe.learning_rate * jnp.where(epoch < W, (epoch + 1) / W, share)
+
+
+def check_linear(recipe: Recipe, warmup: int) -> None:
+    """ValueError if `linear` has another final rate than 0, or too long a warm-up."""
     E, W = recipe.epochs, warmup
     if recipe.final_learning_rate:
         raise ValueError(
@@ -90,12 +103,6 @@ def linear(recipe: Recipe, epoch: chex.Numeric, warmup: int = 0) -> chex.Array:
         raise ValueError(
             f"warmup is {W}; allowed: less than half of the {E} epochs, at least 0"
         )
-    if not W:
-        return recipe.learning_rate * (E - epoch) / E
-    share = jnp.where(
-        E - epoch > W, (E - W - epoch) / (E - W), (E - epoch) / W / (E - W)
-    )
-    return recipe.learning_rate * jnp.where(epoch < W, (epoch + 1) / W, share)
 
 
 def cross_entropy(
@@ -259,3 +266,19 @@ def parts(index: np.ndarray) -> list[np.ndarray]:
     if whole < len(sizes):
         found.append(index[..., whole:, : sizes[-1]])
     return found
+
+
+def hits(logits: chex.Array, labels: chex.Array, top: int) -> chex.Array:
+    """How many labels are among the `top` likeliest classes; label -1 never is.
+
+    Args:
+      logits: [B, K].
+      labels: int32 [B].
+      top: static; with fewer than `top` classes every label counts.
+
+    Returns:
+      int32 [].
+    """
+    chex.assert_rank([logits, labels], [2, 1])
+    _, likeliest = jax.lax.top_k(logits, min(top, logits.shape[1]))
+    return jnp.sum(jnp.any(likeliest == labels[:, None], axis=1), dtype=jnp.int32)

@@ -1,11 +1,12 @@
 """Command lines: short errors and help, seeds, one flag per field of a config."""
 
 import argparse
-import dataclasses
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
+
+from nasjax.runs import configs
 
 MAX_SEED = 2**32 - 1
 
@@ -147,11 +148,13 @@ def add_config_flags(
 ) -> None:
     """One flag per field of a config: `--tau`, or `--<prefix>-<field>`.
 
-    The help text is the field's own; the default is that of the chosen preset.
+    Fields of nested dataclasses have flags like its own; fields with `flag: False` in
+    their metadata have none. The help text is the field's own.
     """
     group = parser.add_argument_group(title)
-    for field in dataclasses.fields(default):
-        value = getattr(default, field.name)
+    for field, value in configs.fields(default):
+        if not field.metadata.get("flag", True):
+            continue
         group.add_argument(
             flag(prefix, field.name),
             dest=_destination(prefix, field.name),
@@ -166,7 +169,7 @@ def given(args: argparse.Namespace, config: Any, prefix: str) -> dict[str, Any]:
     """Values of the fields of `config` for which a flag was given."""
     found = {
         field.name: getattr(args, _destination(prefix, field.name), None)
-        for field in dataclasses.fields(config)
+        for field, _ in configs.fields(config)
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -183,7 +186,7 @@ def config_from_flags(
       fixed: fields that stay as they are.
     """
     values: Mapping[str, Any] = given(args, config, prefix)
-    return dataclasses.replace(
+    return configs.replaced(
         config, **{name: x for name, x in values.items() if name not in fixed}
     )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,3 +130,106 @@ def read_object(path: Path) -> dict[str, Any]:
             f"{path} holds {json.dumps(content)[:40]}, not an object {{...}}"
         )
     return content
+
+
+def setting(default: Any, text: str, *, flag: bool = True) -> Any:
+    """A dataclass field: its default and help text; `flag=False`: no flag sets it."""
+    return dataclasses.field(default=default, metadata={"help": text, "flag": flag})
+
+
+def fields(config: Any) -> Iterator[tuple[dataclasses.Field, Any]]:
+    """Fields of a dataclass with their values; a nested one's fields in its place."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from fields(value)
+        else:
+            yield field, value
+
+
+def replaced(config: Any, **values: Any) -> Any:
+    """`dataclasses.replace` that also finds the fields of nested dataclasses.
+
+    Raises:
+      TypeError: no field has such a name.
+    """
+    for field in dataclasses.fields(config):
+        inner = values.get(field.name, getattr(config, field.name))
+        if dataclasses.is_dataclass(inner):
+            names = values.keys() & {nested.name for nested, _ in fields(inner)}
+            changes = {name: values.pop(name) for name in names}
+            values[field.name] = replaced(inner, **changes)
+    return dataclasses.replace(config, **values)
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """All fields by name as JSON has them, nested ones beside the others.
+
+    Fields without a flag that still have their default are left out if that default is
+    empty (0, "" or ()): they are not known yet, or not for this run.
+    """
+    return {
+        field.name: list(value) if isinstance(value, tuple) else value
+        for field, value in fields(config)
+        if value or field.metadata.get("flag", True)
+    }
+
+
+def from_json(
+    default: Any, content: Mapping[str, Any], absent: Mapping[str, Any]
+) -> Any:
+    """The dataclass that `to_json` wrote; other names in it are ignored.
+
+    Args:
+      default: an instance, whose values stand for fields without a flag.
+      content: what was read.
+      absent: values of fields that older versions did not write.
+
+    Raises:
+      ValueError: another field is absent, or has a value that is not allowed.
+    """
+    values = {}
+    for field, _ in fields(default):
+        if field.name in content:
+            value = content[field.name]
+            values[field.name] = tuple(value) if isinstance(value, list) else value
+        elif field.name in absent:
+            values[field.name] = absent[field.name]
+        elif field.metadata.get("flag", True):
+            raise ValueError(f"the configuration lacks {field.name}")
+    return replaced(default, **values)
+
+
+def read_run(folder: Path, kind: Any, what: str, script: str) -> Any:
+    """The configuration of a training that has a folder.
+
+    Args:
+      folder: with config.json.
+      kind: SupernetRun or NetworkRun.
+      what: it trained, for errors.
+      script: that makes such folders, for errors.
+
+    Raises:
+      FileNotFoundError: there is no config.json.
+      ValueError: it is not of that kind.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folder} holds no {what}: {path} is missing (train one with "
+            f"experiments/{script}.py --out {folder})"
+        )
+    try:
+        run = kind.from_json(content := read_object(path))
+        if "steps_per_epoch" not in content:
+            raise ValueError("the configuration lacks steps_per_epoch")
+    except ValueError as error:
+        raise ValueError(f"{path} is of no {what}: {error}") from error
+    return run
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """ValueError if one of these fields is below 1."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")

@@ -1,33 +1,151 @@
-"""Training from scratch on a data set that is read meanwhile: ImageNet.
+"""Batches for a `training.Trainer`: of images in memory, or streamed from disk.
 
-    source = streaming.open_source(settings, DIR)
-    runs.training.network(streaming.Streamer(settings, source, [seed]), folder)
+    source = feeds.open_source(data_dir=DIR)
+    feed = feeds.Streamed(source, recipe, image_size=224, resize=256)
 
-Threads decode and crop the next batches while the devices work on one; mirroring,
-colours and the normalisation are theirs. Over several processes each reads its share.
+A batch follows from the seed and the step's number alone. A streamed one is decoded and
+cropped by threads while the devices work on the one before; mirroring, colours and the
+normalisation are left to the devices. Over several processes each reads its share.
 """
 
-import copy
 import dataclasses
-import functools
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nasjax.data import imagenet
-from nasjax.networks import augment, color
-from nasjax.networks import training as schedules
-from nasjax.networks.derived import training
-from nasjax.networks.derived.training import TrainState
-from nasjax.runs import networks
+from nasjax.networks import training
+from nasjax.networks.derived.training import AXIS
+from nasjax.networks.training import Epoch, Recipe
+
+Arrays = tuple[Any, ...]
+
+
+class Feed:
+    """Batches of training images and of test images.
+
+    Attributes:
+      resident: whether images lie on the devices, so that steps can be scanned.
+      epoch: an epoch's division into batches.
+      trained, tested: numbers of images.
+      note: an addition to the progress line.
+    """
+
+    resident: bool
+    epoch: Epoch
+    trained: int
+    tested: int
+    note: str = ""
+
+    def place(self, mesh: Mesh | None, divided: Mesh | None) -> None:
+        """Called once, first: with the devices, which are `divided` if they share."""
+        raise NotImplementedError
+
+    def batches(
+        self, seeds: Sequence[int], steps: range, scan: bool
+    ) -> Iterator[tuple[Arrays, Arrays]]:
+        """Batches of steps of one epoch.
+
+        Yields:
+          Arrays [S, ...], one entry per seed, or [S, T, ...] of T steps with `scan`;
+          and arrays that all seeds share.
+        """
+        raise NotImplementedError
+
+    def test_batches(self) -> Iterator[Arrays]:
+        """All test images once."""
+        raise NotImplementedError
+
+
+class InMemory(Feed):
+    """A data set on the devices; a step's batch is rows of it.
+
+    Batches are (images, labels, index of the rows); of test images (images, labels,
+    whether a row counts).
+
+    Args:
+      train_images, train_labels: uint8 [N, H, W, C], int32 [N].
+      recipe: its batch size and `drop_last` are read.
+      test_images, test_labels: the same for tests; none by default.
+      test_batch: images per batch of a test.
+
+    Raises:
+      ValueError: fewer images than a batch takes, and `drop_last`.
+    """
+
+    resident = True
+
+    def __init__(
+        self,
+        train_images: np.ndarray,
+        train_labels: np.ndarray,
+        recipe: Recipe,
+        test_images: np.ndarray | None = None,
+        test_labels: np.ndarray | None = None,
+        test_batch: int = 500,
+    ):
+        self.trained = len(train_labels)
+        self.epoch = training.epoch_of(self.trained, recipe)
+        self._train = train_images, train_labels
+        self._test = train_images[:0], train_labels[:0]
+        if test_images is not None and test_labels is not None:
+            self._test = test_images, test_labels
+        self.tested, self._test_batch = len(self._test[1]), test_batch
+        self._test_batches: list[Arrays] = []
+        self._rows: tuple[Any, np.ndarray] = None, np.empty(0)  # of the last epoch
+
+        def order(seed, epoch):
+            key = jax.random.fold_in(jax.random.key(seed), 1)
+            division = self.trained, recipe.batch_size, recipe.drop_last
+            return training.batches(key, epoch, *division)
+
+        self._order = jax.jit(jax.vmap(order, (0, None)))
+
+    def place(self, mesh: Mesh | None, divided: Mesh | None) -> None:
+        where = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+        self._train = jax.device_put(self._train, where)
+        size = _whole(min(self._test_batch, self.tested), divided)
+        self._test_batches = jax.device_put(padded(*self._test, size), where)
+
+    def batches(
+        self, seeds: Sequence[int], steps: range, scan: bool
+    ) -> Iterator[tuple[Arrays, Arrays]]:
+        epoch, at = divmod(steps.start, self.epoch.steps)
+        key = tuple(seeds), epoch
+        if self._rows[0] != key:
+            order = self._order(np.array(seeds, np.uint32), epoch)
+            self._rows = key, np.asarray(order)
+        index = self._rows[1][:, at : at + len(steps)]
+        for part in training.parts(index):
+            for rows in [part] if scan else part.swapaxes(0, 1):
+                yield (rows,), self._train
+
+    def test_batches(self) -> Iterator[Arrays]:
+        yield from self._test_batches
+
+
+def padded(images: np.ndarray, labels: np.ndarray, size: int) -> list[Arrays]:
+    """Batches of images and labels, the last filled up, and which rows count."""
+    batches: list[Arrays] = []
+    for start in range(0, len(labels), max(size, 1)):
+        x, y = images[start : start + size], labels[start : start + size]
+        count = len(y)
+        x = np.concatenate([x, np.zeros((size - count, *x.shape[1:]), x.dtype)])
+        y = np.concatenate([y, np.zeros(size - count, y.dtype)])
+        batches.append((x, y, np.arange(size) < count))
+    return batches
+
+
+def _whole(size: int, mesh: Mesh | None) -> int:
+    """A batch size, rounded up to a multiple of the devices that divide it."""
+    return size if mesh is None else size + -size % mesh.devices.size
 
 
 class Source(NamedTuple):
@@ -36,7 +154,7 @@ class Source(NamedTuple):
     train: imagenet.Split
     test: imagenet.Split
     classes: int
-    source: str  # what a results file says of it
+    source: str  # for results files
     sha256: str  # of its name, its version and the sizes of its files, not of pixels
 
 
@@ -54,7 +172,7 @@ def open_source(
     """
     train = imagenet.open_split("train", data_dir, name)
     test = imagenet.open_split("validation", data_dir, name)
-    info = train.source.dataset_info
+    info: Any = train.source.dataset_info  # type: ignore[attr-defined]  # of tfds
     sizes = [
         (info.splits[x].shard_lengths, info.splits[x].num_bytes)
         for x in ("train", "validation")
@@ -64,182 +182,94 @@ def open_source(
     return Source(train, test, train.classes, where, digest)
 
 
-def hits(logits: chex.Array, labels: chex.Array, top: int) -> chex.Array:
-    """How many labels are among the `top` likeliest classes; label -1 never is.
+class Streamed(Feed):
+    """A data set that is read while the devices work, for one seed at a time.
+
+    Batches are (images, labels), cropped and scaled to the size; in a test, rows that
+    fill a batch have label -1. An epoch's last images, too few for a batch, are left
+    out.
 
     Args:
-      logits: [B, K].
-      labels: int32 [B].
-      top: static; with fewer than `top` classes every label counts.
-
-    Returns:
-      int32 [].
-    """
-    chex.assert_rank([logits, labels], [2, 1])
-    _, likeliest = jax.lax.top_k(logits, min(top, logits.shape[1]))
-    return jnp.sum(jnp.any(likeliest == labels[:, None], axis=1), dtype=jnp.int32)
-
-
-class Streamer:
-    """Trains one seed in steps, as `evaluator.Evaluator` does a group in memory.
-
-    The batch of a step follows from the seed and the step's number alone; an epoch's
-    last images, too few for a batch, are left out. States have a leading axis of 1.
-
-    Args:
-      settings: of the run; see `experiments/evaluate.py`.
       source: from `open_source`.
-      group: one seed.
-      mesh: devices over which a batch is divided, of all processes; None for one.
+      recipe: its batch size is read; `drop_last` must be set.
+      image_size, resize: sides of training and of test images; see `imagenet.Pipeline`.
+      test_batch: images per batch of a test.
       workers: threads that decode; 0 is one for each core.
 
     Raises:
-      ValueError: more than one seed; a batch that cannot be divided over the devices,
-        or that is larger than the training set; images that do not fit the network.
+      ValueError: a batch larger than the training set, or sizes that do not fit.
+
+    Attributes:
+      rate: images/s read while no device works, of an epoch's first batch; None before
+        the first.
     """
 
-    top5 = True
+    resident = False
 
     def __init__(
         self,
-        settings: Mapping[str, Any],
         source: Source,
-        group: Sequence[int],
-        mesh: Mesh | None = None,
+        recipe: Recipe,
+        *,
+        image_size: int,
+        resize: int,
+        test_batch: int = 500,
         workers: int = 0,
     ):
-        if len(group) != 1:
-            raise ValueError(f"seeds {list(group)}: one at a time is trained here")
-        self.config = networks.config(settings, source.classes)
-        self.recipe = networks.recipe(settings)
-        self.seeds, self.scans = tuple(group), False
-        self.trained, self.tested = len(source.train.source), len(source.test.source)
-        self.image_size, size = settings["image_size"], self.recipe.batch_size
-        if not self.recipe.drop_last:
+        if not recipe.drop_last:
             raise ValueError("drop_last is False; a streamed data set needs True")
-        self.epoch = schedules.epoch_of(self.trained, self.recipe)
-        self.steps_per_epoch = self.epoch.steps
-        devices = 1 if mesh is None else mesh.devices.size
-        self.epoch.check(devices)
-        shared, self._everywhere, self._divided = self.config, None, None
-        if mesh is not None:
-            shared = dataclasses.replace(shared, axis_name=training.AXIS)
-            self._everywhere = NamedSharding(mesh, PartitionSpec())
-            self._divided = NamedSharding(mesh, PartitionSpec(training.AXIS))
         self._source = source
+        self.trained, self.tested = len(source.train.source), len(source.test.source)
+        self.epoch = training.epoch_of(self.trained, recipe)
         self._pipeline = imagenet.Pipeline(
-            batch_size=size,
-            size=self.image_size,
-            resize=settings["resize"],
-            seed=group[0],
+            batch_size=recipe.batch_size,
+            size=image_size,
+            resize=resize,
             shard=(jax.process_index(), jax.process_count()),
             workers=workers,
         )
-        test_batch = min(settings["test_batch"], self.tested)
-        test_batch += -test_batch % devices
-        self._test = dataclasses.replace(self._pipeline, batch_size=test_batch)
-        self._stream, self._next = None, -1
-        self.rate = None  # images/s read while no device works: an epoch's first batch
-        colors = color.ColorConfig(mean=imagenet.MEAN, std=imagenet.STD)
-        plain = augment.AugmentConfig(mean=imagenet.MEAN, std=imagenet.STD)
-        self._init = functools.partial(
-            training.init,
-            config=self.config,
-            recipe=self.recipe,
-            image_size=self.image_size,
-        )
-        jax.eval_shape(self._init, jax.random.key(0))  # or raise
+        self._test_batch = min(test_batch, self.tested)
+        self._stream: Any = None
+        self._next: tuple[int, int] | None = None  # seed and step
+        self.rate: float | None = None
 
-        def train(seed, state, images, labels):
-            state = jax.tree.map(lambda x: x[0], state)
-            key = jax.random.fold_in(jax.random.key(seed), 2)
-            colour, drop = jax.random.split(jax.random.fold_in(key, state.step))
-            state, metrics = training.learn(
-                drop,
-                state,
-                color.augment(colour, images, colors, self.config.dtype),
-                labels,
-                config=shared,
-                recipe=self.recipe,
-                steps_per_epoch=self.steps_per_epoch,
-                mesh=mesh,
-            )
-            return jax.tree.map(lambda x: x[None], (state, metrics))
+    def place(self, mesh: Mesh | None, divided: Mesh | None) -> None:
+        self._sharding = None
+        if divided is not None:
+            self._sharding = NamedSharding(divided, PartitionSpec(AXIS))
+        size = _whole(self._test_batch, divided)
+        self._test = dataclasses.replace(self._pipeline, batch_size=size)
 
-        def score(state, images, labels):
-            state = jax.tree.map(lambda x: x[0], state)
-            logits = training.predict(
-                state, images, config=self.config, augment=plain, mesh=mesh
-            )
-            return jnp.stack([hits(logits, labels, top) for top in (1, 5)])
-
-        same = {"out_shardings": self._everywhere}
-        self._train = jax.jit(train, donate_argnums=1, **same)
-        self._score = jax.jit(score, **same)
-
-    @property
-    def note(self) -> str:
-        """What the progress line adds."""
-        return f" (pipeline alone {self.rate:.0f})" if self.rate else ""
-
-    def with_seeds(self, group: Sequence[int]) -> "Streamer":
-        """The same compiled programs for another seed."""
-        (seed,) = group
-        other = copy.copy(self)
-        other.seeds, other._stream, other._next = (seed,), None, -1
-        other._pipeline = dataclasses.replace(self._pipeline, seed=seed)
-        return other
-
-    def init(self) -> TrainState:
-        """The state before the first step; arrays [1, ...]."""
-        key = jax.random.fold_in(jax.random.key(self.seeds[0]), 0)
-        state = jax.device_get(jax.jit(self._init)(key))
-        return self.place(jax.tree.map(lambda x: x[None], state))
-
-    def place(self, state: TrainState) -> TrainState:
-        """Puts a state on the devices."""
-        return jax.device_put(jax.tree.map(jnp.asarray, state), self._everywhere)
-
-    def advance(
-        self, state: TrainState, steps: range
-    ) -> tuple[TrainState, training.Metrics]:
-        """Steps of these numbers; metrics are arrays [1, T]."""
-        rows, seed = [], np.uint32(self.seeds[0])
+    def batches(
+        self, seeds: Sequence[int], steps: range, scan: bool
+    ) -> Iterator[tuple[Arrays, Arrays]]:
+        (seed,) = seeds
         for step in steps:
-            # The call returns before the step is done; the next batch comes meanwhile.
-            state, metrics = self._train(seed, state, *self._put(self._batch(step)))
-            rows.append(metrics)
-        rows = jax.device_get(rows)
-        return state, jax.tree.map(lambda *x: np.stack(x, axis=1), *rows)
+            yield (), self._put(self._batch(seed, step))
 
-    def test(self, state: TrainState) -> dict[str, np.ndarray]:
-        """`test` and `top5`: float64 [1], shares of all test images."""
-        found = []
+    def test_batches(self) -> Iterator[Arrays]:
         for batch in imagenet.evaluation(self._source.test, self._test):
-            found.append(self._score(state, *self._put(batch)))
-            jax.block_until_ready(found[-2:][0])  # two batches at most wait on a device
-        first, fifth = np.sum([np.asarray(x) for x in found], axis=0) / self.tested
-        return {"test": np.array([first]), "top5": np.array([fifth])}
+            yield self._put(batch)
 
-    def _put(self, batch: imagenet.Batch) -> tuple[jax.Array, ...]:
-        if self._divided is None:
+    def _put(self, batch: imagenet.Batch) -> Arrays:
+        if self._sharding is None:
             return tuple(map(jnp.asarray, batch))
         put = jax.make_array_from_process_local_data
-        return tuple(put(self._divided, x) for x in batch)
+        return tuple(put(self._sharding, x) for x in batch)
 
-    def _batch(self, step: int) -> imagenet.Batch:
+    def _batch(self, seed: int, step: int) -> imagenet.Batch:
         """This process's share of a step's batch; an epoch comes from one stream."""
-        clock, fresh = time.perf_counter(), step != self._next
+        clock, fresh = time.perf_counter(), (seed, step) != self._next
         if fresh:
             self._close()
-            epoch, first = divmod(step, self.steps_per_epoch)
-            self._stream = imagenet.training(
-                self._source.train, self._pipeline, epoch, first
-            )
-        batch, self._next = next(self._stream), step + 1
+            epoch, first = divmod(step, self.epoch.steps)
+            pipeline = dataclasses.replace(self._pipeline, seed=seed)
+            self._stream = imagenet.training(self._source.train, pipeline, epoch, first)
+        batch, self._next = next(self._stream), (seed, step + 1)
         if fresh:
-            self.rate = self.recipe.batch_size / (time.perf_counter() - clock)
-        if self._next % self.steps_per_epoch == 0:
+            self.rate = self.epoch.batch_size / (time.perf_counter() - clock)
+            self.note = f" (pipeline alone {self.rate:.0f})"
+        if (step + 1) % self.epoch.steps == 0:
             self._close()
         return batch
 
@@ -247,4 +277,4 @@ class Streamer:
         """Ends the threads."""
         if self._stream is not None:
             self._stream.close()
-        self._stream, self._next = None, -1
+        self._stream, self._next = None, None

@@ -3,15 +3,16 @@
 import importlib.metadata
 import json
 import math
-import os
 import platform
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import jax
 import numpy as np
+
+from nasjax.data.locations import write_file
 
 PACKAGES = ("nasjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -87,23 +88,12 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text in one step."""
-    _in_one_step(path, lambda file: file.write(text.encode()))
+    write_file(path, lambda file: file.write(text.encode()))
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Writes a compressed npz in one step."""
-    _in_one_step(path, lambda file: np.savez_compressed(file, **arrays))
-
-
-def _in_one_step(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_file(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def _plain(value: Any) -> Any:

@@ -2,24 +2,17 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from nasjax import searchers
-from nasjax.runs import cli
-from nasjax.runs.methods import ALL, METHODS, PRESETS, SEARCHERS, USUAL, Method
-
-# Of the flags of a config's class; of any other class, its first method's name.
-_PREFIXES = {
-    searchers.CadamConfig: "",
-    searchers.DdasConfig: "ddas-",
-    searchers.BayesianActorCriticConfig: "best-",
-}
+from nasjax.runs import cli, plugins
+from nasjax.runs.methods import METHODS, PLUGINS, PRESETS, SEARCHERS, USUAL, Method
+from nasjax.searchers.config import Config
 
 Presets = Mapping[str, Callable[[], Any]]
 
 
-def families(offered: Sequence[str]) -> dict[type, list[str]]:
+def families(offered: Iterable[str]) -> dict[type, list[str]]:
     """The methods by the class of their configs, which share their flags."""
     found: dict[type, list[str]] = {}
     for name in offered:
@@ -30,23 +23,34 @@ def families(offered: Sequence[str]) -> dict[type, list[str]]:
 
 def prefix_of(family: type) -> str:
     """Of the flags of a config's class, such as `evolution-`."""
-    return _PREFIXES.get(family, f"{families(ALL)[family][0]}-")
+    first = families(METHODS)[family][0]
+    prefix = METHODS[first].prefix
+    return f"{first}-" if prefix is None else prefix
+
+
+def _unused(config: Any) -> Mapping[str, str]:
+    """Fields without effect; a plugin's config need not know of any."""
+    return config.unused() if isinstance(config, Config) else {}
 
 
 def add(
     parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
     offered: Sequence[str] = SEARCHERS,
     presets: Presets = PRESETS,
     usual: Sequence[str] = USUAL,
 ) -> None:
-    """`--methods`, `--preset` and one flag per field of every method's config.
+    """`--plugin`, `--methods`, `--preset` and a flag per field of methods' configs.
 
     Args:
-      parser: gets the flags.
-      offered: names of methods.
+      parser: gets the flags; has `--out` and `--resume` already.
+      argv: the command line, of which plugins are read first.
+      offered: names of methods; those of plugins follow.
       presets: CADAM's settings by name, the default one first.
       usual: the default methods, for the help text.
     """
+    plugins.add(parser, argv)
+    offered = (*offered, *PLUGINS)
     first = next(iter(presets))
     parser.add_argument(
         "--methods",
@@ -67,7 +71,10 @@ def add(
         title = f"settings of {', '.join(names)}"
         if len(names) > 1:
             title += f" (defaults: those of {names[0]})"
-        cli.add_config_flags(parser, shown, prefix_of(family), title)
+        try:
+            cli.add_config_flags(parser, shown, prefix_of(family), title)
+        except argparse.ArgumentError as error:  # a plugin's flag is the script's own
+            parser.error(f"{names[0]}: {error}")
 
 
 def configs(
@@ -94,6 +101,7 @@ def configs(
             "--methods leaves out"
         )
     args.preset = args.preset or next(iter(presets))
+    offered = (*offered, *PLUGINS)
     found = {}
     for family, names in families(offered).items():
         prefix, chosen = prefix_of(family), {}
@@ -114,32 +122,6 @@ def configured(args: argparse.Namespace, prefix: str, method: Method) -> Any:
     return method.finish(config)
 
 
-def idle(config: Any) -> dict[str, str]:
-    """Fields that a config does not use, each with the field that says so."""
-    found = {}
-    if isinstance(config, searchers.CadamConfig):
-        if config.exploration == "warm-up":
-            names = ("epsilon_start", "epsilon_stop", "epsilon_steps")
-            found |= dict.fromkeys(names, "exploration")
-        else:
-            found["warm_up"] = "exploration"
-        if config.reward != "relative":
-            found["env_accuracy"] = "reward"
-        if config.critic_loss != "check":
-            found["tau"] = "critic_loss"
-    best = isinstance(config, searchers.BayesianActorCriticConfig)
-    if best and config.acquisition == "improvement":
-        found["far_beta"] = "acquisition"
-    if isinstance(config, searchers.DdasConfig):
-        if not config.bursts:
-            names = ("exploit", "similar", "stagnation", "recent")
-            names += ("ou_theta", "ou_sigma", "ou_dt")
-            found |= dict.fromkeys(names, "bursts")
-        if config.critics == 1:
-            found |= dict.fromkeys(("smoothing", "smoothing_clip"), "critics")
-    return found
-
-
 def refuse_idle(
     args: argparse.Namespace,
     prefix: str,
@@ -152,8 +134,8 @@ def refuse_idle(
 
     Where some of them follow it, a line says which do not, and why.
 
-    With `--resume`, one that the config does not use (see `idle`) passes: a run of an
-    older version may have been started with it.
+    With `--resume`, one that the config does not use (see `Config.unused`) passes: a
+    run of an older version may have been started with it.
 
     Args:
       args: parsed flags.
@@ -172,7 +154,7 @@ def refuse_idle(
             config = configured(args, prefix, method)
             if name in method.fixed:
                 reasons.append(f"it is {getattr(config, name)} in {key}")
-            elif not args.resume and (by := idle(config).get(name)) is not None:
+            elif not args.resume and (by := _unused(config).get(name)) is not None:
                 reasons.append(f"{key} has {by} {getattr(config, by)}")
         if not chosen:
             reasons = [f"it is of {', '.join(offered)}, which {flag} leaves out"]

@@ -1,15 +1,16 @@
 """The searchers by the names that experiments and results files use."""
 
+import dataclasses
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nasjax import search, searchers
 from nasjax.environments.tabular import nearest
-from nasjax.searchers import ddas_config
-from nasjax.searchers.cadam_config import td3, thesis
+from nasjax.searchers.cadam import td3, thesis
+from nasjax.searchers.ddas import VARIANTS
 from nasjax.searchers.local_search import naszilla
-from nasjax.spaces import CellSpace
 
 
 def _same(config: Any) -> Any:
@@ -24,12 +25,26 @@ class Method(NamedTuple):
       config: its settings where no flag is given; None if it has none.
       fixed: fields that make it what its name says; flags do not change them.
       finish: what follows from the other fields, applied after the flags.
+      prefix: of the flags of its config's class (`--<prefix><field>`); None: its name
+        and a hyphen. Only the first method with a config of that class says it.
+      projects: the factory takes `project` and `listed` on a table that lacks
+        architectures, see `on_table`; the proposals of others are replaced there.
     """
 
     factory: Callable[..., search.Searcher]
     config: Any = None
     fixed: tuple[str, ...] = ()
     finish: Callable[[Any], Any] = _same
+    prefix: str | None = None
+    projects: bool = False
+
+
+BAYESIAN = Method(
+    searchers.bayesian_actor_critic,
+    searchers.BayesianActorCriticConfig(),
+    prefix="best-",
+    projects=True,
+)
 
 
 def _evolution_64() -> Method:
@@ -45,8 +60,10 @@ def _ddas() -> dict[str, Method]:
         "td3": (*gaussian, "critics", "actor_delay"),
     }
     return {
-        f"ddas-{name}": Method(searchers.ddas, make(), fixed.get(name, ()))
-        for name, make in ddas_config.VARIANTS.items()
+        f"ddas-{name}": Method(
+            searchers.ddas, make(), fixed.get(name, ()), prefix="ddas-"
+        )
+        for name, make in VARIANTS.items()
     }
 
 
@@ -54,7 +71,7 @@ def _without(fixed: Sequence[str] = (), **changes: Any) -> Method:
     """The best searcher with some fields set for good."""
     config = searchers.BayesianActorCriticConfig().replace(**changes)
     fixed = (*changes, *fixed)
-    return Method(searchers.bayesian_actor_critic, config, fixed)
+    return BAYESIAN._replace(config=config, fixed=fixed)
 
 
 def _no_actor() -> Method:
@@ -66,7 +83,7 @@ def _no_actor() -> Method:
 
     config = searchers.BayesianActorCriticConfig()
     idle = ("actor_lr", "hidden", "xi")
-    return Method(searchers.bayesian_actor_critic, config, idle, finish)
+    return BAYESIAN._replace(config=config, fixed=idle, finish=finish)
 
 
 def _one_bound() -> Method:
@@ -88,7 +105,7 @@ ABLATIONS = {
     "improvement-only": _without(("far_beta",), acquisition="improvement"),
 }
 METHODS: dict[str, Method] = {
-    "cadam": Method(searchers.cadam, thesis()),
+    "cadam": Method(searchers.cadam, thesis(), prefix=""),
     "random": Method(searchers.random_search),
     "evolution": Method(searchers.evolution, searchers.EvolutionConfig()),
     "evolution-64": _evolution_64(),
@@ -99,9 +116,7 @@ METHODS: dict[str, Method] = {
     ),
     **DDAS,
     "cadam-td3": Method(searchers.cadam, td3(), ("critics", "actor_delay")),
-    BEST: Method(
-        searchers.bayesian_actor_critic, searchers.BayesianActorCriticConfig()
-    ),
+    BEST: BAYESIAN,
     **ABLATIONS,
 }
 ALL = tuple(METHODS)
@@ -116,11 +131,51 @@ USUAL = (
 )
 COMPARED = (BEST, *USUAL)
 PRESETS = {"thesis": thesis, "td3": td3}  # CADAM's
+PLUGINS: dict[str, Method] = {}  # those of METHODS that `register` added
 
 
-def factory(
-    method: str, configs: Mapping[str, Any]
-) -> Callable[[CellSpace], search.Searcher]:
+def register(name: str, method: Method) -> None:
+    """Adds a searcher under a name that `--methods` then takes.
+
+    Call it from a file of your own that `--plugin FILE.py` names. The fields of the
+    method's config, a dataclass whose fields have a number, bool, text or tuple as
+    default, become flags: `--<name>-<field>`.
+
+    Args:
+      name: letters, digits and hyphens.
+      method: `Method(factory, config)`; see there.
+
+    Raises:
+      ValueError: the name is taken or has other characters, or the class of the config
+        belongs to another searcher's flags.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
+        raise ValueError(f"{name!r}: names of searchers have letters, digits, hyphens")
+    if name in METHODS:
+        raise ValueError(f"the name {name!r} is taken; there are {', '.join(METHODS)}")
+    if method.config is not None and not dataclasses.is_dataclass(method.config):
+        raise ValueError(f"the config of {name!r} must be a dataclass's value")
+    for field in dataclasses.fields(method.config) if method.config else ():
+        value = getattr(method.config, field.name)
+        if not isinstance(value, bool | int | float | str | tuple):
+            raise ValueError(
+                f"{name!r}: {field.name} is {value!r}, which no flag can express"
+            )
+    if method.prefix is None:
+        method = method._replace(prefix=f"{name}-")
+    for other, known in METHODS.items():
+        same = method.config is not None and type(known.config) is type(method.config)
+        if known.prefix == method.prefix and known.config is not None and not same:
+            raise ValueError(f"flags --{method.prefix}... are those of {other}")
+    METHODS[name] = PLUGINS[name] = method
+
+
+def unregister(name: str) -> None:
+    """Takes out a method that `register` added."""
+    del METHODS[name], PLUGINS[name]
+
+
+def factory(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Searcher]:
     """The method as a function of the space.
 
     Args:
@@ -131,7 +186,7 @@ def factory(
       ValueError: the method is not one of METHODS.
     """
     if method not in METHODS:
-        raise ValueError(f"{method!r} is unknown; allowed: {', '.join(ALL)}")
+        raise ValueError(f"{method!r} is unknown; allowed: {', '.join(METHODS)}")
     found = METHODS[method]
     if found.config is None:
         return found.factory
@@ -151,7 +206,7 @@ def on_table(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Se
         if table is None:
             return make(space)
         project = functools.partial(nearest, table)
-        if METHODS[method].factory is searchers.bayesian_actor_critic:
+        if METHODS[method].projects:
             return make(space, project=project, listed=table.ops)
         return search.projected(make(space), project)
 

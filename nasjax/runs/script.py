@@ -1,15 +1,22 @@
-"""The frame of a script: one line for every error, exit statuses, signals."""
+"""The frame of a script: flags and folder of a run, errors, exit statuses, signals."""
 
+import argparse
 import contextlib
+import dataclasses
 import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import jax
 
+from nasjax.runs import cli, files
+from nasjax.runs.configs import Rules, defaults
 from nasjax.runs.errors import (
     RefusedError,
     RunError,
@@ -17,8 +24,139 @@ from nasjax.runs.errors import (
     cannot_write,
     is_disk_error,
 )
+from nasjax.runs.folder import Folder, open_run
 
+SCREEN = 100  # columns
 Main = Callable[[Sequence[str] | None], int | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A script that works in a folder of its own.
+
+    Attributes:
+      name: of the program, in the folder's manifest.
+      outputs: names (patterns such as `cells-*.png`) of its files, besides those that
+        every run writes.
+      grows, free: see `Rules`.
+      absent: values of fields that older versions did not write, see `Rules`.
+    """
+
+    name: str
+    outputs: tuple[str, ...]
+    grows: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
+    absent: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def add_flags(
+        self, parser: argparse.ArgumentParser, out: str = "", seconds: int = 60
+    ) -> Callable[..., argparse.Action]:
+        """`--out`, `--resume`, `--overwrite`, `--checkpoint-seconds`.
+
+        Args:
+          parser: gets the flags, in a group "the run".
+          out: the default folder; where it is empty, the script fills it in.
+          seconds: default least time between checkpoints.
+
+        Returns:
+          `add_argument` of the group.
+        """
+        add = parser.add_argument_group("the run").add_argument
+        text = f"default {out}" if out else None
+        add("--out", type=Path, default=Path(out) if out else None, help=text)
+        add("--resume", action="store_true", help="continue the run in --out")
+        add("--overwrite", action="store_true", help="replace the run in --out")
+        text = f"least time between checkpoints ({seconds})"
+        flag = "--checkpoint-seconds"
+        add(flag, type=cli.at_least(0), default=seconds, help=text)
+        return add
+
+    def open(
+        self,
+        args: argparse.Namespace,
+        config: Mapping[str, Any],
+        inputs: Sequence[str | os.PathLike[str] | None] = (),
+        configs: Mapping[str, Any] | None = None,
+        *,
+        writes: bool = True,
+    ) -> Folder:
+        """The folder of `--out`; see `open_run`.
+
+        Args:
+          args: of `add_flags`.
+          config: what fixes the run's results.
+          inputs: files and folders that are read.
+          configs: dataclasses below "configs" in `config`, for `defaults`.
+          writes: False on every host but the first.
+        """
+        absent = {**self.absent, **defaults(configs or {})}
+        return open_run(
+            args.out,
+            self.name,
+            config,
+            outputs=self.outputs,
+            inputs=inputs,
+            resume=args.resume,
+            overwrite=args.overwrite,
+            rules=Rules(self.free, self.grows, absent),
+            writes=writes,
+        )
+
+
+def methods_config(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Configs of the methods that run, for config.json."""
+    return {
+        name: dataclasses.asdict(config)
+        for name, config in args.configs.items()
+        if name in args.methods
+    }
+
+
+def write_results(
+    folder: Folder, config: Mapping[str, Any], content: Mapping[str, Any]
+) -> None:
+    """results.json: the configuration, versions and devices, then the content."""
+    folder.write_json(
+        "results.json", {"config": config, **files.provenance(), **content}
+    )
+
+
+def wrapped(text: str) -> str:
+    """Lines that fit on a screen, their continuations indented."""
+    fill = textwrap.TextWrapper(
+        SCREEN, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(map(fill.fill, text.splitlines()))
+
+
+def written(folder: Folder) -> str:
+    """The last lines of a script: the folder and its files."""
+    return wrapped(f"written: {folder.path}{os.sep} {folder.names()}")
+
+
+class Report:
+    """The long report of a run: collected for report.txt, printed if verbose."""
+
+    def __init__(self, verbose: bool = False):
+        self._verbose = verbose
+        self._parts: list[str] = []
+
+    def add(self, text: str) -> None:
+        """Appends lines."""
+        self._parts.append(text)
+        if self._verbose:
+            print(text, flush=True)
+
+    def write(self, folder: Folder) -> None:
+        """Writes report.txt; prints it where a file of that name is not the run's.
+
+        A user may have kept what an earlier version printed there.
+        """
+        text = "\n".join(self._parts) + "\n"
+        try:
+            folder.write_text("report.txt", text)
+        except FileExistsError as error:
+            print(f"{text}\nprinted only: {error}")
 
 
 @contextlib.contextmanager

@@ -1,49 +1,40 @@
-"""Pre-trained supernets: what a run's settings mean, and loading its result.
+"""Supernets: their training from a configuration, and loading its result.
 
-A run's folder holds config.json (its settings) and checkpoints; both are all that
-`load` needs. `nasjax.runs.trainer` makes them.
+    run = supernet_config.preset("nb201", "cpu", dataset="synthetic")
+    halves = image_sets.halves(run)
+    state, curves = supernets.fit(supernets.trainer(run, halves), None, [1], 0, score)
+
+A run's folder holds config.json (`SupernetRun` as JSON) and checkpoints; both are all
+that `load` needs.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from nasjax.data import images as image_data
-from nasjax.networks import augment, supernet, training
+from nasjax.environments.frozen_supernet import score as score_architecture
+from nasjax.networks import augment, supernet
 from nasjax.networks.supernet import training as supernet_training
+from nasjax.networks.training import epoch_of
+from nasjax.runs import devices, feeds, training, training_job
 from nasjax.runs.checkpoints import Checkpoints
-from nasjax.runs.configs import read_object
-from nasjax.spaces import image_sizes
+from nasjax.runs.configs import read_run
+from nasjax.runs.folder import Folder
+from nasjax.runs.image_sets import Halves
+from nasjax.runs.supernet_config import SupernetRun
+from nasjax.spaces import CellSpace, image_sizes
 
-CONSTANTS = ("own", "cifar10")
-SPACES = ("darts", "pc-darts", "nb201")
-
-
-class Halves(NamedTuple):
-    """A data set, its training images divided in two.
-
-    Images are uint8 [N, H, W, C], labels int32 [N].
-    """
-
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    valid_images: np.ndarray
-    valid_labels: np.ndarray
-    test_images: np.ndarray
-    test_labels: np.ndarray
-    classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    source: str
-    sha256: str
+Scores = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Curves(NamedTuple):
-    """What a run has to show; arrays with one entry per epoch or per validation."""
+    """Results of a training; arrays with one entry per epoch or per scoring."""
 
     loss: np.ndarray  # float32 [epochs], mean over the epoch's batches
     accuracy: np.ndarray  # float32 [epochs], fractions
@@ -60,150 +51,210 @@ class Pretrained(NamedTuple):
     config: supernet.SupernetConfig
     params: Any
     statistics: Any  # running averages
-    settings: dict[str, Any]  # of the run's config.json
+    run: SupernetRun  # of the run's config.json
     step: int
     epoch: float
     curves: Curves  # up to there
     state: supernet_training.TrainState  # with momentum, to train on
 
 
-def no_curves(epochs: int, marks: Sequence[int], archs: int) -> Curves:
+def no_curves(epochs: int, eval_epochs: Sequence[int], archs: int) -> Curves:
     """Curves before the first step."""
-    scores = np.full((len(marks), archs), np.nan, np.float32)
     zeros = np.zeros(epochs, np.float32)
+    scores = np.full((len(eval_epochs), archs), np.nan, np.float32)
     return Curves(
         zeros,
         zeros.copy(),
         zeros.copy(),
-        np.array(marks, np.int32),
+        np.array(eval_epochs, np.int32),
         scores,
         scores.copy(),
-        np.full((len(marks), 2), np.nan, np.float32),
+        np.full((len(eval_epochs), 2), np.nan, np.float32),
     )
 
 
-def config(settings: Mapping[str, Any], classes: int) -> supernet.SupernetConfig:
-    """The network that a run's settings describe."""
-    settings = training.ABSENT | settings
-    chosen = {
-        "channels": settings["channels"],
-        "image_channels": settings["image_channels"],
-        "cells": settings["cells"],
-        "classes": classes,
-        "dtype": settings["dtype"],
-    }
-    if settings["space"] == "nb201":
-        return supernet.nas_bench_201(**chosen)
-    chosen |= {"none": settings["none"], "stem": settings["stem"]}
-    if settings["space"] == "pc-darts":
-        return supernet.pc_darts(parts=settings["parts"], **chosen)
-    return supernet.darts(**chosen)
+def with_data(run: SupernetRun, halves: Halves, count: int = 1) -> SupernetRun:
+    """The run with what follows from its data, for so many devices.
 
-
-def data(
-    settings: Mapping[str, Any],
-    data_dir: str | None = None,
-    log: Callable[[str], None] = print,
-) -> Halves:
-    """The data set of a run and its halves, shrunk as the settings say.
-
-    Source: thesis 4.2.2: half of the training images trains the supernet, the other
-    half scores architectures.
+    Raises:
+      ValueError: the network does not fit the images or labels, naming which; fewer
+        images than a batch takes.
     """
-    found = with_constants(
-        image_data.load(settings["dataset"], data_dir, log=log), settings
+    channels = halves.train_images.shape[-1]
+    network = dataclasses.replace(
+        run.network, classes=halves.classes, image_channels=channels
     )
-    halves = image_data.halves(len(found.train_labels), settings["split_seed"])
-    most = settings["train_images"] or len(halves[0])
-    if not 1 <= most <= len(halves[0]):
-        raise ValueError(
-            f"train_images is {most}; the training half has {len(halves[0])}"
-        )
-    train, valid = halves[0][:most], halves[1]
-    smaller = functools.partial(shrink, factor=settings["shrink"])
-    return Halves(
-        smaller(found.train_images[train]),
-        found.train_labels[train],
-        smaller(found.train_images[valid]),
-        found.train_labels[valid],
-        smaller(found.test_images),
-        found.test_labels,
-        found.classes,
-        found.mean,
-        found.std,
-        found.source,
-        found.sha256,
-    )
-
-
-def check_constants(settings: Mapping[str, Any]) -> None:
-    """ValueError if `constants` is unknown, or not for the data set."""
-    chosen = settings.get("constants", training.ABSENT["constants"])
-    if chosen not in CONSTANTS:
-        raise ValueError(f"constants is {chosen!r}; allowed: {', '.join(CONSTANTS)}")
-    if chosen != "own" and settings["dataset"] not in ("cifar10", "cifar100"):
-        raise ValueError(
-            f"constants {chosen}: not with --dataset {settings['dataset']}"
-        )
-
-
-def with_constants(
-    found: image_data.ImageData, settings: Mapping[str, Any]
-) -> image_data.ImageData:
-    """The data set with the mean and deviation that the settings name.
-
-    Source: the public code of PC-DARTS normalises CIFAR-100 by CIFAR-10's, and cuts 16
-    pixels out (`constants="cifar10", cutout=16`).
-    """
-    check_constants(settings)
-    if settings.get("constants", "own") == "own":
-        return found
-    facts = image_data.PUBLISHED["cifar10"]
-    return found._replace(mean=facts.mean, std=facts.std)
-
-
-def shrink(images: np.ndarray, factor: int) -> np.ndarray:
-    """Averages factor x factor pixels."""
-    if factor == 1:
-        return images
-    N, H, W, C = images.shape
-    if H % factor or W % factor:
-        raise ValueError(f"images of {H} x {W} cannot be divided by {factor}")
-    blocks = images.reshape(N, H // factor, factor, W // factor, factor, C)
-    return np.round(blocks.mean(axis=(2, 4))).astype(np.uint8)
-
-
-def augmentation(settings: Mapping[str, Any], halves: Halves) -> augment.AugmentConfig:
-    """What is done to training images; nothing at all with `preprocess=False`."""
-    if not settings["preprocess"]:
-        return augment.AugmentConfig(padding=0, flip=False)
-    return augment.AugmentConfig(
-        padding=settings["padding"],
-        cutout=settings["cutout"],
-        mean=halves.mean,
-        std=halves.std,
-    )
-
-
-def check_halves(halves: Halves, network: supernet.SupernetConfig) -> None:
-    """ValueError if the network does not fit the images or labels, naming which."""
     for part in ("train", "valid", "test"):
         images, labels = (getattr(halves, f"{part}_{x}") for x in ("images", "labels"))
         image_sizes.check_examples(images, labels, network, f"{part} images")
-    augment.check_statistics(halves.mean, halves.std, network.image_channels)
+    augment.check_statistics(halves.mean, halves.std, channels)
+    return dataclasses.replace(
+        run,
+        classes=halves.classes,
+        image_size=image_sizes.size_of(halves.train_images),
+        image_channels=channels,
+        steps_per_epoch=epoch_of(len(halves.train_labels), run.recipe).steps,
+        data_sha256=halves.sha256,
+        devices=count,
+    )
 
 
-def recipe(settings: Mapping[str, Any]) -> training.Recipe:
-    """The optimizer's part of a run's settings."""
-    fields, known = training.Recipe.__dataclass_fields__, training.ABSENT | settings
-    return training.Recipe(**{name: known[name] for name in fields})
+def augmentation(run: SupernetRun, halves: Halves) -> augment.AugmentConfig:
+    """The augmentation of training images; none at all with `preprocess=False`."""
+    if not run.preprocess:
+        return augment.AugmentConfig(padding=0, flip=False)
+    return augment.AugmentConfig(
+        padding=run.padding, cutout=run.cutout, mean=halves.mean, std=halves.std
+    )
 
 
-def validated(settings: Mapping[str, Any], space) -> np.ndarray:
+def _init(run: SupernetRun) -> Callable[[jax.Array], supernet_training.TrainState]:
+    return functools.partial(
+        supernet_training.init,
+        config=run.network,
+        recipe=run.recipe,
+        image_size=run.image_size,
+    )
+
+
+def trainer(
+    run: SupernetRun,
+    halves: Halves,
+    mesh: Mesh | None = None,
+    scan: bool | None = None,
+) -> training.Trainer:
+    """The trainer of a supernet on the training half; errors as `with_data`.
+
+    Args:
+      run: see `SupernetRun`.
+      halves: the data set.
+      mesh: devices over which a batch is divided; None for one.
+      scan: see `training.Trainer`.
+    """
+    run = with_data(run, halves)
+    config, divided = run.network, devices.data_parallel(mesh)
+    if divided is not None:
+        config = dataclasses.replace(config, axis_name=supernet_training.AXIS)
+    model = training.Model(
+        _init(run),
+        functools.partial(
+            supernet_training.step,
+            config=config,
+            recipe=run.recipe,
+            augment=augmentation(run, halves),
+            policy=run.policy,
+            steps_per_epoch=run.steps_per_epoch,
+            mesh=divided,
+        ),
+    )
+    feed = feeds.InMemory(halves.train_images, halves.train_labels, run.recipe)
+    return training.Trainer(model, run.recipe, feed, [run.seed], mesh, scan, True)
+
+
+def scored(run: SupernetRun, space: CellSpace) -> np.ndarray:
     """uint8 [M, ...]: the architectures that a run scores, fixed by its seed."""
-    key = jax.random.fold_in(jax.random.key(settings["seed"]), 3)
-    keys = jax.random.split(key, settings["validate_archs"])
+    key = jax.random.fold_in(jax.random.key(run.seed), 3)
+    keys = jax.random.split(key, run.validate_archs)
     return np.asarray(jax.vmap(space.random)(keys))
+
+
+def scorer(
+    run: SupernetRun, halves: Halves, archs: np.ndarray
+) -> Callable[[supernet_training.TrainState], Scores]:
+    """Scores on the validation half, for `fit`.
+
+    Args:
+      run: with what follows from the data, see `with_data`.
+      halves: the data set.
+      archs: [M, *arch_shape], those to score.
+
+    Returns:
+      A function of the state. It returns accuracies by batch statistics [M], by running
+      ones [M], and of the whole network accuracy and loss [2], which are NaN unless the
+      policy is `one-shot`.
+    """
+    count = min(run.validate_images, len(halves.valid_labels))
+    config, shown = run.network, augmentation(run, halves)
+    images = jax.device_put(halves.valid_images[:count])
+    labels = jax.device_put(halves.valid_labels[:count])
+
+    @jax.jit
+    def evaluate(params, statistics, arch, images, labels):
+        return score_architecture(
+            config,
+            params,
+            arch,
+            images,
+            labels,
+            mean=shown.mean,
+            std=shown.std,
+            batch_size=min(run.validate_batch, count),
+            statistics=statistics,
+        )
+
+    def scores(state: supernet_training.TrainState) -> Scores:
+        batch, running = (
+            np.array(
+                [
+                    evaluate(state.params, statistics, arch, images, labels).accuracy
+                    for arch in archs
+                ]
+            )
+            for statistics in (None, state.statistics)
+        )
+        whole = np.full(2, np.nan, np.float32)
+        if run.policy == "one-shot":
+            alpha = np.ones(config.space.alpha_shape, np.float32)
+            whole = np.array(evaluate(state.params, None, alpha, images, labels))
+        return batch, running, whole
+
+    return scores
+
+
+def fit(
+    trainer: training.Trainer,
+    folder: Folder | None,
+    eval_epochs: Sequence[int],
+    archs: int,
+    score: Callable[[supernet_training.TrainState], Scores],
+    *,
+    resume: bool = False,
+    checkpoint_seconds: float = 60.0,
+    chunk: int = 20,
+) -> tuple[supernet_training.TrainState, Curves]:
+    """Trains a supernet to the last epoch, with progress, curves and checkpoints.
+
+    Args:
+      trainer: from `trainer`.
+      folder: of the run; nothing is written if None.
+      eval_epochs: epochs after which `score` is called and a checkpoint made.
+      archs: M, how many architectures it scores.
+      score: see `scorer`.
+      resume: go on from the newest checkpoint, to the same bits.
+      checkpoint_seconds: least time between the other checkpoints.
+      chunk: steps between looks at the clock; sums of the curves are over such chunks.
+
+    Returns:
+      The last state and the curves.
+
+    Raises:
+      StoppedError, DivergedError, RunError: as `job.run`.
+    """
+    epochs = list(eval_epochs)
+
+    def record(state: supernet_training.TrainState, curves: Curves, epoch: int) -> None:
+        row = epochs.index(epoch)
+        curves.batch[row], curves.running[row], curves.one_shot[row] = score(state)
+
+    return training_job.fit(
+        trainer,
+        no_curves(trainer.recipe.epochs, epochs, archs),
+        training_job.Scoring(epochs, record, saves=True),
+        folder,
+        resume=resume,
+        checkpoint_seconds=checkpoint_seconds,
+        chunk=chunk,
+    )
 
 
 def load(folder: str | Path) -> Pretrained:
@@ -211,41 +262,26 @@ def load(folder: str | Path) -> Pretrained:
 
     Raises:
       FileNotFoundError: the folder holds no run, or no checkpoint.
+      ValueError: its config.json is not a supernet's.
     """
     folder = Path(folder)
-    path = folder / "config.json"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{folder} holds no supernet: {path} is missing (train one with "
-            f"experiments/train_supernet.py --out {folder})"
-        )
-    settings = training.ABSENT | read_object(path)
-    found_config = config(settings, settings["classes"])
-    shapes = jax.eval_shape(
-        functools.partial(
-            supernet_training.init,
-            config=found_config,
-            recipe=recipe(settings),
-            image_size=settings["image_size"],
-        ),
-        jax.random.key(0),
-    )
-    curves = no_curves(
-        settings["epochs"], settings["marks"], settings["validate_archs"]
-    )
-    checkpoints = Checkpoints(folder / "checkpoints")
-    found = checkpoints.restore({"state": shapes, "curves": curves})
-    if found is None:
+    run: SupernetRun = read_run(folder, SupernetRun, "supernet", "train_supernet")
+    template = {
+        "state": jax.eval_shape(_init(run), jax.random.key(0)),
+        "curves": no_curves(run.recipe.epochs, run.eval_epochs, run.validate_archs),
+    }
+    saved = Checkpoints(folder / "checkpoints").restore(template)
+    if saved is None:
         raise FileNotFoundError(f"{folder / 'checkpoints'} holds no checkpoint")
-    step, (state, curves) = found[0], (found[1][n] for n in ("state", "curves"))
-    per_epoch = settings["steps_per_epoch"]
+    step, tree = int(saved[0]), saved[1]
+    state = supernet_training.TrainState(*tree["state"])
     return Pretrained(
-        found_config,
+        run.network,
         state.params,
         state.statistics,
-        settings,
-        int(step),
-        int(step) / per_epoch,
-        Curves(*curves),
-        supernet_training.TrainState(*state),
+        run,
+        step,
+        step / run.steps_per_epoch,
+        Curves(*tree["curves"]),
+        state,
     )

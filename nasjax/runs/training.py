@@ -1,297 +1,171 @@
-"""Trainings as jobs: epochs, curves, scores at marks, losses that must be finite."""
+"""The trainer of supernets and of networks from scratch: steps of a group of seeds.
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+`Trainer` puts a network, a feed of batches (`nasjax.runs.feeds`) and a mesh together;
+`nasjax.runs.supernets` and `nasjax.runs.networks` make one from a run's configuration.
+"""
 
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nasjax.networks import training as schedules
-from nasjax.networks.derived import training
-from nasjax.runs import job, networks, supernets
-from nasjax.runs.errors import DivergedError, check_finite
-from nasjax.runs.folder import Folder
-
-Scorer = Callable[[Any], tuple[np.ndarray, np.ndarray, np.ndarray]]
+from nasjax.networks.training import Recipe
+from nasjax.runs.devices import SEEDS, data_parallel
+from nasjax.runs.feeds import Feed
 
 
-class Trains(Protocol):
-    """What is trained in steps."""
+class Model(NamedTuple):
+    """What is trained, as functions of one seed.
 
-    recipe: Any
-    steps_per_epoch: int
-    epoch: schedules.Epoch
-
-    def init(self) -> Any:
-        """The state before the first step."""
-
-    def place(self, state: Any) -> Any:
-        """Puts a state on the devices."""
-
-
-class Epochs(job.Job):
-    """A training: the carry holds `state` and `curves`; a chunk ends with its epoch.
-
-    Args:
-      trainer: what is trained.
-      epochs: how many.
-      curves: before the first step, of NumPy arrays that are filled in place.
-      chunk: most steps between looks at the clock.
+    Attributes:
+      init: `key -> state`.
+      step: `(key, state, *batch) -> (state, metrics)`; the feed says what a batch is.
+      score: `(state, *batch) -> int32 [n]`, how many of a batch of test images count
+        as right, by each of `scores`.
+      scores: names of what is tested.
     """
 
-    def __init__(self, trainer: Trains, epochs: int, curves: Any, chunk: int):
-        self.trainer, self.epochs, self._curves = trainer, epochs, curves
-        self.per_epoch, self._chunk = trainer.steps_per_epoch, chunk
-        self.steps = epochs * self.per_epoch
-        self._initial = trainer.init()
-
-    def template(self) -> dict[str, Any]:
-        return {"state": job.shapes(self._initial), "curves": self._curves}
-
-    def start(self) -> dict[str, Any]:
-        state, self._initial = self._initial, None
-        return {"state": state, "curves": self._curves}
-
-    def unpack(self, step: int, tree: Any) -> dict[str, Any]:
-        del step
-        self._initial = None
-        curves = job.writable(tree["curves"])
-        return {"state": self.trainer.place(tree["state"]), "curves": curves}
-
-    def pack(self, carry: Any) -> Any:
-        return carry
-
-    def end_after(self, step: int) -> int:
-        at, whole = step % self.per_epoch, self.trainer.epoch.whole
-        if at == whole:  # the smaller last batch, by itself
-            return step + 1
-        return step + min(self._chunk - at % self._chunk, whole - at)
-
-    def before_save(self, carry: Any, step: int) -> Any:
-        check_finite(carry["state"], f"step {step - 1:,}")
-        return carry
-
-    def check_loss(self, loss: np.ndarray, first: int) -> None:
-        """DivergedError at the first loss that is not finite.
-
-        Args:
-          loss: [..., T], of the steps from `first` on.
-        """
-        bad = ~np.isfinite(loss).reshape(-1, loss.shape[-1]).all(axis=0)
-        if bad.any():
-            step = first + int(bad.argmax())
-            values = np.asarray(loss).reshape(-1, loss.shape[-1])[:, bad.argmax()]
-            raise DivergedError(
-                f"the loss is {', '.join(f'{x:g}' for x in values)} at step {step:,} "
-                f"(epoch {step // self.per_epoch + 1}): the training diverged. "
-                "Checkpoints are from before; a smaller learning rate may help"
-            )
+    init: Callable[[jax.Array], Any]
+    step: Callable[..., tuple[Any, Any]]
+    score: Callable[..., jax.Array] | None = None
+    scores: tuple[str, ...] = ()
 
 
-class SupernetTraining(Epochs):
-    """A supernet's training as a job: curves, and scores at marks.
+class Trainer:
+    """Trains S seeds in steps; states have a leading axis for them, unless `single`.
+
+    On a GPU, many steps are one scan; on CPU each is a call, since gradients of
+    convolutions are slow inside a loop there.
 
     Args:
-      trainer: a `trainer.Trainer`.
-      marks: epochs after which `score` is called.
-      archs: M, how many architectures it scores.
-      score: `(state) -> (by batch statistics [M], by running ones [M], of the whole
-        network [2])`, see `supernets.Curves`.
-      chunk: steps between looks at the clock.
+      model: see `Model`.
+      recipe: its batch size and number of epochs are read.
+      feed: gives the batches.
+      seeds: trained together.
+      mesh: from `devices.mesh_of`; None for one seed on one device.
+      scan: whether many steps are one scan; None decides by the backend.
+      single: there is one seed, and states have no axis of seeds.
+
+    Raises:
+      ValueError: a batch that cannot be divided over the devices; a mesh that does not
+        fit the seeds; image sizes that do not fit the network.
     """
 
     def __init__(
         self,
-        trainer: Trains,
-        marks: Sequence[int],
-        archs: int,
-        score: Scorer,
-        chunk: int = 20,
+        model: Model,
+        recipe: Recipe,
+        feed: Feed,
+        seeds: Sequence[int],
+        mesh: Mesh | None = None,
+        scan: bool | None = None,
+        single: bool = False,
     ):
-        epochs = trainer.recipe.epochs
-        curves = supernets.no_curves(epochs, marks, archs)
-        super().__init__(trainer, epochs, curves, chunk)
-        self._marks, self._score = list(marks), score
-        self._order: tuple[int, Any] = (-1, None)
-        self._shown = ""
+        self.model, self.recipe, self.feed = model, recipe, feed
+        self.seeds = tuple(seeds)
+        self.epoch, self.steps_per_epoch = feed.epoch, feed.epoch.steps
+        divided = data_parallel(mesh)
+        spread = mesh is not None and divided is None
+        if len(seeds) != (mesh.devices.size if mesh is not None and spread else 1):
+            raise ValueError(f"seeds {list(seeds)} need a device each")
+        if divided is not None:
+            feed.epoch.check(divided.devices.size)
+        jax.eval_shape(model.init, jax.random.key(0))  # or raise
+        feed.place(mesh, divided)
+        if scan is None:
+            scan = feed.resident and jax.default_backend() != "cpu"
+        self.scans, self.single = scan, single
+        self._sharding = None
+        if mesh is not None:
+            axes = PartitionSpec(SEEDS) if spread else PartitionSpec()
+            self._sharding = NamedSharding(mesh, axes)
 
-    def advance(self, carry: Any, first: int, last: int) -> Any:
-        curves, (epoch, at) = carry["curves"], divmod(first, self.per_epoch)
-        if self._order[0] != epoch:
-            self._order = epoch, self.trainer.batches(epoch)
-        clock = time.perf_counter()
-        index = self._order[1][at : at + last - first]
-        state, metrics = self.trainer.advance(carry["state"], index)
-        loss = np.asarray(metrics.loss)
-        self.check_loss(loss, first)
-        division, steps = self.trainer.epoch, (at, at + last - first)
-        weights, total = division.weights(*steps), division.total
-        curves.loss[epoch] += (loss * weights).sum() / total
-        curves.accuracy[epoch] += float((metrics.accuracy * weights).sum()) / total
-        seconds = time.perf_counter() - clock
-        curves.seconds[epoch] += seconds
-        rate = division.sizes(*steps).sum() / seconds
-        self._shown = (
-            f"epoch {epoch + 1}/{self.epochs} loss {loss.mean():.3f} "
-            f"{rate:.0f} images/s"
-        )
-        if self.must_save(last) and last // self.per_epoch in self._marks:
-            v = self._marks.index(last // self.per_epoch)
-            curves.batch[v], curves.running[v], curves.one_shot[v] = self._score(state)
-        return {"state": state, "curves": curves}
+        def train(seed, state, own, shared):
+            key = jax.random.fold_in(jax.random.key(seed), 2)
+            if not scan:
+                return model.step(key, state, *shared, *own)
+            return jax.lax.scan(
+                lambda state, rows: model.step(key, state, *shared, *rows), state, own
+            )
 
-    def must_save(self, step: int) -> bool:
-        epoch, at = divmod(step, self.per_epoch)
-        return step == self.steps or (at == 0 and epoch in self._marks)
+        def score(state, batch):
+            assert model.score is not None
+            return model.score(state, *batch)
 
-    def postfix(self, carry: Any, step: int) -> str:
-        del carry, step
-        return self._shown
+        def over_seeds(function, own):
+            """`function`, of arguments whose first `own` have an axis of seeds."""
 
-    def log(self, carry: Any, step: int, saved: bool) -> Mapping[str, Any] | None:
-        del saved
-        epoch, at = divmod(step, self.per_epoch)
-        if at:
-            return None
-        curves = carry["curves"]
-        return {
-            "epoch": epoch,
-            "epochs": self.epochs,
-            "loss": float(curves.loss[epoch - 1]),
-            "accuracy": float(curves.accuracy[epoch - 1]),
-            "seconds": float(curves.seconds[epoch - 1]),
-        }
+            if single:
+                return function
 
+            def on_device(*args):
+                mine = jax.tree.map(lambda x: x[0], args[:own])
+                return jax.tree.map(lambda x: x[None], function(*mine, *args[own:]))
 
-def supernet(
-    trainer: Trains,
-    folder: Folder | None,
-    marks: Sequence[int],
-    archs: int,
-    score: Scorer,
-    *,
-    resume: bool = False,
-    checkpoint_seconds: float = 60.0,
-    chunk: int = 20,
-) -> tuple[Any, supernets.Curves]:
-    """Trains a supernet to the last epoch, with progress, curves and checkpoints.
+            if not spread:
+                return on_device
+            by_seed, whole = PartitionSpec(SEEDS), PartitionSpec()
+            return lambda *args: jax.shard_map(
+                on_device,
+                mesh=mesh,
+                in_specs=(*[by_seed] * own, *[whole] * (len(args) - own)),
+                out_specs=by_seed,
+                check_vma=False,
+            )(*args)
 
-    Args:
-      trainer, marks, archs, score, chunk: see `SupernetTraining`.
-      folder: of the run; nothing is written if None.
-      resume: go on from the newest checkpoint, to the same bits.
-      checkpoint_seconds: least time between checkpoints (besides those at marks).
+        out = self._sharding
+        self._train = jax.jit(over_seeds(train, 3), donate_argnums=1, out_shardings=out)
+        self._score = jax.jit(over_seeds(score, 1), out_shardings=out)
 
-    Returns:
-      The last state and the curves.
+    def with_seeds(self, seeds: Sequence[int]) -> "Trainer":
+        """The same compiled programs for as many other seeds."""
+        if len(seeds) != len(self.seeds):
+            raise ValueError(f"{list(seeds)} are not {len(self.seeds)} seeds")
+        other = copy.copy(self)
+        other.seeds = tuple(seeds)
+        return other
 
-    Raises:
-      StoppedError, DivergedError, RunError: as `job.run`.
-    """
-    task = SupernetTraining(trainer, marks, archs, score, chunk)
-    carry = job.run(task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds)
-    return carry["state"], carry["curves"]
+    def init(self) -> Any:
+        """The state before the first step."""
+        start = jax.jit(self.model.init)
+        keys = [jax.random.fold_in(jax.random.key(seed), 0) for seed in self.seeds]
+        states = [jax.device_get(start(key)) for key in keys]
+        if self.single:
+            return self.place(states[0])
+        return self.place(jax.tree.map(lambda *x: np.stack(x), *states))
 
+    def place(self, state: Any) -> Any:
+        """Puts a state on the devices."""
+        return jax.device_put(jax.tree.map(jnp.asarray, state), self._sharding)
 
-class NetworkTraining(Epochs):
-    """The training of a group of seeds as a job.
+    def advance(self, state: Any, steps: range) -> tuple[Any, Any]:
+        """Steps of these numbers, all of one epoch; metrics are NumPy [S, len(steps)].
 
-    Args:
-      evaluator: an `Evaluator` or a `streaming.Streamer`.
-      test_every: epochs between looks at the test images; after the last always.
-      chunk: most steps between looks at the clock; by default 10, or 50 in a scan.
-    """
+        A call returns before its step is done; the feed prepares the next batch
+        meanwhile.
+        """
+        seeds, parts = np.array(self.seeds, np.uint32), []
+        for own, shared in self.feed.batches(self.seeds, steps, self.scans):
+            by_seed = seeds, own
+            if self.single:
+                by_seed = jax.tree.map(lambda x: x[0], by_seed)
+            state, metrics = self._train(by_seed[0], state, by_seed[1], shared)
+            parts.append(metrics)
+        join = np.concatenate if self.scans else np.stack
+        metrics = jax.tree.map(lambda *x: join(x, axis=-1), *jax.device_get(parts))
+        if self.single:
+            metrics = jax.tree.map(lambda x: x[None], metrics)
+        return state, metrics
 
-    def __init__(
-        self, evaluator: Trains, test_every: int = 1, chunk: int | None = None
-    ):
-        epochs = evaluator.recipe.epochs
-        chunk = chunk or (50 if evaluator.scans else 10)
-        if evaluator.scans:  # chunks of one length: the program is compiled once
-            whole = evaluator.epoch.whole or 1
-            chunk = max(n for n in range(1, chunk + 1) if whole % n == 0)
-        curves = networks.no_curves(epochs, len(evaluator.seeds), evaluator.top5)
-        super().__init__(evaluator, epochs, curves, chunk)
-        self.name = networks.group_name(evaluator.seeds)
-        self.label = f"seed {', '.join(map(str, evaluator.seeds))}"
-        self._test_every, self._shown = test_every, ""
-
-    def advance(self, carry: Any, first: int, last: int) -> Any:
-        curves, S, clock = carry["curves"], self.per_epoch, time.perf_counter()
-        state, metrics = self.trainer.advance(carry["state"], range(first, last))
-        loss, (epoch, at) = np.asarray(metrics.loss), divmod(first, S)
-        self.check_loss(loss, first)
-        division, steps = self.trainer.epoch, (at, at + last - first)
-        weights, total = division.weights(*steps), division.total
-        curves.loss[:, epoch] += (loss * weights).sum(1) / total
-        curves.accuracy[:, epoch] += (np.asarray(metrics.accuracy) * weights).sum(
-            1
-        ) / total
-        seconds = time.perf_counter() - clock
-        curves.seconds[epoch] += seconds
-        done = last // S
-        if last % S == 0 and (done % self._test_every == 0 or done == self.epochs):
-            for name, share in self.trainer.test(state).items():
-                getattr(curves, name)[:, epoch] = share
-        images = int(division.sizes(*steps).sum())
-        rate = images * len(self.trainer.seeds) / seconds
-        self._shown = (
-            f"epoch {epoch + 1}/{self.epochs} loss {loss.mean():.3f}"
-            f"{_latest(curves)} {rate:.0f} images/s{self.trainer.note}"
-        )
-        return {"state": state, "curves": curves}
-
-    def postfix(self, carry: Any, step: int) -> str:
-        del carry, step
-        return self._shown
-
-    def log(self, carry: Any, step: int, saved: bool) -> Mapping[str, Any] | None:
-        del saved
-        epoch, at = divmod(step, self.per_epoch)
-        if at:
-            return None
-        curves, recipe = carry["curves"], self.trainer.recipe
-        return {
-            "seeds": self.trainer.seeds,
-            "epoch": epoch,
-            "epochs": self.epochs,
-            "learning_rate": float(training.learning_rate(recipe, epoch - 1)),
-            "loss": curves.loss[:, epoch - 1],
-            "accuracy": curves.accuracy[:, epoch - 1],
-            "test_accuracy": curves.test[:, epoch - 1],  # null where not tested
-            "seconds": float(curves.seconds[epoch - 1]),
-        }
-
-
-def _latest(curves: networks.Curves) -> str:
-    """The newest test accuracy, in words."""
-    known = np.flatnonzero(np.isfinite(curves.test[0]))
-    return f" test {100 * curves.test[:, known[-1]].mean():.2f} %" if len(known) else ""
-
-
-def network(
-    evaluator: Trains,
-    folder: Folder | None,
-    *,
-    test_every: int = 1,
-    resume: bool = False,
-    checkpoint_seconds: float = 60.0,
-    chunk: int | None = None,
-) -> tuple[Any, networks.Curves]:
-    """Trains a group of seeds from scratch to the last epoch.
-
-    Args:
-      evaluator, test_every, chunk: see `NetworkTraining`.
-      folder: of the run; nothing is written if None.
-      resume: go on from the newest checkpoint, to the same bits on CPU.
-      checkpoint_seconds: least time between checkpoints; one is made at the end.
-
-    Returns:
-      The last state and the curves.
-
-    Raises:
-      StoppedError, DivergedError, RunError: as `job.run`.
-    """
-    task = NetworkTraining(evaluator, test_every, chunk)
-    carry = job.run(task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds)
-    return carry["state"], carry["curves"]
+    def test(self, state: Any) -> dict[str, np.ndarray]:
+        """Shares of all test images that are right, float64 [S], by `model.scores`."""
+        counts: list[jax.Array] = []
+        for batch in self.feed.test_batches():
+            counts.append(self._score(state, batch))
+            jax.block_until_ready(counts[-2:][0])  # at most two batches wait
+        shares = np.sum([np.asarray(x) for x in counts], axis=0) / self.feed.tested
+        return dict(zip(self.model.scores, shares.T, strict=True))

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from nasjax.data.locations import read_npz
 from nasjax.runs import files
 from nasjax.search import Searcher
 
@@ -51,8 +52,7 @@ def load(path: str | os.PathLike[str], seed: int | None = None) -> Networks:
       ValueError: there is no such file, it is not valid, or the seed is not in it.
     """
     try:
-        with np.load(path) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(Path(path))
         seeds = arrays.pop("seeds").tolist()
     except Exception as error:  # whatever a damaged file makes NumPy raise
         raise ValueError(f"{path} holds no agents: {error!r}") from error
@@ -81,13 +81,16 @@ def warm_start(searcher: Searcher, networks: Networks) -> Searcher:
     """
     start = functools.partial(searcher.init, steps=1)
     agent = jax.eval_shape(start, jax.random.key(0)).agent
-    mine = _shapes(_flat(Networks(agent.actor, agent.critic)))
-    given = _shapes(_flat(networks))
-    if mine != given:
+    needed, loaded = (
+        {name: list(x.shape) for name, x in _flat(tree).items()}
+        for tree in (Networks(agent.actor, agent.critic), networks)
+    )
+    if needed != loaded:
         differing = "; ".join(
-            f"{name} is {given.get(name, 'absent')}, needed {mine.get(name, 'absent')}"
-            for name in sorted(mine.keys() | given.keys())
-            if mine.get(name) != given.get(name)
+            f"{name} is {loaded.get(name, 'absent')}, needed "
+            f"{needed.get(name, 'absent')}"
+            for name in sorted(needed.keys() | loaded.keys())
+            if needed.get(name) != loaded.get(name)
         )
         raise ValueError(
             "the agent is of other sizes (another space, or other hidden layers): "
@@ -96,12 +99,8 @@ def warm_start(searcher: Searcher, networks: Networks) -> Searcher:
 
     def init(key, steps):
         state = searcher.init(key, steps)
-        loaded = jax.tree.map(jax.numpy.asarray, networks)
-        agent = state.agent._replace(actor=loaded.actor, critic=loaded.critic)
+        actor, critic = jax.tree.map(jax.numpy.asarray, networks)
+        agent = state.agent._replace(actor=actor, critic=critic)
         return state._replace(agent=agent)
 
     return searcher._replace(init=init)
-
-
-def _shapes(flat: Mapping[str, Any]) -> dict[str, list[int]]:
-    return {name: list(x.shape) for name, x in flat.items()}

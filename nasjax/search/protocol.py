@@ -179,21 +179,6 @@ class Trace(NamedTuple):
     info: Mapping[str, chex.Array]  # of [T]
 
 
-def check_range(name: str, value: chex.Numeric, low: float, high: float) -> None:
-    """ValueError unless `value` is finite and in [low, high]; tracers pass.
-
-    A traced hyper-parameter has no value yet: its range is the caller's concern.
-    """
-    if isinstance(value, jax.Array):
-        return
-    try:
-        inside = low <= value <= high and abs(value) < float("inf")
-    except TypeError:
-        raise ValueError(f"{name} must be a number, got {value!r}") from None
-    if not inside:
-        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value}")
-
-
 def is_concrete(*values: Any) -> bool:
     """Whether all values are known, and not tracers."""
     return not any(isinstance(value, jax.core.Tracer) for value in values)
@@ -222,17 +207,3 @@ def check_integer(name: str, value: Any, low: int) -> None:
         raise ValueError(f"{name} must be an integer, got {value!r}") from None
     if number < low:
         raise ValueError(f"{name} must be at least {low}, got {value}")
-
-
-def check_widths(hidden: Any) -> None:
-    """ValueError unless `hidden` lists layer widths, integers of at least 1."""
-    try:
-        widths = list(hidden)
-        for width in widths:
-            check_integer("hidden", width, 1)
-        if not widths:
-            raise ValueError
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"hidden must list widths of at least 1, integers: {hidden}"
-        ) from None

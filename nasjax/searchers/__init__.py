@@ -2,10 +2,8 @@
 
 from nasjax.searchers.bayesian_actor_critic import bayesian_actor_critic
 from nasjax.searchers.bayesian_config import BayesianActorCriticConfig
-from nasjax.searchers.cadam import cadam
-from nasjax.searchers.cadam_config import CadamConfig
-from nasjax.searchers.ddas import ddas
-from nasjax.searchers.ddas_config import DdasConfig
+from nasjax.searchers.cadam import CadamConfig, cadam
+from nasjax.searchers.ddas import DdasConfig, ddas
 from nasjax.searchers.evolution import EvolutionConfig, evolution
 from nasjax.searchers.local_search import LocalSearchConfig, local_search
 from nasjax.searchers.random_search import random_search

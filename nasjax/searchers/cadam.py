@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 import chex
+import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -25,10 +26,89 @@ from nasjax.agent import replay as replays
 from nasjax.search import Searcher, in_float32, is_concrete
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers import widening
-from nasjax.searchers.cadam_config import CadamConfig
+from nasjax.searchers.config import Config, choice, decay, fraction, static, traced
 from nasjax.spaces import CellSpace
 
+EXPLORATIONS = ("epsilon-greedy", "warm-up")
+CRITIC_LOSSES = ("check", "squared")
+REWARDS = ("power", "relative", "scaled")
 UNSEEN = -1e30  # a score below all, in any unit; `scaled` makes it the lowest
+
+
+@flax.struct.dataclass
+class CadamConfig(Config):
+    """Hyper-parameters; the defaults are the thesis's on NAS-Bench-201 (4.2.1, 4.4.3).
+
+    Fields that only enter the arithmetic are traced and can be vmapped; those that fix
+    a shape or a branch are static.
+    """
+
+    actor_lr: chex.Numeric = traced(1e-8, "learning rate of the actor")
+    critic_lr: chex.Numeric = traced(1e-4, "learning rate of the critic")
+    tau: chex.Numeric = fraction(0.9, "quantile level of the check loss, in [0, 1]")
+    xi: chex.Numeric = traced(1e-4, "half-width of the uniform noise on actions")
+    beta1: chex.Numeric = decay(0.9, "Adam's decay of the first moment")
+    beta2: chex.Numeric = decay(0.99, "Adam's decay of the second moment")
+    epsilon_start: chex.Numeric = fraction(1.0, "probability of a random action at 0")
+    epsilon_stop: chex.Numeric = fraction(0.05, "the same once annealed")
+    epsilon_steps: chex.Numeric = traced(175, "steps of the cosine between them")
+    reward_base: chex.Numeric = traced(
+        100.0, "reward = base ^ accuracy (Eq. 4.1)", 1e-30
+    )
+    env_accuracy: chex.Numeric = traced(1.0, "Acc(Env) of reward = relative", 1e-6)
+    exploration: str = choice("epsilon-greedy", EXPLORATIONS)
+    warm_up: int = static(0, "W: random steps first, with exploration = warm-up", 0)
+    top_k: int = static(64, "K: distinct architectures averaged into the state")
+    batch_size: int = static(8, "|B|: experiences per training cycle")
+    max_cycles: int = static(10, "C_max: training cycles per step at most", 0)
+    capacity: int = static(1_000_000, "replay size (never more than the steps)")
+    hidden: tuple[int, ...] = static((128, 256, 128), "widths of the hidden layers")
+    critic_loss: str = choice("check", CRITIC_LOSSES)
+    critics: int = static(1, "critics, of which the actor climbs the lowest (TD3: 2)")
+    actor_delay: int = static(1, "cycles per step of the actor (TD3: 2)")
+    reward: str = choice("power", REWARDS)
+
+    def unused(self) -> dict[str, str]:
+        """See `Config`."""
+        names: tuple[str, ...] = ("warm_up",)
+        if self.exploration == "warm-up":
+            names = ("epsilon_start", "epsilon_stop", "epsilon_steps")
+        fields = dict.fromkeys(names, "exploration")
+        if self.reward != "relative":
+            fields["env_accuracy"] = "reward"
+        if self.critic_loss != "check":
+            fields["tau"] = "critic_loss"
+        return fields
+
+
+def thesis() -> CadamConfig:
+    """The thesis's setting on NAS-Bench-201 (4.2.1, 4.4.3)."""
+    return CadamConfig()
+
+
+def thesis_supernet() -> CadamConfig:
+    """The thesis's setting on a DARTS supernet (4.2.2, 4.4.3)."""
+    return CadamConfig(
+        exploration="warm-up",
+        warm_up=3000,
+        top_k=500,
+        tau=0.95,
+        batch_size=64,
+        xi=5e-5,
+        max_cycles=1,
+        capacity=5000,
+        hidden=(256, 256, 256),
+    )
+
+
+def td3() -> CadamConfig:
+    """The thesis's setting with twin critics and a delayed actor (its 5.2).
+
+    There is no next state here, so nothing of TD3's targets remains.
+
+    Source: Fujimoto et al. 2018.
+    """
+    return thesis().replace(critics=2, actor_delay=2)
 
 
 class CadamState(NamedTuple):
@@ -101,9 +181,8 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
     size = space.action_size
 
     def critic_loss(error):
-        if config.critic_loss == "squared":
-            return squared_loss(error)
-        return check_loss(error, config.tau)
+        squared = config.critic_loss == "squared"
+        return squared_loss(error) if squared else check_loss(error, config.tau)
 
     agent = actor_critic(
         size,
@@ -146,10 +225,8 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         uniform = jax.random.uniform(key_random, (size,), jnp.float32)
         action = jnp.where(explored, uniform, greedy)
         arch = space.discretize(action.reshape(space.alpha_shape))
-        asked = state._replace(
-            observation=observation, action=action, explored=explored
-        )
-        return asked, arch
+        pending = {"observation": observation, "action": action, "explored": explored}
+        return state._replace(**pending), arch
 
     def tell(key, state, step, arch, outcome):
         failed = ~jnp.isfinite(outcome.accuracy)
@@ -163,12 +240,12 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
             return reward(config, jnp.maximum(share, 0.0))
 
         worst = or_worst(low, UNSEEN if config.reward == "scaled" else 0.0)
-        earned = jnp.where(failed, worst, outcome.accuracy)
+        step_reward = jnp.where(failed, worst, outcome.accuracy)
         if config.reward != "scaled":
-            earned = reward(config, earned)
+            step_reward = reward(config, step_reward)
         value = agent.value(state.agent, state.action)
         replay = replays.add(
-            state.replay, Batch(state.observation, state.action, earned)
+            state.replay, Batch(state.observation, state.action, step_reward)
         )
         score = or_worst(outcome.accuracy, jnp.nan)  # which the history passes over
         history = histories.insert(state.history, arch, score)
@@ -179,19 +256,19 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
 
         def cycle(i, carry):
             learner, total = carry
-            climb = None
+            update_actor = None
             if config.actor_delay > 1:
-                climb = (step * config.max_cycles + i) % config.actor_delay == 0
+                update_actor = (step * config.max_cycles + i) % config.actor_delay == 0
             batch = replays.take(replay, index[i])
             batch = batch._replace(reward=scaled(batch.reward))
-            learner, loss = agent.update(learner, batch, climb)
+            learner, loss = agent.update(learner, batch, update_actor)
             return learner, total + loss
 
         learner, total = jax.lax.fori_loop(0, C, cycle, (state.agent, jnp.float32(0.0)))
         info = {
             "explored": state.explored,
             "critic_loss": total / jnp.maximum(C, 1),
-            "below": scaled(earned) < value,
+            "below": scaled(step_reward) < value,
             "spread": jnp.std(state.action),
         }
         told = state._replace(agent=learner, replay=replay, history=history)
@@ -199,17 +276,16 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
 
     def check(accuracy, loss):
         del loss
-        if not is_concrete(accuracy, config.reward_base, config.env_accuracy):
+        known = is_concrete(accuracy, config.reward_base, config.env_accuracy)
+        if not known or not math.isfinite(value := float(accuracy)):
             return
-        value = float(accuracy)
-        if config.reward == "power" and math.isfinite(value):
-            # Rounding may leave a fraction a little outside.
-            if not -1e-6 <= value <= 1 + 1e-6:
-                raise ValueError(
-                    f"the accuracy is {value:g}; reward='power' takes fractions in "
-                    "[0, 1]: divide a percentage by 100, or use reward='scaled'"
-                )
-        elif config.reward == "relative" and math.isfinite(value):
+        # Rounding may leave a fraction a little outside.
+        if config.reward == "power" and not -1e-6 <= value <= 1 + 1e-6:
+            raise ValueError(
+                f"the accuracy is {value:g}; reward='power' takes fractions in "
+                "[0, 1]: divide a percentage by 100, or use reward='scaled'"
+            )
+        if config.reward == "relative":
             express = reward(config, jnp.float32(value))
             if not math.isfinite(express):
                 raise ValueError(

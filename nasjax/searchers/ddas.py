@@ -8,6 +8,7 @@ the last architecture's, so that it fits a supernet that learns as it is searche
 from typing import NamedTuple
 
 import chex
+import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -15,8 +16,88 @@ from nasjax.agent import Transition, adam, ddpg, exploration
 from nasjax.agent import replay as replays
 from nasjax.search import Searcher, in_float32, is_concrete
 from nasjax.searchers import widening
-from nasjax.searchers.ddas_config import DdasConfig
+from nasjax.searchers.config import Config, choice, decay, fraction, static, traced
 from nasjax.spaces import CellSpace
+
+NOISES = ("uniform", "gaussian")
+_WALK = ("ou_theta", "ou_sigma", "ou_dt")
+
+
+@flax.struct.dataclass
+class DdasConfig(Config):
+    """Hyper-parameters; the defaults are DDAS-NL's (thesis 3.4.2, Table 3.3)."""
+
+    actor_lr: chex.Numeric = traced(1e-4, "learning rate of the actor")
+    critic_lr: chex.Numeric = traced(1e-3, "learning rate of the critic")
+    beta1: chex.Numeric = decay(0.9, "Adam's decay of the first moment")
+    beta2: chex.Numeric = decay(0.99, "Adam's decay of the second moment")
+    gamma: chex.Numeric = decay(0.99, "discount")
+    mixing: chex.Numeric = fraction(1e-3, "share of a network in its target, each step")
+    scale: chex.Numeric = traced(1e-5, "half-width or deviation of the noise")
+    accuracy_weight: chex.Numeric = traced(0.5, "of Acc - Acc(OS) in the reward")
+    loss_weight: chex.Numeric = traced(0.5, "of the loss's fall in the reward")
+    os_accuracy: chex.Numeric = traced(
+        -1.0, "Acc(OS), a fraction; -1: the mean of the exploration phase", -1, 1
+    )
+    os_loss: chex.Numeric = traced(
+        -1.0, "the loss before the first step; -1: that step's own", -1
+    )
+    similar: chex.Numeric = fraction(
+        0.375, "architectures are similar if a smaller share of their pairs differs"
+    )
+    ou_theta: chex.Numeric = traced(0.15, "Ornstein-Uhlenbeck noise: pull to 0")
+    ou_sigma: chex.Numeric = traced(0.2, "the same: diffusion")
+    ou_dt: chex.Numeric = traced(1e-2, "the same: time step")
+    smoothing: chex.Numeric = traced(0.1, "TD3: deviation of the target's noise")
+    smoothing_clip: chex.Numeric = traced(0.25, "TD3: the largest such noise")
+    explore: int = static(500, "steps of uniform actions, without any update", 0)
+    exploit: int = static(500, "steps before the phase of bursts", 0)
+    bursts: bool = static(False, "DDAS-4S: the phase of bursts follows")
+    stagnation: int = static(32, "T_stag: similar architectures that start a burst")
+    recent: int = static(500, "newest experiences used in the phase of bursts")
+    noise: str = choice("uniform", NOISES)
+    batch_size: int = static(64, "|B_R|: experiences per update")
+    capacity: int = static(1_000_000, "replay size (never more than the steps)")
+    hidden: tuple[int, ...] = static((256, 256, 256), "widths of the hidden layers")
+    action_layer: int = static(
+        1, "hidden layers before the action enters the critic", 0
+    )
+    critics: int = static(1, "critics; TD3 has 2 and takes the lower target")
+    actor_delay: int = static(1, "critic steps per step of actor and targets; TD3: 2")
+
+    def unused(self) -> dict[str, str]:
+        """See `Config`."""
+        burst = ("exploit", "similar", "stagnation", "recent", *_WALK)
+        fields = {} if self.bursts else dict.fromkeys(burst, "bursts")
+        if self.critics == 1:
+            fields |= dict.fromkeys(("smoothing", "smoothing_clip"), "critics")
+        return fields
+
+
+def noiseless() -> DdasConfig:
+    """DDAS-NL (thesis Table 3.3)."""
+    return DdasConfig()
+
+
+def gaussian() -> DdasConfig:
+    """DDAS-G (thesis Table 3.3)."""
+    return DdasConfig(noise="gaussian", scale=0.05)
+
+
+def four_stage() -> DdasConfig:
+    """DDAS-4S (thesis Table 3.3)."""
+    return gaussian().replace(bursts=True)
+
+
+def td3() -> DdasConfig:
+    """DDAS-G with TD3: twin critics, smoothed targets, delayed actor (thesis 5.2).
+
+    Its noises are half of Fujimoto et al.'s (2018): actions span 1 here, not 2.
+    """
+    return gaussian().replace(critics=2, actor_delay=2)
+
+
+VARIANTS = {"nl": noiseless, "g": gaussian, "4s": four_stage, "td3": td3}
 
 
 class Experience(NamedTuple):
@@ -69,8 +150,7 @@ def reward(
 
     Source: thesis Eq. 3.3.
     """
-    gain = config.accuracy_weight * (accuracy - one_shot)
-    return gain + config.loss_weight * fall
+    return config.accuracy_weight * (accuracy - one_shot) + config.loss_weight * fall
 
 
 def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
@@ -141,11 +221,8 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
         )
         walk = jnp.where(state.burst > 0, walk, 0.0)
         greedy = agent.act(state.agent, state.observation)
-        blur = {
-            "uniform": exploration.uniform_noise,
-            "gaussian": exploration.gaussian_noise,
-        }[config.noise]
-        noisy = blur(key_noise, greedy, config.scale)
+        noise_fn = getattr(exploration, f"{config.noise}_noise")
+        noisy = noise_fn(key_noise, greedy, config.scale)
         action = jnp.where(late(step), jnp.clip(greedy + walk, 0.0, 1.0), noisy)
         uniform = jax.random.uniform(key_random, (size,), jnp.float32)
         action = jnp.where(step < config.explore, uniform, action)
@@ -163,10 +240,8 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
         worst = replays.lowest(state.replay, held.fall)
         fall = jnp.where(lost, worst, before - outcome.loss)
         seen = jnp.reshape(space.one_hot(arch), size)
-        replay = replays.add(
-            state.replay,
-            Experience(state.observation, state.action, accuracy, fall, seen),
-        )
+        new = Experience(state.observation, state.action, accuracy, fall, seen)
+        replay = replays.add(state.replay, new)
         phase = max(config.explore, 1)
         explored = state.explored + jnp.where(step < phase, accuracy, 0.0)
         one_shot = jnp.where(
@@ -174,7 +249,7 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             explored / jnp.minimum(step + 1, phase),
             config.os_accuracy,
         )
-        earned = reward(config, accuracy, fall, one_shot)
+        step_reward = reward(config, accuracy, fall, one_shot)
 
         def learn(learner):
             last = jnp.where(late(step), config.recent, config.capacity)
@@ -182,13 +257,12 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             x = replays.take(replay, index)
             r = reward(config, x.accuracy, x.fall, one_shot)
             batch = Transition(x.observation, x.action, r, x.next_observation)
-            climb = (step - config.explore) % config.actor_delay == 0
-            return agent.update(key_update, learner, batch, climb)
+            update_actor = (step - config.explore) % config.actor_delay == 0
+            return agent.update(key_update, learner, batch, update_actor)
 
-        def wait(learner):
-            return learner, jnp.float32(0)
-
-        learner, loss = jax.lax.cond(step >= config.explore, learn, wait, state.agent)
+        learner, loss = jax.lax.cond(
+            step >= config.explore, learn, lambda x: (x, jnp.float32(0)), state.agent
+        )
         alike = similar(space, state.arch, arch, config.similar)
         count = late(step) & (state.burst == 0)
         stagnant = jnp.where(count & alike, state.stagnant + 1, 0)
@@ -196,7 +270,7 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
         info = {
             "explored": step < config.explore,
             "burst": state.burst > 0,
-            "reward": earned,
+            "reward": step_reward,
             "critic_loss": loss,
             "spread": jnp.std(state.action),
         }

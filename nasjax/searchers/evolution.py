@@ -8,26 +8,19 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from nasjax.search import Asynchronous, Searcher, check_integer
+from nasjax.search import Asynchronous, Searcher
 from nasjax.search.asynchronous import redrawn
 from nasjax.search.outcomes import or_worst
+from nasjax.searchers.config import Config, static
 from nasjax.spaces import CellSpace
 
 
 @flax.struct.dataclass
-class EvolutionConfig:
+class EvolutionConfig(Config):
     """Hyper-parameters; the defaults are those of NAS-Bench-201's authors."""
 
-    population: int = flax.struct.field(
-        default=10,
-        pytree_node=False,
-        metadata={"help": "architectures alive; the oldest dies at each birth"},
-    )
-    sample: int = flax.struct.field(
-        default=3,
-        pytree_node=False,
-        metadata={"help": "size of a tournament, drawn with replacement"},
-    )
+    population: int = static(10, "architectures alive; the oldest dies at each birth")
+    sample: int = static(3, "size of a tournament, drawn with replacement")
 
 
 class EvolutionState(NamedTuple):
@@ -48,9 +41,7 @@ def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Search
 
     Source: Real et al. 2019; settings of Dong and Yang 2020 (10 / 3).
     """
-    config = EvolutionConfig() if config is None else config
-    for name in ("population", "sample"):
-        check_integer(name, getattr(config, name), 1)
+    config = (EvolutionConfig() if config is None else config).validate()
     P = config.population
 
     def init(key, steps):

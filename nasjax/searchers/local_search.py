@@ -8,33 +8,24 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from nasjax.search import Asynchronous, Searcher, check_integer
+from nasjax.search import Asynchronous, Searcher
 from nasjax.search.asynchronous import is_pending, redrawn
 from nasjax.search.outcomes import or_worst
+from nasjax.searchers.config import Config, static
 from nasjax.spaces import CellSpace
 
 TRIES = 100  # random architectures drawn at most to find one that was not asked
 
 
 @flax.struct.dataclass
-class LocalSearchConfig:
+class LocalSearchConfig(Config):
     """How a climb starts, and what a restart remembers."""
 
-    forget: bool = flax.struct.field(
-        default=True,
-        pytree_node=False,
-        metadata={"help": "a restart forgets what earlier climbs asked"},
+    forget: bool = static(True, "a restart forgets what earlier climbs asked")
+    initial: int = static(
+        1, "random architectures, of which a climb starts at the best"
     )
-    initial: int = flax.struct.field(
-        default=1,
-        pytree_node=False,
-        metadata={"help": "random architectures, of which a climb starts at the best"},
-    )
-    fresh: bool = flax.struct.field(
-        default=False,
-        pytree_node=False,
-        metadata={"help": "these are drawn among those not asked (nor forgotten)"},
-    )
+    fresh: bool = static(False, "these are drawn among those not asked (nor forgotten)")
 
 
 def naszilla() -> LocalSearchConfig:
@@ -78,8 +69,7 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
     Source: White et al. 2021, "Exploring the loss landscape in NAS"; `naszilla` is the
     setting of its code.
     """
-    config = LocalSearchConfig() if config is None else config
-    check_integer("initial", config.initial, 1)
+    config = (LocalSearchConfig() if config is None else config).validate()
     count = space.neighbours(jnp.zeros(space.arch_shape, jnp.uint8)).shape[0]
 
     def init(key, steps):

@@ -8,20 +8,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nasjax.search import Searcher, check_range, in_float32
+from nasjax.search import Searcher, in_float32
+from nasjax.searchers.config import Config, decay, traced
 from nasjax.spaces import CellSpace
 
 
 @flax.struct.dataclass
-class ReinforceConfig:
+class ReinforceConfig(Config):
     """Hyper-parameters; NATS-Bench's, whose learning rate serves 1,000 queries best."""
 
-    learning_rate: chex.Numeric = flax.struct.field(
-        default=0.01, metadata={"help": "Adam's learning rate"}
-    )
-    momentum: chex.Numeric = flax.struct.field(
-        default=0.9, metadata={"help": "of the moving average that is the baseline"}
-    )
+    learning_rate: chex.Numeric = traced(0.01, "Adam's learning rate")
+    momentum: chex.Numeric = decay(0.9, "of the moving average that is the baseline")
 
 
 class ReinforceState(NamedTuple):
@@ -54,9 +51,7 @@ def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Search
         raise ValueError(
             f"reinforce draws every edge on its own; {space.name} selects edges"
         )
-    config = in_float32(ReinforceConfig() if config is None else config)
-    check_range("learning_rate", config.learning_rate, 0, float("inf"))
-    check_range("momentum", config.momentum, 0, 1 - 1e-7)
+    config = in_float32((ReinforceConfig() if config is None else config).validate())
     adam = optax.adam(config.learning_rate)
 
     def init(key, steps):

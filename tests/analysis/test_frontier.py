@@ -15,7 +15,7 @@ ARCHS = np.stack(
 )
 
 
-def found(accuracy=(0.7, 0.6, 0.65, 0.7)):
+def searched(accuracy=(0.7, 0.6, 0.65, 0.7)):
     return frontier.points(TABLE, ARCHS, np.array(accuracy, np.float32))
 
 
@@ -23,20 +23,20 @@ def test_costs_are_those_of_the_six_cell_network():
     """The thesis's Fig. 3.4: 68.4 (10 classes) and 62.7 MFLOPS (100 classes)."""
     table = costs.darts_network(SPACE, cells=6, channels=16, classes=100)
     points = frontier.points(table, ARCHS, np.zeros(4))
-    assert (found().flops[0], points.flops[1]) == (68_416_512, 62_703_616)
-    np.testing.assert_allclose(found().cost("flops")[0], 0.068416512)
+    assert (searched().flops[0], points.flops[1]) == (68_416_512, 62_703_616)
+    np.testing.assert_allclose(searched().cost("flops")[0], 0.068416512)
 
 
 def test_front_is_by_ascending_cost_and_the_first_of_equals():
     """PDARTS costs more than DDAS-NL and is worth less."""
-    assert found().flops[2] > found().flops[0]
-    assert frontier.front(found(), "flops").tolist() == [1, 0]
-    better = found((0.7, 0.6, 0.9, 0.7))
+    assert searched().flops[2] > searched().flops[0]
+    assert frontier.front(searched(), "flops").tolist() == [1, 0]
+    better = searched((0.7, 0.6, 0.9, 0.7))
     assert frontier.front(better, "flops").tolist() == [1, 0, 2]
 
 
-def test_the_box_reaches_to_the_largest_network():
-    within = frontier.box(TABLE, SPACE, classes=100)
+def test_the_reference_reaches_to_the_largest_network():
+    within = frontier.reference_point(TABLE, SPACE, classes=100)
     keys = jax.random.split(jax.random.key(0), 200)
     archs = np.asarray(jax.vmap(SPACE.random)(keys))
     points = frontier.points(TABLE, archs, np.zeros(200))
@@ -47,8 +47,8 @@ def test_the_box_reaches_to_the_largest_network():
 
 def test_hypervolume_by_hand():
     """DDAS-NL: then everything dearer than 62.7 MFLOPS, up to 60 %."""
-    within = frontier.box(TABLE, SPACE, classes=10)
-    volume = frontier.hypervolumes(found(), within)["flops"]
+    within = frontier.reference_point(TABLE, SPACE, classes=10)
+    volume = frontier.hypervolumes(searched(), within)["flops"]
     share = [1 - 0.068416512 / within.flops, 1 - 0.062657536 / within.flops]
     wanted = [share[0] * 0.6 / 0.9]
     wanted.append((share[1] * 0.5 + share[0] * 0.1) / 0.9)
@@ -56,7 +56,7 @@ def test_hypervolume_by_hand():
 
 
 def test_entries():
-    entries = frontier.entries(SPACE, found(), {"variant": "nl", "seed": 2})
+    entries = frontier.entries(SPACE, searched(), {"variant": "nl", "seed": 2})
     assert [entry["step"] for entry in entries] == [1, 0]
     assert entries[1]["width"] == [2.5, 2.5] and entries[1]["depth"] == [4, 4]
     assert entries[0]["width"] == [3.0, 2.0] and entries[0]["depth"] == [3, 5]

@@ -1,45 +1,18 @@
-import itertools
+"""Statistics by hand, and numbers as tables print them."""
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from nasjax.analysis.query_metrics import (
-    best_so_far,
-    expected_random_best,
-    first_hit,
-    rank,
-    running_distinct,
+from nasjax.analysis.statistics import (
+    describe,
+    mean_std,
+    p_value,
+    paired,
+    slope,
+    spearman,
 )
-from nasjax.analysis.statistics import paired, slope
-
-
-def test_rank_counts_the_strictly_better():
-    values = np.array([0.5, 0.9, 0.7, 0.9])
-    ranks = rank(values, np.array([0.9, 0.7, 0.5, 0.95, 0.1]))
-    assert ranks.tolist() == [1, 3, 4, 1, 5]
-
-
-def test_expected_random_best_by_enumeration():
-    values = np.array([3.0, 1.0, 2.0, 2.0])
-    draws = [max(d) for d in itertools.product(values, repeat=3)]
-    assert expected_random_best(values, 3) == pytest.approx(np.mean(draws))
-
-
-def test_best_so_far_passes_over_nan():
-    seen = np.array([[np.nan, 2.0, 1.0, np.nan, 3.0]])
-    best = best_so_far(seen)
-    np.testing.assert_array_equal(best, [[np.nan, 2, 2, 2, 3]])
-
-
-def test_first_hit_counts_from_one():
-    seen = np.array([[0.1, 0.5, 0.5], [0.1, 0.2, 0.3]])
-    assert first_hit(seen, 0.5).tolist() == [2.0, np.inf]
-
-
-def test_running_distinct():
-    labels = np.array([[[5, 5, 7, 5, 8]]])
-    assert running_distinct(labels).tolist() == [[[1, 1, 2, 2, 3]]]
+from nasjax.analysis.text import paired_table
 
 
 def test_paired_agrees_with_scipy_and_brackets_the_difference():
@@ -64,18 +37,45 @@ def test_slope_by_hand():
         slope([2, 2], [0, 1])
 
 
-def test_failed_evaluations_are_the_worst():
-    nan, inf = np.nan, np.inf
-    best = best_so_far(np.array([inf, 0.2, -inf, 0.3]))
-    np.testing.assert_array_equal(best, [nan, 0.2, 0.2, 0.3])
-    values = np.array([0.5, nan, 0.7, nan])
-    assert rank(values, np.array([0.7, 0.5, nan, inf])).tolist() == [1, 2, 3, 3]
-    assert first_hit(np.array([inf, 0.2, 0.5]), 0.5) == 3
+def test_ranks_of_ties_and_of_constants():
+    """Ranks 1.5 1.5 3 against 1 2 3: 1.5 / sqrt(1.5 x 2)."""
+    assert spearman([5, 5, 9], [1, 2, 3]) == pytest.approx(0.75**0.5)
+    assert spearman([5, 5], [1, 2]) == 0
 
 
-def test_expected_random_best_of_a_table_with_failures():
-    """Over the draws in which anything succeeded, by enumeration."""
-    values = np.array([3.0, np.nan, 2.0, np.nan])
-    draws = [d for d in itertools.product(values, repeat=3) if np.isfinite(d).any()]
-    wanted = np.mean([np.nanmax(d) for d in draws])
-    assert expected_random_best(values, 3) == pytest.approx(wanted)
+def test_description_for_results_files():
+    assert describe([1.0, np.nan, 3.0]).to_json() == {"mean": 2.0, "deviation": 2**0.5}
+    assert describe([1.0]) == (1.0, None, 1, 1)
+
+
+def test_paired_table():
+    rows = [(["a - b", "x"], paired([2.0, 3.0], [1.0, 2.0])), (["a - c", "x"], None)]
+    text = paired_table(["who", "where"], rows, unit="gain")
+    first, _, second, third = (" ".join(line.split()) for line in text.splitlines())
+    assert first == "who where gain 95% interval Wilcoxon p"
+    assert second == "a - b x +1.00 [+1.00, +1.00] 0.500"
+    assert third == "a - c x none none none"
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0.0, "< 0.001"), (9.9e-4, "< 0.001"), (0.001, "0.001"), (1, "1.000")],
+)
+def test_p_values(p, text):
+    assert p_value(p) == text
+
+
+def test_mean_and_deviation():
+    assert mean_std([0.5]) == "50.00"
+    assert mean_std([0.9411, 0.9427]) == "94.19 ± 0.11"
+    assert mean_std([1234.5678, 1235.5678], 1.0, 6) == "1235.07 ± 0.71"
+    # Equal values: their mean is not one of them to the last bit.
+    assert np.std([0.1] * 3, ddof=1) > 0
+    assert mean_std([0.1] * 3, 1.0, 6) == "0.1 ± 0.00"
+    assert mean_std([0.0, 0.0], 1.0, 6) == "0 ± 0.00"
+
+
+def test_failures_are_counted_and_left_out():
+    assert mean_std([0.1, np.nan, 0.3]) == "20.00 ± 14.14 (2/3)"
+    assert mean_std([0.1, -np.inf], 1.0, 6) == "0.1 (1/2)"
+    assert mean_std([np.nan]) == "none" and p_value(np.nan) == "none"

@@ -334,5 +334,5 @@ def test_bench(prepared, tmp_path, capsys):
         (["--made-up", "0"], "0 made-up images has only 0 images"),
         (["--workers", "-1"], "workers -1"),
     ):
-        assert bench_imagenet.main([*small, *arguments]) == 1
+        assert bench_imagenet.main([*small, *arguments]) == 2
         assert text in capsys.readouterr().err

@@ -36,7 +36,7 @@ def predicted():
 
 
 def test_the_shipped_file(weights):
-    file = importlib.resources.files("nasjax.data") / predictions.FILE_NAME
+    file = importlib.resources.files("nasjax.data.nb201") / predictions.FILE_NAME
     data = file.read_bytes()
     assert 10_000 < len(data) < 300_000
     assert predictions.sha256() == hashlib.sha256(data).hexdigest()

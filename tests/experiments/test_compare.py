@@ -1,18 +1,14 @@
 """experiments/compare.py on small tables: equal queries, goals, absent rows, resume."""
 
-import contextlib
-import io
+import functools
 import json
-import sys
-from pathlib import Path
-from typing import NamedTuple
 
+import in_process
 import numpy as np
 import pytest
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 OPS = np.array(list(np.ndindex(3, 3, 3, 3)), np.uint8)
 RNG = np.random.default_rng(0)
 COST = RNG.normal(200, 40, 81)
@@ -21,28 +17,7 @@ SMALL = ["--queries", "12", "--seeds", "1-3", "--chunk", "4"]
 QUICK = ["--best-hidden", "8", "--best-warm-up", "4"]
 
 
-class Done(NamedTuple):
-    """A run in this process: exit status, output and errors."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def run(*arguments):
-    sys.path.insert(0, str(EXPERIMENTS))
-    import compare
-
-    sys.path.remove(str(EXPERIMENTS))
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare.devices, "use_cpu_cores", lambda **_: None)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = compare.main([*map(str, arguments)])
-            except SystemExit as error:
-                code = error.code
-    return Done(code, out.getvalue(), err.getvalue())
+run = functools.partial(in_process.call, "compare")
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +42,12 @@ def test_any_unit_and_goal(tables, tmp_path):
         *("--table", tables / "whole.npz", "--columns", "cost", "--goal", "min"),
         *("--out", tmp_path / "min", *more),
     )
-    assert done.returncode == 0, done.stderr
-    assert "queries to the optimum" in done.stdout
+    assert done.code == 0, done.err
+    assert "queries to the optimum" in (tmp_path / "min" / "report.txt").read_text()
+    lines = done.out.replace(str(tables), "T").replace(str(tmp_path), "R")
+    lines = lines.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 100
+    assert any(line.startswith("best: ") for line in lines)
     assert (tmp_path / "min" / "regret.png").read_bytes().startswith(b"\x89PNG")
     found = arrays(tmp_path / "min")
     described = json.loads((tmp_path / "min" / "results.json").read_text())
@@ -88,7 +67,7 @@ def test_any_unit_and_goal(tables, tmp_path):
         *("--table", tables / "whole.npz", "--columns", "gain"),
         *("--out", tmp_path / "max", *more),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     again = arrays(tmp_path / "max")
     for method in methods.split(","):
         key = f"{method}__arch_index"
@@ -101,8 +80,8 @@ def test_what_is_not_there_is_not_asked(tables, tmp_path):
         *("--table", tables / "part.npz", "--goal", "min", "--methods", methods),
         *("--out", tmp_path / "part", *SMALL, *QUICK),
     )
-    assert done.returncode == 0, done.stderr
-    assert "30 architectures (of 81 possible)" in done.stdout
+    assert done.code == 0, done.err
+    assert "30 architectures (of 81 possible)" in done.out
     found = arrays(tmp_path / "part")
     for method in methods.split(","):
         index = found[f"{method}__arch_index"]
@@ -121,7 +100,7 @@ def test_a_noisy_oracle(tables, tmp_path):
         *("--table", tables / "whole.npz", "--trial", "random", "--methods", methods),
         *("--out", tmp_path / "noisy", *SMALL, *QUICK),
     )
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     found = arrays(tmp_path / "noisy")
     described = json.loads((tmp_path / "noisy" / "results.json").read_text())
     for method in methods.split(","):
@@ -137,9 +116,9 @@ def test_a_noisy_oracle(tables, tmp_path):
 def test_another_run_is_not_continued(tables, tmp_path):
     whole = ["--table", tables / "whole.npz", "--columns", "gain", *SMALL]
     whole += ["--methods", "random", "--out", tmp_path / "run"]
-    assert run(*whole).returncode == 0
+    assert run(*whole).code == 0
     first = arrays(tmp_path / "run")
-    assert run(*whole, "--resume").returncode == 0
+    assert run(*whole, "--resume").code == 0
     for name, value in arrays(tmp_path / "run").items():
         np.testing.assert_array_equal(value, first[name])
     # A run of before failures could be left out goes on, too.
@@ -148,9 +127,9 @@ def test_another_run_is_not_continued(tables, tmp_path):
     del before["failed"]
     path.write_text(json.dumps(before))
     done = run(*whole, "--resume")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     done = run(*whole, "--resume", "--goal", "min")
-    assert done.returncode == 2 and "goal: 'max' then, 'min' now" in done.stderr
+    assert done.code == 2 and "goal: 'max' then, 'min' now" in done.err
 
 
 FAILURES = np.arange(81) % 3 == 1
@@ -172,16 +151,16 @@ def test_failed_rows(failing, tmp_path, goal, failed):
     methods = "random,local-search"
     flags = ["--table", failing, "--goal", goal, "--methods", methods]
     done = run(*flags, "--failed", failed, *SMALL, "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
-    assert "columns cost, speed" in done.stdout
+    assert done.code == 0, done.err
+    assert "columns cost, speed" in done.out
     for text in (
         "'short' has shape [5], `ops` has 81 rows",
         "'flat' is constant (2.0)",
         "'note' holds no numbers",
     ):
-        assert f"left out: column {text}" in done.stdout
+        assert f"left out: column {text}" in done.out
     count = "cost: 27 rows failed" if failed == "worst" else "left out: 27 rows"
-    assert count in done.stdout and "nan" not in done.stdout.replace("nas", "")
+    assert count in done.out and "nan" not in done.out.replace("nas", "")
     described = json.loads((tmp_path / "run" / "results.json").read_text())
     best = COST[~FAILURES].max() if goal == "max" else COST[~FAILURES].min()
     assert described["optimum"]["cost"] == best
@@ -202,15 +181,15 @@ def test_failed_rows(failing, tmp_path, goal, failed):
 def test_a_constant_column_is_refused_by_name(failing, tmp_path):
     flags = ["--table", failing, "--columns", "flat", "--out", tmp_path / "run"]
     done = run(*flags)
-    assert done.returncode == 2 and "column 'flat' is constant (2.0)" in done.stderr
+    assert done.code == 2 and "column 'flat' is constant (2.0)" in done.err
 
 
 def test_one_seed_is_said(failing, tmp_path):
-    """What was meant as a number of seeds is one seed."""
+    """`--seeds 20` may be meant as a number of seeds."""
     more = ["--methods", "random", "--queries", "3", "--out", tmp_path / "run"]
     done = run("--table", failing, "--seeds", "20", *more)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("1 seed: 20 (1-20 would be 20 seeds)\n")
+    assert done.code == 0, done.err
+    assert done.out.startswith("1 seed: 20 (1-20 would be 20 seeds)\n")
 
 
 @pytest.mark.parametrize(
@@ -228,5 +207,5 @@ def test_one_seed_is_said(failing, tmp_path):
 def test_it_refuses(tables, tmp_path, more, text):
     given = ["--table", tables / "whole.npz", "--out", tmp_path / "run", *more]
     done = run(*given)
-    assert done.returncode == 2 and text in done.stderr
+    assert done.code == 2 and text in done.err
     assert not (tmp_path / "run").exists()

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasjax.runs import job, locks, supernets, trainer
+from nasjax.runs import job, locks, supernets
 from nasjax.runs.checkpoints import Checkpoints
+from nasjax.runs.training import Trainer
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 import search_supernet
@@ -75,15 +76,15 @@ def test_a_signal_saves_and_tells_how_to_go_on(
 def test_a_loss_that_is_not_finite_stops_at_its_step(
     straight, tmp_path, monkeypatch, capsys
 ):
-    advance = trainer.Trainer.advance
+    advance = Trainer.advance
 
-    def diverging(self, state, index):
-        state, metrics = advance(self, state, index)
+    def diverging(self, state, steps):
+        state, metrics = advance(self, state, steps)
         if int(state.step) > 5:
-            metrics = metrics._replace(loss=metrics.loss.at[2].set(np.nan))
+            metrics.loss[:, 2] = np.nan
         return state, metrics
 
-    monkeypatch.setattr(trainer.Trainer, "advance", diverging)
+    monkeypatch.setattr(Trainer, "advance", diverging)
     assert run(tmp_path, "--checkpoint-seconds=0") == 1
     err = capsys.readouterr().err.splitlines()[-1]
     assert err.startswith("error: the loss is nan at step 7 (epoch 2): the training di")

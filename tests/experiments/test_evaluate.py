@@ -10,7 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from nasjax.runs import networks, presets
+from nasjax.analysis import evaluation
+from nasjax.runs import devices, network_config, network_trainer, networks
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "evaluate.py"
@@ -63,23 +64,23 @@ def arrays(out):
 
 def test_a_run_leaves_its_results(straight):
     out, text = straight
-    found = json.loads((out / "results.json").read_text())
+    results = json.loads((out / "results.json").read_text())
     curves = arrays(out)
     assert curves["test"].shape == curves["loss"].shape == (2, 3)
     assert (curves["loss"][:, -1] < curves["loss"][:, 0]).all()
-    last, best = found["test_accuracy"]["last"], found["test_accuracy"]["best"]
+    last, best = results["test_accuracy"]["last"], results["test_accuracy"]["best"]
     np.testing.assert_allclose(last["values"], curves["test"][:, -1])
     np.testing.assert_allclose(best["values"], curves["test"].max(axis=1))
     assert "test images" in best["note"]
-    assert found["genotype"] == found["printed"] == CELL
-    assert found["dataset"] == "synthetic"
-    assert 0 < found["linear_baseline"] < 1
+    assert results["genotype"] == results["printed"] == CELL
+    assert results["dataset"] == "synthetic"
+    assert 0 < results["linear_baseline"] < 1
     assert "last epoch" in text and "logistic regression" in text
     for seed in (0, 3):
         loaded = networks.load(out, seed)
         assert (loaded.step, loaded.epoch) == (30, 3.0)
         counted = sum(x.size for x in jax.tree.leaves(loaded.params))
-        assert counted == found["params"] == found["params_with_auxiliary"]
+        assert counted == results["params"] == results["params_with_auxiliary"]
     lines = [json.loads(line) for line in (out / "log.jsonl").open()]
     assert [(line["seeds"], line["epoch"]) for line in lines] == [
         ([seed], epoch) for seed in (0, 3) for epoch in (1, 2, 3)
@@ -97,8 +98,12 @@ def test_a_stopped_run_goes_on_to_the_same_bits(straight, tmp_path, stopped):
     for name, value in arrays(straight[0]).items():
         np.testing.assert_array_equal(after[name], value, err_msg=name)
     for seed in (0, 3):
-        one, two = (networks.load(out, seed) for out in (straight[0], tmp_path))
-        for a, b in zip(*map(jax.tree.leaves, (one[1:3], two[1:3])), strict=True):
+        straight_net, resumed_net = (
+            networks.load(out, seed) for out in (straight[0], tmp_path)
+        )
+        for a, b in zip(
+            *map(jax.tree.leaves, (straight_net[1:3], resumed_net[1:3])), strict=True
+        ):
             np.testing.assert_array_equal(a, b)
 
 
@@ -123,11 +128,11 @@ def test_a_frontier_is_trained_and_resumed(tmp_path, capsys, quick_compile):
     assert run(*flags) == 0
     assert capsys.readouterr().out.count("was chosen by test: a leak") == 1
     for i, entry in enumerate(entries):
-        found = json.loads((out / f"{i:03d}" / "results.json").read_text())
-        assert found["entry"] == entry
-        assert found["printed"] == entry["printed"]
+        results = json.loads((out / f"{i:03d}" / "results.json").read_text())
+        assert results["entry"] == entry
+        assert results["printed"] == entry["printed"]
     summary = json.loads((out / "frontier.json").read_text())
-    assert [one["step"] for one in summary] == [7, 9]
+    assert [row["step"] for row in summary] == [7, 9]
     before = (out / "000" / "results.json").stat().st_mtime_ns
     (out / "001" / "results.json").unlink()
     capsys.readouterr()
@@ -137,21 +142,15 @@ def test_a_frontier_is_trained_and_resumed(tmp_path, capsys, quick_compile):
     assert json.loads((out / "001" / "results.json").read_text())["entry"] == entries[1]
 
 
-def test_agreement_with_the_table(capsys):
+def test_agreement_with_the_table():
     """Three cells, one pair of them the other way round: tau = 1/3, rho = 1/2."""
-    run("--genotype", CELL, "--describe")
-    import evaluate
-
     contents = [
         {"test_accuracy": {"last": {"mean": mine}}, "benchmark": {"accuracy": theirs}}
         for mine, theirs in ((0.1, 0.9), (0.3, 0.92), (0.2, 0.93))
     ]
-    capsys.readouterr()
-    evaluate.agreement([*contents, {"test_accuracy": {}}])
-    assert "3 cells" in (text := capsys.readouterr().out)
-    assert "Kendall 0.333, Spearman 0.500" in text
-    evaluate.agreement(contents[:2])
-    assert capsys.readouterr().out == ""
+    line = evaluation.agreement([*contents, {"test_accuracy": {}}])
+    assert "3 cells" in line and "Kendall 0.333, Spearman 0.500" in line
+    assert evaluation.agreement(contents[:2]) == ""
 
 
 @pytest.mark.parametrize(
@@ -173,11 +172,11 @@ def test_agreement_with_the_table(capsys):
     ],
 )
 def test_describe_needs_no_data(flags, wanted, capsys, monkeypatch):
-    monkeypatch.setattr(networks, "data", None)
+    monkeypatch.setattr(network_trainer, "data", None)
     assert run(*flags, "--describe") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert {name: found[name] for name in wanted} == wanted
-    assert list(found) == [
+    costs = json.loads(capsys.readouterr().out)
+    assert {name: costs[name] for name in wanted} == wanted
+    assert list(costs) == [
         "params", "params_with_auxiliary", "macs", "flops", "width", "depth",
     ]  # fmt: skip
 
@@ -199,8 +198,8 @@ def test_wrong_genotypes_are_refused(genotype, text, tmp_path, capsys):
     file = tmp_path / "frontier.json"
     file.write_text(json.dumps([{"genotype": GOOD}, {"genotype": genotype}]))
     assert run("--genotypes", file, *SMALL, "--out", tmp_path / "run") == 2
-    found = capsys.readouterr().err
-    assert "entry 1" in found and text in found
+    errors = capsys.readouterr().err
+    assert "entry 1" in errors and text in errors
     assert not (tmp_path / "run").exists()
 
 
@@ -237,10 +236,10 @@ def test_files_that_are_no_frontier_are_refused(content, tmp_path, capsys):
 
 
 def test_presets_follow_the_thesis():
-    def settings(*chosen, **given):
-        found = presets.settings("darts", *chosen, given=given)
-        names = ("cells", "epochs", "batch_size", "drop_path", "cutout")
-        return tuple(found[name] for name in names)
+    def settings(*chosen, **changes):
+        run = network_config.preset("darts", *chosen, **changes)
+        recipe = run.recipe
+        return run.cells, recipe.epochs, recipe.batch_size, recipe.drop_path, run.cutout
 
     assert settings() == settings("cadam") == (20, 1000, 80, 0.1, 16)
     assert settings("pc-cadam") == (20, 1000, 96, 0.2, 16)
@@ -248,26 +247,17 @@ def test_presets_follow_the_thesis():
     assert settings("ddas", "cifar100") == (20, 600, 96, 0.2, 8)
     assert settings("ddas", cells=20, cutout=0)[::4] == (20, 0)
     assert settings("imagenet") == (14, 250, 1024, 0.0, 0)
-    for preset, kinds in presets.KINDS_OF.items():
-        kept = not presets.settings(kinds[0], preset)["drop_last"]
-        assert kept == (preset not in ("cpu", "imagenet"))
+    for name, runs in network_config.PRESETS.items():
+        run = network_config.preset(next(iter(runs)), name)
+        assert run.recipe.drop_last == (name in ("cpu", "imagenet"))
     with pytest.raises(ValueError, match="--drop-last: not with --dataset imagenet"):
-        presets.settings("darts", "imagenet", given={"drop_last": False})
+        network_config.preset("darts", "imagenet", drop_last=False)
 
 
 @pytest.mark.parametrize(
-    ("batch", "images", "drop", "count"),
-    [(96, 0, False, 4), (96, 98, False, 2), (96, 98, True, 4), (96, 97, False, 1)],
+    ("batch", "images", "count"), [(96, 0, 4), (96, 98, 2), (96, 97, 1)]
 )
-def test_devices_that_divide_every_batch_are_taken(
-    batch, images, drop, count, monkeypatch
-):
-    monkeypatch.syspath_prepend(str(SCRIPT.parent))
-    import evaluate
-
+def test_devices_that_divide_every_batch_are_taken(batch, images, count, monkeypatch):
     monkeypatch.setattr(jax, "device_count", lambda: 4)
-    args = evaluate.parser().parse_args(["--genotype", CELL])
-    settings = {"batch_size": batch, "drop_last": drop, "dataset": "cifar10"}
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    args.lanes = 1
-    assert evaluate.layout(args, settings, images) == (count, 1)
+    assert devices.layout(batch, images, lanes=1) == (count, 1)

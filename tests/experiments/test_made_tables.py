@@ -1,15 +1,10 @@
 """Generated tables: their values by their definition, their rows different."""
 
-import sys
-from pathlib import Path
-
+import made_tables
 import numpy as np
 import pytest
 
 from nasjax.data import tables
-
-sys.path.append(str(Path(__file__).parents[2] / "experiments"))
-import made_tables
 
 
 @pytest.mark.parametrize("family", ["pairwise", "nk"])

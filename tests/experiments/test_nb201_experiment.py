@@ -1,7 +1,6 @@
 """experiments/nb201.py in its smallest form, killed, resumed and misused."""
 
-import contextlib
-import io
+import functools
 import json
 import os
 import re
@@ -11,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import in_process
+import nb201
 import numpy as np
 import pytest
 
@@ -37,21 +38,7 @@ def start(*arguments, **kwargs):
     )
 
 
-def call(*arguments):
-    """Exit status, output and errors of a run in this process."""
-    sys.path.insert(0, str(EXPERIMENTS))
-    import nb201 as script
-
-    sys.path.remove(str(EXPERIMENTS))
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(script.devices, "use_cpu_cores", lambda **_: None)
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = script.main([*map(str, arguments)])
-            except SystemExit as error:
-                code = error.code
-    return code, out.getvalue(), err.getvalue()
+call = functools.partial(in_process.call, "nb201")
 
 
 def finish(*arguments):
@@ -64,7 +51,9 @@ def finish(*arguments):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory, quick_compile):
     out = tmp_path_factory.mktemp("nb201") / "run"
-    code, text, err = call(*SMALL, "--seeds", "1-3", "--steps", 12, "--out", out)
+    methods = "cadam,random,evolution,evolution-64,reinforce,local-search"
+    flags = ["--methods", methods, "--seeds", "1-3", "--steps", 12, "--out", out]
+    code, text, err = call(*SMALL, *flags)
     assert code == 0, err
     return out, text
 
@@ -80,9 +69,56 @@ def test_smallest_run_prints_the_table_and_writes_everything(small):
         assert (out / name).stat().st_size > 0
     for name in ("anytime.png", "states.png"):
         assert (out / name).read_bytes().startswith(b"\x89PNG")
-    assert "cadam-12" in text and "local-search-12" in text
-    assert re.search(r"BOHB \(thesis, quoted\) +90.82 ± 0.53 +70.74 ± 1.29", text)
-    assert "optimum of this table" in text and "compile" in text
+    report = (out / "report.txt").read_text()
+    assert "cadam-12" in report and "local-search-12" in report
+    assert re.search(r"BOHB \(thesis, quoted\) +90.82 ± 0.53 +70.74 ± 1.29", report)
+    assert "optimum of this table" in report and "compile" in report
+    assert "written: " in text and "compile" not in text
+
+
+def test_a_run_prints_one_screen(tmp_path, table):
+    """Published means stand below measured ones; the best method is named."""
+    flags = ["--methods", "cadam,random,evolution", "--hidden", "16,16"]
+    flags += ["--seeds", "1-2", "--steps", 500, "--out", tmp_path / "run"]
+    code, text, err = call(*flags)
+    assert code == 0, err
+    lines = text.replace(str(tmp_path), "runs").splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 100
+    at = next(i for i, line in enumerate(lines) if line.startswith("cadam"))
+    assert lines[at + 1].split()[:3] == ["published", "91.36", "94.11"]
+    cells = dict(zip(("method", "rank", "hits"), lines[3].split(), strict=False))
+    (best,) = (line for line in lines if line.startswith("best: "))
+    assert f"best: {cells['method']}, mean rank {cells['rank']} of 15,625" in best
+    code, verbose, err = call(*flags, "--resume", "--verbose")
+    assert code == 0, err
+    report = (tmp_path / "run" / "report.txt").read_text()
+    assert verbose.endswith(text) and report in verbose
+
+
+def test_a_report_kept_by_a_user_stays(tmp_path, table):
+    """As an older version left it: its output was printed, and kept by hand."""
+    out = tmp_path / "run"
+    flags = [*COLUMNS, "--methods", "random", "--seeds", 1, "--steps", 3, "--out", out]
+    assert call(*flags)[0] == 0
+    manifest = json.loads((out / "nasjax-run.json").read_text())
+    manifest["files"].remove("report.txt")
+    (out / "nasjax-run.json").write_text(json.dumps(manifest))
+    (out / "report.txt").write_text("mine")
+    code, text, _ = call(*flags, "--resume")
+    assert code == 0 and "best accuracy [%]" in text
+    assert (out / "report.txt").read_text() == "mine"
+
+
+def test_the_best_searcher_runs_by_default():
+    assert nb201.parse([]).methods == [
+        "cadam",
+        "random",
+        "evolution",
+        "evolution-64",
+        "reinforce",
+        "local-search",
+        "bayesian-actor-critic",
+    ]
 
 
 def test_every_number_follows_from_the_npz_and_the_table(small, table):
@@ -128,7 +164,7 @@ def test_a_seed_alone_queries_what_it_queries_among_others(small, tmp_path):
 
 
 def test_killed_and_resumed_is_the_same_in_bits(tmp_path):
-    flags = [*SMALL, "--methods", "cadam,random", "--seeds", "1-2", "--steps", 300]
+    flags = [*SMALL, "--methods", "cadam,random", "--seeds", "1-2", "--steps", 80]
     flags += ["--chunk", 20, "--checkpoint-seconds", 0]
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     process = start(*flags, "--out", killed)
@@ -158,7 +194,8 @@ def test_killed_and_resumed_is_the_same_in_bits(tmp_path):
 
 def test_resume_with_another_configuration_names_the_fields(small):
     out, _ = small
-    flags = ["--seeds", "1-3", "--steps", 12, "--out", out, "--tau", 0.5]
+    flags = ["--methods", "cadam,random,evolution,evolution-64,reinforce,local-search"]
+    flags += ["--seeds", "1-3", "--steps", 12, "--out", out, "--tau", 0.5]
     code, _, err = call(*SMALL, *flags, "--resume")
     assert code == 2 and "configs.cadam.tau: 0.9 then, 0.5 now" in err
     code, _, err = call(*SMALL, *flags)
@@ -198,9 +235,9 @@ def test_bad_values_are_refused_before_any_work(flags, words, tmp_path):
 
 def test_one_random_trial_per_query(tmp_path, table):
     flags = ["--methods", "random", "--trial", "random", "--seeds", 1, "--steps", 50]
-    code, text, err = call(*COLUMNS, *flags, "--out", tmp_path / "out")
+    code, _, err = call(*COLUMNS, *flags, "--out", tmp_path / "out")
     assert code == 0, err
-    assert "single trials NATS v1_0" in text
+    assert "single trials NATS v1_0" in (tmp_path / "out" / "report.txt").read_text()
     arrays = load(tmp_path / "out")
     for v, column in enumerate(arrays["columns"]):
         trials = table.columns[column].trials[arrays["random__arch_index"][v, 0]]

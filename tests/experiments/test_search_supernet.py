@@ -1,12 +1,10 @@
 """experiments/search_supernet.py on tiny supernets: killed, resumed, misused."""
 
-import contextlib
 import functools
-import io
 import json
-import sys
 from pathlib import Path
 
+import in_process
 import jax
 import numpy as np
 import pytest
@@ -14,13 +12,13 @@ import pytest
 from nasjax import search, searchers
 from nasjax.data import images
 from nasjax.networks import augment, supernet
-from nasjax.runs import supernets
+from nasjax.networks.training import Recipe
+from nasjax.runs import image_sets, supernets
+from nasjax.runs.supernet_config import SupernetRun
 from nasjax.spaces import genotypes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
-HERE = Path(__file__).parent
-EXPERIMENTS = HERE.parents[1] / "experiments"
 SMALL = "--preset cpu --subset 20 --eval-batch 8 --final-images 0 --hidden 16,16"
 SMALL = [*SMALL.split(), "--warm-up", "10", "--top-k", "6", "--batch-size", "4"]
 NETS = {
@@ -40,10 +38,10 @@ def load(folder):
     config = NETS[space]
     params = jax.jit(lambda key: supernet.init(key, config))(jax.random.key(0))
     statistics = supernet.initial_statistics(config, 8)
-    settings = {"dataset": dataset, "preprocess": True}
-    return supernets.Pretrained(
-        config, params, statistics, settings, 70, 3.5, None, None
+    run = SupernetRun(
+        space=space, dataset=dataset, cells=1, channels=4, recipe=Recipe()
     )
+    return supernets.Pretrained(config, params, statistics, run, 70, 3.5, None, None)
 
 
 @functools.cache
@@ -51,11 +49,11 @@ def made():
     return images.synthetic(80, 46, size=8)
 
 
-def data(settings, data_dir=None):
+def halves(run, data_dir=None):
     """40 images of each half, 46 to test: five full batches of 8."""
-    del settings, data_dir
+    del run, data_dir
     found = made()
-    return supernets.Halves(
+    return image_sets.Halves(
         *(found.train_images[:40], found.train_labels[:40]),
         *(found.train_images[40:], found.train_labels[40:]),
         *(found.test_images, found.test_labels, 10, found.mean, found.std),
@@ -63,30 +61,17 @@ def data(settings, data_dir=None):
     )
 
 
-def augmentation(settings, halves):
+def augmentation(run, halves):
     return augment.AugmentConfig(mean=halves.mean, std=halves.std)
 
 
 def stand_in(monkeypatch):
-    for name in ("load", "data", "augmentation"):
-        monkeypatch.setattr(supernets, name, globals()[name])
+    monkeypatch.setattr(supernets, "load", load)
+    monkeypatch.setattr(supernets, "augmentation", augmentation)
+    monkeypatch.setattr(image_sets, "halves", halves)
 
 
-def call(*arguments):
-    """Exit status, output and errors of a run in this process."""
-    sys.path.insert(0, str(EXPERIMENTS))
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        stand_in(patch)
-        import search_supernet
-
-        sys.path.remove(str(EXPERIMENTS))
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                code = search_supernet.main([*map(str, arguments)])
-            except SystemExit as error:
-                code = error.code
-    return code, out.getvalue(), err.getvalue()
+call = functools.partial(in_process.call, "search_supernet", stand_in=stand_in)
 
 
 def flags(out, *more, supernet="nb201-cifar10"):

@@ -1,15 +1,14 @@
 """experiments/tables.py: published rows, computed costs, results beside them."""
 
-import contextlib
-import io
+import functools
 import json
-import sys
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
 
-from nasjax.analysis import candidates, retrained, thesis
+from nasjax.analysis import candidates, plots, retrained, retrained_tables, thesis
 from nasjax.analysis.retrained import ResultsError
 from nasjax.spaces import genotypes
 
@@ -17,20 +16,11 @@ ROOT = Path(__file__).parents[2]
 SEARCHED = ROOT / "experiments" / "results" / "search-nb201"
 
 
-def call(*arguments):
-    """Exit status, output and errors of a run in this process."""
-    sys.path.insert(0, str(ROOT / "experiments"))
-    import tables
-
-    sys.path.remove(str(ROOT / "experiments"))
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = tables.main([*map(str, arguments)])
-    return code, out.getvalue(), err.getvalue()
+call = functools.partial(in_process.call, "tables")
 
 
 def line(text, start):
-    """What follows `start` in the one line that begins so, with single spaces."""
+    """The rest of the one line that begins with `start`, with single spaces."""
     lines = (" ".join(x.split()) + " " for x in text.splitlines())
     (found,) = (x for x in lines if x.startswith(f"{start} "))
     return found[len(start) :].strip()
@@ -49,7 +39,7 @@ def write(folder, content):
 
 
 def evaluation(genotype="DARTS_V2", values=(0.97, 0.974), entry=None, **config):
-    """What evaluate.py writes."""
+    """Results as evaluate.py writes them."""
     known = genotypes.PUBLISHED[genotype]
     config = {"dataset": "cifar10", "preset": "ddas", "cells": 20} | config
     accuracy = {"mean": 0.0, "deviation": 0.0, "values": list(values)}
@@ -104,10 +94,10 @@ def test_published_rows_as_printed(alone):
 
 def test_all_rows_are_there():
     """As many as the thesis prints."""
-    counts = {name: len(rows) for name, rows in thesis.TABLE_3_1.items()}
-    assert counts == {"cifar10": 12, "cifar100": 8}
-    sizes = [thesis.TABLE_3_2, thesis.TABLE_4_2, thesis.TABLE_4_3]
-    assert [*map(len, sizes), len(thesis.TABLE_4_4)] == [4, 14, 13, 6]
+    counts = [len(table.rows) for table in thesis.TABLES.values()]
+    assert counts == [12, 8, 14, 13]
+    others = (thesis.TABLE_3_2, thesis.TABLE_4_1, thesis.TABLE_4_4)
+    assert [*map(len, others)] == [4, 11, 6]
 
 
 def test_computed_costs_are_the_printed_ones():
@@ -117,20 +107,16 @@ def test_computed_costs_are_the_printed_ones():
     quoted 3.3M is not the 3.17M of its public genotype.
     """
     checked = 0
-    for dataset, rows in thesis.TABLE_3_1.items():
-        for row in rows:
-            if row.genotype:
-                known = genotypes.PUBLISHED[row.genotype]
-                cost = thesis.cost(known, dataset)
+    for name, table in thesis.TABLES.items():
+        for row in table.rows:
+            if not row.genotype or row.name == "DARTS 1st":
+                continue
+            cost = thesis.cost(genotypes.PUBLISHED[row.genotype], table.dataset)
+            if name.startswith("3.1"):
                 assert f"{cost.with_auxiliary / 1e6:.2f}M" == row.params, row
                 assert abs(cost.flops / 1e9 - float(row.flops[:-1])) < 0.001, row
-                checked += 1
-    rows = [(row, "cifar10") for row in thesis.TABLE_4_2]
-    rows += [(row, "imagenet") for row in thesis.TABLE_4_3]
-    for row, dataset in rows:
-        if row.genotype and row.name != "DARTS 1st":
-            cost = thesis.cost(genotypes.PUBLISHED[row.genotype], dataset)
-            assert abs(cost.params / 1e6 - float(row.params[:-1])) < 0.051, row
+            else:
+                assert abs(cost.params / 1e6 - float(row.params[:-1])) < 0.051, row
             checked += 1
     assert checked == 13
 
@@ -238,7 +224,6 @@ def test_pictures_of_the_fronts(frontier, monkeypatch):
     assert [x.name for x in path.parent.glob("*.png")] == [path.name]
     # What is drawn: step 3 costs more than step 2 and is worse.
     import matplotlib.axes
-    import tables
 
     drawn = []
     step = matplotlib.axes.Axes.step
@@ -250,7 +235,7 @@ def test_pictures_of_the_fronts(frontier, monkeypatch):
     monkeypatch.setattr(matplotlib.axes.Axes, "step", spy)
     evaluations, _, _ = retrained.read([folder])
     (group,) = retrained.groups(evaluations).values()
-    tables.picture(folder / "again.png", group, "")
+    plots.retrained_fronts(folder / "again.png", group, "")
     assert drawn == [
         ("DDAS-NL, seed 2", [0.5, 0.7], [95, 96]),
         ("DDAS-NL, seed 2", [2.0, 2.5], [95, 96]),
@@ -271,11 +256,11 @@ def test_networks_are_compared_with_their_like(tmp_path):
         ("cifar10", "ddas, 20 cells, C = 36"): 1,
     }
     lone = groups["cifar10", "ddas, 20 cells, C = 36"]
-    assert retrained.spearman_row("x", lone) == ["x", "–", "1", "measured"]
-    assert retrained.slope_row("x", lone)[1:5] == ["–"] * 4
+    assert retrained_tables.spearman_row("x", lone) == ["x", "–", "1", "measured"]
+    assert retrained_tables.slope_row("x", lone)[1:5] == ["–"] * 4
 
 
-def test_finalists_of_a_search():
+def test_candidates_of_a_search():
     code, out, err = call(SEARCHED)
     assert (code, err) == (0, "")
     table = block(out, "Table 4.4")
@@ -287,7 +272,7 @@ def test_finalists_of_a_search():
     found = line(table, "nb201-CIFAR-10-Test, seed 1")
     assert found.endswith(" 4 of 32 measured, by test: a leak")
     one = retrained.Searched(SEARCHED, "pc-darts", "imagenet32-120", [])
-    assert retrained.supernet(one) == "PC-ImageNet32-120-"
+    assert one.prefix == "PC-ImageNet32-120-"
 
 
 def test_each_file_counts_once(tmp_path):
@@ -372,7 +357,7 @@ def test_table_3_2_is_of_the_flops_front(tmp_path):
 
 
 def test_a_leak_stays_one_in_every_table(tmp_path):
-    """What search_supernet.py chose by test accuracy, after evaluate.py trained it."""
+    """An architecture of search_supernet.py chosen by test accuracy, then trained."""
     entries = {
         "valid": {"seed": 1, "chosen_by": "validation", "default": True},
         "test": {"seed": 1, "chosen_by": candidates.LEAK, "default": False},

@@ -13,9 +13,9 @@ import pytest
 
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.networks.training import ABSENT
-from nasjax.runs import supernets, trainer
-from nasjax.runs import training as runs
+from nasjax.runs import configs, image_sets, supernets
 from nasjax.runs.folder import open_run
+from nasjax.runs.supernet_config import PRESETS
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "train_supernet.py"
@@ -53,9 +53,9 @@ def arrays(out):
 def test_a_run_leaves_its_results(straight):
     out, text = straight
     assert "synthetic" in text
-    found = json.loads((out / "results.json").read_text())
-    assert found["config"]["marks"] == [2, 3]
-    assert [mark["epoch"] for mark in found["marks"]] == [2, 3]
+    results = json.loads((out / "results.json").read_text())
+    assert results["config"]["marks"] == [2, 3]
+    assert [mark["epoch"] for mark in results["marks"]] == [2, 3]
     curves = arrays(out)
     assert curves["batch"].shape == (2, 3)
     assert np.isfinite(curves["batch"]).all()
@@ -121,22 +121,22 @@ def settings(**changed):
     sys.path.insert(0, str(SCRIPT.parent))
     import train_supernet
 
-    _, found = train_supernet.parse(SMALL)
-    return found | changed
+    _, run = train_supernet.parse(SMALL)
+    return configs.replaced(run, **changed)
 
 
 def test_devices_share_a_batch_like_one(quick_compile):
     """20 steps on 1 and 2 devices: the same parameters to 1e-4."""
     chosen = settings()
-    halves = supernets.data(chosen, log=lambda _: None)
+    halves = image_sets.halves(chosen, log=lambda _: None)
     ends = []
     for count in (1, 2):
         devices = jax.devices()[:count]
         mesh = jax.sharding.Mesh(devices, (supernet_training.AXIS,))
-        one = trainer.Trainer(chosen, halves, mesh if count > 1 else None)
-        index = np.concatenate([one.batches(0), one.batches(1)])
-        state, metrics = one.advance(one.init(), index)
-        assert len(metrics.loss) == 20
+        trainer = supernets.trainer(chosen, halves, mesh if count > 1 else None)
+        state, metrics = trainer.advance(trainer.init(), range(10))
+        assert metrics.loss.shape == (1, 10)
+        state, _ = trainer.advance(state, range(10, 20))
         ends.append(jax.device_get((state.params, state.statistics)))
     for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
@@ -145,18 +145,18 @@ def test_devices_share_a_batch_like_one(quick_compile):
 def test_a_scan_with_a_smaller_last_batch(quick_compile):
     """320 images in batches of 96, the last of 32: in a scan and step by step."""
     chosen = settings(batch_size=96, drop_last=False, epochs=1)
-    halves = supernets.data(chosen, log=lambda _: None)
-    found = []
+    halves = image_sets.halves(chosen, log=lambda _: None)
+    ends = []
     for scan in (False, True):
-        one = trainer.Trainer(chosen, halves, scan=scan)
-        assert one.steps_per_epoch == 4
-        state, curves = runs.supernet(one, None, [1], 1, lambda _: (0.5, 0.5, 0.5))
-        other, metrics = one.advance(one.init(), one.batches(0))
+        trainer = supernets.trainer(chosen, halves, scan=scan)
+        assert trainer.steps_per_epoch == 4
+        state, curves = supernets.fit(trainer, None, [1], 1, lambda _: (0.5, 0.5, 0.5))
+        other, metrics = trainer.advance(trainer.init(), range(4))
         mean = (metrics.loss * np.array([96, 96, 96, 32])).sum() / 320
         np.testing.assert_allclose(curves.loss, mean, rtol=1e-4)
         assert int(other.step) == 4
-        found.append((state.params, curves.loss, curves.accuracy))
-    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        ends.append((state.params, curves.loss, curves.accuracy))
+    for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
 
 
@@ -164,12 +164,12 @@ def test_presets_that_repeat_a_paper_keep_the_last_batch():
     sys.path.insert(0, str(SCRIPT.parent))
     import train_supernet
 
-    for preset, spaces in train_supernet.SPACES_OF.items():
-        flags = ["--space", spaces[0], "--preset", preset]
-        _, found = train_supernet.parse(flags)
-        assert found["drop_last"] == preset.startswith("cpu")
-        _, found = train_supernet.parse([*flags, "--drop-last=true"])
-        assert found["drop_last"]
+    for preset, runs in PRESETS.items():
+        flags = ["--space", next(iter(runs)), "--preset", preset]
+        _, run = train_supernet.parse(flags)
+        assert run.recipe.drop_last == preset.startswith("cpu")
+        _, run = train_supernet.parse([*flags, "--drop-last=true"])
+        assert run.recipe.drop_last
 
 
 def test_a_run_of_an_older_version_loads_and_resumes(straight, tmp_path, capsys):
@@ -183,7 +183,7 @@ def test_a_run_of_an_older_version_loads_and_resumes(straight, tmp_path, capsys)
     for name in ABSENT:
         del config[name]
     (out / "config.json").write_text(json.dumps(config))
-    assert supernets.load(out).settings["drop_last"]
+    assert supernets.load(out).run.recipe.drop_last
     assert train_supernet.main([*SMALL, "--out", str(out), "--resume"]) == 0
     flags = ["--out", str(out), "--resume", "--drop-last=false"]
     assert train_supernet.main([*SMALL, *flags]) == 2
@@ -201,28 +201,23 @@ def made_halves(**changed):
             rng.integers(0, 4, count).astype(np.int32),
         ]
     mean, std = (0.5,) * 4, (0.25,) * 4
-    made = supernets.Halves(*parts, 4, mean, std, "made up", "")
+    made = image_sets.Halves(*parts, 4, mean, std, "made up", "")
     return made._replace(**changed)
 
 
 def test_images_of_33_by_47_and_four_channels(quick_compile, tmp_path):
     chosen = settings(batch_size=8, epochs=1, channels=4)
-    one = trainer.Trainer(chosen, made_halves())
-    chosen |= {
-        "classes": 4,
-        "image_size": one.image_size,
-        "image_channels": one.config.image_channels,
-        "steps_per_epoch": one.steps_per_epoch,
-        "marks": [1],
-    }
-    assert one.image_size == (33, 47)
-    archs = supernets.validated(chosen, one.config.space)
+    chosen = supernets.with_data(chosen, made_halves())
+    trainer = supernets.trainer(chosen, made_halves())
+    assert chosen.image_size == (33, 47)
+    archs = supernets.scored(chosen, chosen.network.space)
     score = np.zeros(len(archs)), np.zeros(len(archs)), np.zeros(2)
-    with open_run(tmp_path, "test", chosen) as folder:
-        state, curves = runs.supernet(one, folder, [1], len(archs), lambda _: score)
+    with open_run(tmp_path, "test", chosen.to_json()) as folder:
+        state, curves = supernets.fit(trainer, folder, [1], len(archs), lambda _: score)
     assert np.isfinite(curves.loss).all()
     loaded = supernets.load(tmp_path)
-    assert loaded.config == one.config
+    assert loaded.config == chosen.network
+    assert loaded.run == chosen
     assert loaded.params["stem"]["kernel"].shape == (3, 3, 4, 4)
     np.testing.assert_array_equal(
         loaded.params["stem"]["kernel"], state.params["stem"]["kernel"]
@@ -242,15 +237,15 @@ def test_images_of_33_by_47_and_four_channels(quick_compile, tmp_path):
 def test_trainers_refuse_images(changed, text):
     """Before training: labels outside of the classes made losses NaN."""
     with pytest.raises(ValueError, match=text):
-        trainer.Trainer(settings(), made_halves(**changed))
+        supernets.trainer(settings(), made_halves(**changed))
 
 
 def test_one_step_trains_one_architecture_only():
     chosen = settings()
-    halves = supernets.data(chosen, log=lambda _: None)
-    one = trainer.Trainer(chosen, halves)
-    before = jax.device_get(one.init())
-    after, _ = one.advance(one.init(), one.batches(0)[:1])
+    halves = image_sets.halves(chosen, log=lambda _: None)
+    trainer = supernets.trainer(chosen, halves)
+    before = jax.device_get(trainer.init())
+    after, _ = trainer.advance(trainer.init(), range(1))
     after = jax.device_get(after)
     edges = zip(
         before.params["cell0.0"]["edges"], after.params["cell0.0"]["edges"], strict=True

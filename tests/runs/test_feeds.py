@@ -10,8 +10,13 @@ import pytest
 from test_imagenet import encode, prepare
 
 from nasjax.data import imagenet
-from nasjax.runs import evaluator, feeds, networks, training
+from nasjax.networks.derived.training import Recipe
+from nasjax.networks.training import hits
+from nasjax.runs import feeds, network_trainer, networks
+from nasjax.runs.devices import mesh_of
 from nasjax.runs.folder import open_run
+from nasjax.runs.network_config import NetworkRun
+from nasjax.runs.training import Trainer
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -19,30 +24,24 @@ CELL = (
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+"
     "|skip_connect~0|nor_conv_3x3~1|none~2|"
 )
-SETTINGS = {
-    "genotype": CELL,
-    "dataset": "imagenet",
-    "cells": 1,
-    "channels": 4,
-    "stem": "cifar",
-    "dtype": "float32",
-    "learning_rate": 0.1,
-    "final_learning_rate": 0.0,
-    "momentum": 0.9,
-    "nesterov": False,
-    "weight_decay": 3e-5,
-    "clip": 5.0,
-    "batch_size": 16,
-    "epochs": 2,
-    "schedule": "cosine",
-    "warmup": 0,
-    "label_smoothing": 0.1,
-    "auxiliary": 0.0,
-    "drop_path": 0.0,
-    "test_batch": 8,
-    "image_size": 16,
-    "resize": 18,
-}
+RUN = NetworkRun(
+    genotype=CELL,
+    dataset="imagenet",
+    cells=1,
+    channels=4,
+    recipe=Recipe(
+        learning_rate=0.1,
+        weight_decay=3e-5,
+        batch_size=16,
+        epochs=2,
+        label_smoothing=0.1,
+        auxiliary=0.0,
+        drop_path=0.0,
+    ),
+    test_batch=8,
+    image_size=16,
+    resize=18,
+)
 TRAINED, TESTED = 70, 21  # 4 batches of 16; 2 batches of 8 and one of 5
 FLAGS = [
     "--genotype=DARTS_V2", "--preset=imagenet", "--image-size=32", "--resize=36",
@@ -80,8 +79,9 @@ MADE = {}  # compiled once for each number of devices
 
 def streamer(source, seed=0, devices=1):
     if devices not in MADE:
-        mesh = evaluator.mesh_of(jax.devices()[:devices], [seed])
-        MADE[devices] = feeds.Streamer(SETTINGS, source, [seed], mesh, workers=1)
+        mesh = mesh_of(jax.devices()[:devices], [seed])
+        trainer = network_trainer.trainer(RUN, source, [seed], mesh, workers=1)
+        MADE[devices] = trainer
     return MADE[devices].with_seeds([seed])
 
 
@@ -108,61 +108,58 @@ def test_a_source_says_what_it_is(source, folder):
 )
 def test_hits_by_hand(labels, wanted):
     logits = jnp.array([[0.0, 3, 1, 2], [5, 5, 0, 1], [1, 0, 0, 9]])
-    found = [int(feeds.hits(logits, jnp.array(labels), n)) for n in (1, 2, 3, 4)]
-    assert found == wanted
-    assert int(feeds.hits(logits, jnp.array(labels), 5)) == wanted[3]
+    counts = [int(hits(logits, jnp.array(labels), n)) for n in (1, 2, 3, 4)]
+    assert counts == wanted
+    assert int(hits(logits, jnp.array(labels), 5)) == wanted[3]
 
 
 @pytest.mark.parametrize("devices", [1, 2])
 def test_every_image_counts_once(source, devices):
     """Classes in one order for all images: 1 the fifth, 0 none of the first five."""
-    one = streamer(source, devices=devices)
-    state = one.init()
+    trainer = streamer(source, devices=devices)
+    state = trainer.init()
     last = state.params["classifier"]
     last["kernel"], last["bias"] = last["kernel"] * 0, last["bias"] * 0
     for place, label in enumerate((7, 6, 9, 5, 1)):
         last["bias"] = last["bias"].at[:, label].set(5.0 - place / 2)
-    assert one.tested == TESTED == 21
-    found = one.test(state)
-    np.testing.assert_allclose(found["test"], [0], atol=0)
-    np.testing.assert_allclose(found["top5"], [10 / 21], rtol=1e-12)  # labels 1
+    assert trainer.feed.tested == TESTED == 21
+    shares = trainer.test(state)
+    np.testing.assert_allclose(shares["test"], [0], atol=0)
+    np.testing.assert_allclose(shares["top5"], [10 / 21], rtol=1e-12)  # labels 1
     last["bias"] = last["bias"].at[:, 0].set(9.0)
-    found = one.test(state)
-    np.testing.assert_allclose(found["test"], [11 / 21], rtol=1e-12)  # labels 0
-    np.testing.assert_allclose(found["top5"], [11 / 21], rtol=1e-12)  # 1 is the sixth
+    shares = trainer.test(state)
+    np.testing.assert_allclose(shares["test"], [11 / 21], rtol=1e-12)  # labels 0
+    np.testing.assert_allclose(shares["top5"], [11 / 21], rtol=1e-12)  # 1 is the sixth
 
 
 def test_two_devices_are_one(source):
     runs = []
     for devices in (1, 2):
-        one = streamer(source, 3, devices)
-        state, metrics = one.advance(one.init(), range(3))
+        trainer = streamer(source, 3, devices)
+        state, metrics = trainer.advance(trainer.init(), range(3))
         assert metrics.loss.shape == (1, 3)
         runs.append(jax.device_get((state, metrics)))
     for a, b in zip(*map(jax.tree.leaves, runs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-class Killed(feeds.Streamer):
-    """Stops before step 6, in the second epoch."""
+def test_a_killed_run_goes_on_to_the_same_bits(source, tmp_path, monkeypatch):
+    """Stopped before step 6, in the second epoch."""
+    trainer, advance = streamer(source, 5), Trainer.advance
+    state, curves = networks.fit(trainer, None, chunk=2)
+    assert trainer.feed.rate > 0 and f"{trainer.feed.rate:.0f}" in trainer.feed.note
 
-    def advance(self, state, steps):
+    def stops(self, state, steps):
         if steps.stop > 6:
             raise KeyboardInterrupt
-        return super().advance(state, steps)
+        return advance(self, state, steps)
 
-
-def test_a_killed_run_goes_on_to_the_same_bits(source, tmp_path):
-    one = streamer(source, 5)
-    state, curves = training.network(one, None, chunk=2)
-    assert one.rate > 0 and f"{one.rate:.0f}" in one.note
-    killed = streamer(source, 5)
-    killed.__class__ = Killed
     options = {"chunk": 2, "checkpoint_seconds": 0}
     with open_run(tmp_path, "evaluate", {}) as folder:
-        with pytest.raises(KeyboardInterrupt):
-            training.network(killed, folder, **options)
-        after = training.network(streamer(source, 5), folder, resume=True, **options)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Trainer, "advance", stops)
+            networks.fit(trainer, folder, **options)
+        after = networks.fit(streamer(source, 5), folder, resume=True, **options)
     same(after[0], state)
     same(after[1]._replace(seconds=0), curves._replace(seconds=0))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
@@ -170,12 +167,13 @@ def test_a_killed_run_goes_on_to_the_same_bits(source, tmp_path):
 
 
 def test_a_step_has_its_batch_wherever_training_is_entered(source):
-    one = streamer(source, 5)
+    feed = streamer(source).feed
     pipeline = imagenet.Pipeline(batch_size=16, size=16, resize=18, seed=5)
     straight = [*imagenet.training(source.train, pipeline, 0)]
     straight += imagenet.training(source.train, pipeline, 1)
     for step in (0, 1, 2, 3, 4, 6, 7, 1, 5):
-        same(one._batch(step), straight[step])
+        ((_, batch),) = feed.batches([5], range(step, step + 1), scan=False)
+        same(batch, straight[step])
 
 
 def test_a_run_leaves_its_results(folder, tmp_path, capsys):
@@ -185,11 +183,13 @@ def test_a_run_leaves_its_results(folder, tmp_path, capsys):
     text = capsys.readouterr().out
     assert "70 images to train, 21 to test, 4 steps an epoch" in text
     assert "from the pipeline alone" in text and "top-5 accuracy" in text
-    found = json.loads((out / "results.json").read_text())
-    assert found["pipeline_images_per_second"] > 0
-    first, fifth = (found[name]["last"] for name in ("test_accuracy", "top5_accuracy"))
+    results = json.loads((out / "results.json").read_text())
+    assert results["pipeline_images_per_second"] > 0
+    first, fifth = (
+        results[name]["last"] for name in ("test_accuracy", "top5_accuracy")
+    )
     assert 0.5 < first["mean"] <= fifth["mean"] <= 1
-    config = found["config"]
+    config = results["config"]
     assert (config["image_size"], config["resize"]) == (32, 36)
     assert (config["label_smoothing"], config["schedule"]) == (0.1, "linear")
     with np.load(out / "results.npz") as file:
@@ -203,7 +203,7 @@ def test_a_run_leaves_its_results(folder, tmp_path, capsys):
     assert (loaded.step, loaded.epoch) == (48, 12.0)
     assert evaluate.main([*flags, "--resume"]) == 0
     again = json.loads((out / "results.json").read_text())
-    assert again["top5_accuracy"] == found["top5_accuracy"]
+    assert again["top5_accuracy"] == results["top5_accuracy"]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from nasjax.networks.supernet import training as supernet_training
 from nasjax.runs import networks, supernets
 from nasjax.runs.checkpoints import Checkpoints
 from nasjax.runs.driven_search import Queries
-from nasjax.searchers.cadam_config import thesis_supernet
-from nasjax.searchers.ddas_config import four_stage
+from nasjax.searchers.cadam import thesis_supernet
+from nasjax.searchers.ddas import four_stage
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 HERE = Path(__file__)
@@ -75,9 +75,9 @@ def test_a_supernet_loads(runs):
 
 
 def test_a_network_loads(runs):
-    one = networks.load(runs / "evaluate", 3)
-    assert (one.step, one.epoch) == (30, 3.0)
-    assert norm(one.params) == pytest.approx(NETWORK, rel=1e-12)
+    network = networks.load(runs / "evaluate", 3)
+    assert (network.step, network.epoch) == (30, 3.0)
+    assert norm(network.params) == pytest.approx(NETWORK, rel=1e-12)
 
 
 def norm(tree):

@@ -30,9 +30,9 @@ def path(agents, tmp_path_factory):
 
 @pytest.mark.parametrize(("seed", "row"), [(None, 0), (4, 0), (7, 1)])
 def test_round_trip(path, agents, seed, row):
-    found = transfer.load(path, seed)
+    loaded = transfer.load(path, seed)
     wanted = transfer.Networks(agents[row].actor, agents[row].critic)
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    jax.tree.map(np.testing.assert_array_equal, loaded, wanted)
 
 
 def test_a_search_starts_from_the_agent_with_fresh_moments(path, agents):

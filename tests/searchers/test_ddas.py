@@ -10,8 +10,7 @@ from nasjax import search
 from nasjax.environments.tabular import from_arrays
 from nasjax.search import Environment, Outcome
 from nasjax.searchers import ddas as factory
-from nasjax.searchers import ddas_config
-from nasjax.searchers.ddas import reward, similar
+from nasjax.searchers.ddas import VARIANTS, reward, similar
 from nasjax.spaces import darts, table_space
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -48,7 +47,7 @@ def states(config, steps, env=TABLE, space=SPACE):
 
 
 def test_the_presets_are_the_thesis_s():
-    nl, g, four, td3 = (make() for make in ddas_config.VARIANTS.values())
+    nl, g, four, td3 = (make() for make in VARIANTS.values())
     assert (nl.noise, nl.scale, nl.explore, nl.bursts) == ("uniform", 1e-5, 500, False)
     assert (g.noise, g.scale, g.bursts) == ("gaussian", 0.05, False)
     assert (four.exploit, four.bursts, four.stagnation, four.recent) == (

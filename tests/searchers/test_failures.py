@@ -8,7 +8,7 @@ import pytest
 import nasjax
 from nasjax import search
 from nasjax.environments.tabular import from_arrays
-from nasjax.searchers.ddas_config import DdasConfig
+from nasjax.searchers.ddas import DdasConfig
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

@@ -1,10 +1,15 @@
 """Pictures of results; matplotlib is imported when one is drawn."""
 
 from nasjax.analysis.plots.cells import cell, cells
-from nasjax.analysis.plots.frontier import curves, fronts, hypervolumes, widths
+from nasjax.analysis.plots.frontier import (
+    curves,
+    fronts,
+    hypervolumes,
+    retrained_fronts,
+    widths,
+)
 from nasjax.analysis.plots.search import anytime, regret
 from nasjax.analysis.plots.states import cell_states, edge_names, states
-from nasjax.analysis.plots.style import panels, pyplot
 from nasjax.analysis.plots.training import evaluation, training
 
 __all__ = [
@@ -17,9 +22,8 @@ __all__ = [
     "evaluation",
     "fronts",
     "hypervolumes",
-    "panels",
-    "pyplot",
     "regret",
+    "retrained_fronts",
     "states",
     "training",
     "widths",

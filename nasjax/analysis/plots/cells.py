@@ -5,6 +5,7 @@ from pathlib import Path
 import chex
 import numpy as np
 
+from nasjax.analysis.plots.style import panels, save
 from nasjax.spaces import CellSpace, darts
 from nasjax.spaces.topology import depth, width
 
@@ -70,8 +71,10 @@ def _box(axis, x: float, top: float, bottom: float, name: str) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     corner, tall = (x - _HALF, bottom - _EDGE), top - bottom + 2 * _EDGE
-    look = {"boxstyle": "round,pad=0,rounding_size=0.05", "fc": "0.95", "ec": "black"}
-    axis.add_patch(FancyBboxPatch(corner, 2 * _HALF, tall, **look, zorder=3))
+    style = "round,pad=0,rounding_size=0.05"
+    box = FancyBboxPatch(corner, 2 * _HALF, tall, style, fc="0.95", ec="black")
+    axis.add_patch(box)
+    box.set_zorder(3)
     centre = {"ha": "center", "va": "center", "fontsize": 9, "zorder": 4}
     axis.text(x, (top + bottom) / 2, name, **centre)
 
@@ -94,8 +97,6 @@ def cells(
       arch: uint8 `arch_shape`.
       title: above all.
     """
-    from matplotlib.figure import Figure
-
     arch = np.asarray(arch)
     chex.assert_shape(arch, space.arch_shape)
     captions = [""]
@@ -105,8 +106,7 @@ def cells(
             f"{name} cell: {wide[row]:g}c / {deep[row]}"
             for row, name in enumerate(("normal", "reduction"))
         ]
-    figure = Figure()
-    axes = figure.subplots(space.cells, squeeze=False)[:, 0]
+    figure, axes = panels(space.cells, (1.0, 1.0), across=1, layout=None)
     rows = arch.reshape(space.cells, -1)
     for axis, row, caption in zip(axes, rows, captions, strict=True):
         cell(axis, space, row, caption)
@@ -115,4 +115,4 @@ def cells(
     figure.set_size_inches(np.ptp(axes[0].get_xlim()), tall)
     figure.subplots_adjust(0, 0, 1, 1 - 0.6 / tall, hspace=0.1)
     figure.suptitle(title, fontsize=11, y=1 - 0.1 / tall)
-    figure.savefig(path, dpi=120)
+    save(figure, path, dpi=120)

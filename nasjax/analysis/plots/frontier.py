@@ -1,16 +1,17 @@
-"""Pictures of DDAS: curves, Pareto fronts, widths (thesis Figs 3.2 to 3.5)."""
+"""Pictures of DDAS: curves, Pareto fronts, widths (thesis Figs 3.2 to 3.7)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from nasjax.analysis import frontier
+from nasjax.analysis import frontier, pareto, retrained
 from nasjax.analysis.frontier import Points
-from nasjax.analysis.plots.style import panels, pyplot
+from nasjax.analysis.plots.style import label, panels, range_of_seeds, save
 from nasjax.spaces import CellSpace
 
 _LABELS = {"flops": "GFLOPS", "parameters": "parameters [million]"}
+_SIZES = {"gflops": "GFLOPS", "millions": "parameters with auxiliary head [million]"}
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
@@ -43,37 +44,29 @@ def curves(
     figure, (axis,) = panels(1, (7.0, 4.2))
     for name, values in accuracy.items():
         y = 100 * smooth(values, min(window, values.shape[-1]))
-        x = np.arange(1, y.shape[-1] + 1)
-        (line,) = axis.plot(x, y.mean(0), lw=1.4, label=name)
-        if len(y) > 1:
-            axis.fill_between(
-                x, y.min(0), y.max(0), color=line.get_color(), alpha=0.2, lw=0
-            )
+        range_of_seeds(axis, np.arange(1, y.shape[-1] + 1), y, name)
     if one_shot is not None:
         axis.axhline(100 * one_shot, color="black", ls=":", lw=1, label="one-shot")
-    axis.set_xlabel("step")
-    axis.set_ylabel(f"validation accuracy [%], mean of {window}")
-    axis.set_title(title, fontsize=10)
-    axis.legend(fontsize=8)
-    _save(figure, path)
+    label(axis, title, "step", f"validation accuracy [%], mean of {window}", "best")
+    save(figure, path)
 
 
 def fronts(
-    path: Path, found: Mapping[str, Sequence[Points]], axis_name: str, title: str
+    path: Path, searches: Mapping[str, Sequence[Points]], axis_name: str, title: str
 ) -> None:
     """Pareto fronts, one per search, with the step at each point.
 
     Args:
       path: file to write.
-      found: per variant, each seed's points; the first seed's steps are written.
+      searches: per variant, each seed's points; the first seed's steps are written.
       axis_name: of `frontier.AXES`.
       title: above the picture.
 
     Source: thesis Fig. 3.4.
     """
     figure, (axis,) = panels(1, (7.5, 5.0))
-    for color, (name, searches) in enumerate(found.items()):
-        for seed, points in enumerate(searches):
+    for color, (name, rows) in enumerate(searches.items()):
+        for seed, points in enumerate(rows):
             steps = frontier.front(points, axis_name)
             x, y = points.cost(axis_name)[steps], 100 * points.accuracy[steps]
             style = {"color": f"C{color}", "marker": "o", "ms": 3, "lw": 1.2}
@@ -83,53 +76,53 @@ def fronts(
             for step, *place in zip(steps, x, y, strict=True):
                 if not seed:
                     axis.annotate(str(step), place, fontsize=6, color=f"C{color}")
-    axis.set_xlabel(_LABELS[axis_name])
-    axis.set_ylabel("validation accuracy [%]")
-    axis.set_title(title, fontsize=10)
-    axis.legend(fontsize=8, loc="lower right")
-    _save(figure, path)
+    label(axis, title, _LABELS[axis_name], "validation accuracy [%]", "lower right")
+    save(figure, path)
 
 
 def widths(
-    path: Path, space: CellSpace, found: Mapping[str, Sequence[Points]], title: str
+    path: Path, space: CellSpace, searches: Mapping[str, Sequence[Points]], title: str
 ) -> None:
     """Widths of normal and of reduction cells among the best 5% (thesis Fig. 3.5)."""
     figure, axes = panels(2, (5.0, 3.6))
     edges = np.arange(-0.25, 4.5, 0.5)
-    for cell, (axis, name) in enumerate(
-        zip(axes, ("normal", "reduction"), strict=True)
-    ):
-        shares = []
-        for searches in found.values():
-            wide = frontier.top_widths(space, searches)[:, cell]
-            shares.append(np.histogram(wide, edges)[0] / len(wide))
-        bar = 0.45 / len(found)
-        for i, (label, share) in enumerate(zip(found, shares, strict=True)):
-            at = edges[:-1] + 0.25 + (i - (len(found) - 1) / 2) * bar
-            axis.bar(at, 100 * share, bar, label=label)
-        axis.set_title(f"{name} cells: {title}", fontsize=9)
-        axis.set_xlabel("width [c]")
-        axis.set_ylabel("share of the best 5% [%]")
+    bar = 0.45 / len(searches)
+    for cell, name in enumerate(("normal", "reduction")):
+        for i, (variant, rows) in enumerate(searches.items()):
+            wide = frontier.top_widths(space, rows)[:, cell]
+            share = np.histogram(wide, edges)[0] / len(wide)
+            at = edges[:-1] + 0.25 + (i - (len(searches) - 1) / 2) * bar
+            axes[cell].bar(at, 100 * share, bar, label=variant)
+        title_of_cell = f"{name} cells: {title}"
+        label(axes[cell], title_of_cell, "width [c]", "share of the best 5% [%]")
     axes[0].legend(fontsize=8)
-    _save(figure, path)
+    save(figure, path)
 
 
 def hypervolumes(path: Path, volumes: Mapping[str, np.ndarray], title: str) -> None:
-    """Share of the box dominated against queries, [S, T]: mean and range of seeds."""
+    """Hypervolume against queries, [S, T] per variant: mean and range of seeds."""
     figure, (axis,) = panels(1, (6.0, 4.0))
     for name, values in volumes.items():
-        x = np.arange(1, values.shape[-1] + 1)
-        (line,) = axis.plot(x, values.mean(0), lw=1.4, label=name)
-        axis.fill_between(
-            x, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0
-        )
-    axis.set_xlabel("queries")
-    axis.set_ylabel("hypervolume, share of the box")
-    axis.set_title(title, fontsize=10)
-    axis.legend(fontsize=8, loc="lower right")
-    _save(figure, path)
+        range_of_seeds(axis, np.arange(1, values.shape[-1] + 1), values, name)
+    label(axis, title, "queries", "hypervolume, share of the box", "lower right")
+    save(figure, path)
 
 
-def _save(figure, path: Path) -> None:
-    figure.savefig(path, dpi=100)
-    pyplot().close(figure)
+def retrained_fronts(
+    path: Path, group: Sequence[retrained.Evaluation], title: str
+) -> None:
+    """Test accuracy against FLOPS and parameters, with fronts (Figs 3.6, 3.7)."""
+    figure, axes = panels(2, (5.5, 4.2))
+    for color, (search, networks) in enumerate(retrained.searches_of(group).items()):
+        values = retrained.arrays(networks)
+        for axis, (size, name) in zip(axes, _SIZES.items(), strict=True):
+            x, y = values[size], values["test"]
+            on_front = np.flatnonzero(np.asarray(pareto.front(x, y)))
+            on_front = on_front[np.argsort(x[on_front])]
+            axis.plot(x, y, "o", ms=3, alpha=0.4, color=f"C{color}")
+            style = {"where": "post", "color": f"C{color}", "marker": "o"}
+            style["label"] = f"{search[0]}, seed {search[1]}"
+            axis.step(x[on_front], y[on_front], ms=4, lw=1.2, **style)
+            label(axis, "", name, "test accuracy [%]", "lower right")
+    figure.suptitle(title, fontsize=10)
+    save(figure, path)

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from nasjax.analysis.plots.style import panels, pyplot
+from nasjax.analysis.plots.style import label, mean_of_seeds, panels, save
+
+_SEEDS = 30  # drawn one by one; more make one grey area
 
 
 def anytime(
     path: Path,
     best: Mapping[str, np.ndarray],
     titles: Sequence[str],
-    optima: Sequence[float] | None,
+    optima: Sequence[float] | np.ndarray | None,
     *,
     x: Mapping[str, np.ndarray] | None = None,
     xlabel: str = "queries",
@@ -26,81 +28,74 @@ def anytime(
       optima: best value of each table column, drawn as a line; None if not known.
       x: per method, [V, S, T] to draw against instead of the number of queries, such
         as simulated seconds; the mean is then taken on a common grid.
-      xlabel: what the x axis shows.
+      xlabel: name of the x axis.
     """
     figure, axes = panels(len(titles), (5.0, 3.6))
-    for v, axis in enumerate(axes):
-        known = [] if optima is None else [100 * optima[v]]
-        lows, tops, start = [], list(known), []
+    for v, (axis, title) in enumerate(zip(axes, titles, strict=True)):
+        lows, tops, starts = [], [], []
         for color, (name, values) in enumerate(best.items()):
             y = 100 * values[v]
-            S, T = y.shape
-            at = np.arange(1, T + 1) * np.ones((S, 1)) if x is None else x[name][v]
-            for seed in range(min(S, 30)):
-                axis.plot(at[seed], y[seed], color=f"C{color}", alpha=0.15, lw=0.5)
-            grid = at[0] if x is None else np.linspace(at[:, 0].max(), at[:, -1].min())
-            on_grid = (
-                y
-                if x is None
-                else np.array(
-                    [
-                        row[np.searchsorted(times, grid, side="right") - 1]
-                        for times, row in zip(at, y, strict=True)
-                    ]
-                )
-            )
-            mean = on_grid.mean(axis=0)
-            axis.plot(grid, mean, color=f"C{color}", lw=1.6, label=name)
-            if S > 1:
-                half = 1.96 * on_grid.std(axis=0, ddof=1) / np.sqrt(S)
-                axis.fill_between(
-                    grid, mean - half, mean + half, color=f"C{color}", alpha=0.25, lw=0
-                )
+            at = None if x is None else x[name][v]
+            _faint_seeds(axis, at, y, f"C{color}")
+            grid, y = _common_grid(at, y)
+            mean = mean_of_seeds(axis, grid, y, name, color=f"C{color}")
+            # The first queries would stretch both axes: 1/50 and 1/100 are left out.
             lows.append(mean[min(len(mean) - 1, len(mean) // 50)])
             tops.append(mean[-1])
-            start.append(grid[min(len(grid) - 1, len(grid) // 100)])
-        for best_known in known:
-            axis.axhline(best_known, color="black", lw=0.8, ls=":")
+            starts.append(grid[min(len(grid) - 1, len(grid) // 100)])
+        if optima is not None:
+            tops.append(100 * optima[v])
+            axis.axhline(100 * optima[v], color="black", lw=0.8, ls=":")
         margin = max(max(tops) - min(lows), 1e-3)
         axis.set_ylim(min(lows) - 0.05 * margin, max(tops) + 0.08 * margin)
         axis.set_xscale("log")
-        axis.set_xlim(left=max(min(start), 1e-9))
-        axis.set_title(titles[v], fontsize=10)
-        axis.set_xlabel(xlabel)
-        axis.set_ylabel("best accuracy so far [%]")
+        axis.set_xlim(left=max(min(starts), 1e-9))
+        label(axis, title, xlabel, "best accuracy so far [%]")
     axes[0].legend(fontsize=8, loc="lower right")
-    figure.savefig(path, dpi=100)
-    pyplot().close(figure)
+    save(figure, path)
 
 
-def regret(path: Path, found: Mapping[str, np.ndarray], titles: Sequence[str]) -> None:
+def _faint_seeds(axis, at: np.ndarray | None, y: np.ndarray, color: str) -> None:
+    """The first seeds of y [S, T], each a thin line, against `at` [S, T] or queries."""
+    steps = np.arange(1, y.shape[1] + 1)
+    for s, row in enumerate(y[:_SEEDS]):
+        axis.plot(steps if at is None else at[s], row, color=color, alpha=0.15, lw=0.5)
+
+
+def _common_grid(at: np.ndarray | None, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places [G] common to all seeds, and the steps y [S, T] at `at` on them [S, G]."""
+    if at is None:
+        return np.arange(1.0, y.shape[1] + 1), y
+    grid = np.linspace(at[:, 0].max(), at[:, -1].min())
+    last = (np.searchsorted(times, grid, side="right") - 1 for times in at)
+    return grid, np.stack([row[i] for row, i in zip(y, last, strict=True)])
+
+
+def regret(
+    path: Path, regrets: Mapping[str, np.ndarray], titles: Sequence[str]
+) -> None:
     """Regret against queries, logarithmic: the mean over seeds with its 95% band.
 
     Args:
       path: file to write.
-      found: per method, [V, S, T].
+      regrets: per method, [V, S, T].
       titles: of the V panels.
     """
     figure, axes = panels(len(titles), (5.0, 3.6))
-    for v, axis in enumerate(axes):
-        shown = {n: np.where(np.isfinite(x[v]), x[v], np.nan) for n, x in found.items()}
-        lowest = [y[y > 0].min() for y in shown.values() if (y > 0).any()]
+    for v, (axis, title) in enumerate(zip(axes, titles, strict=True)):
+        curves = {
+            n: np.where(np.isfinite(x[v]), x[v], np.nan) for n, x in regrets.items()
+        }
+        lowest = [y[y > 0].min() for y in curves.values() if (y > 0).any()]
         floor = min(lowest, default=1.0) / 10  # a mean of zero is drawn there
-        for color, (name, y) in enumerate(shown.items()):
-            x, mean = np.arange(1, y.shape[1] + 1), y.mean(axis=0)
-            style = "-" if color < 10 else "--"
-            hue = f"C{color % 10}"
-            axis.plot(x, np.maximum(mean, floor), style, color=hue, label=name)
-            if len(y) > 1:
-                half = 1.96 * y.std(axis=0, ddof=1) / np.sqrt(len(y))
-                low, high = (np.maximum(mean + s * half, floor) for s in (-1, 1))
-                axis.fill_between(x, low, high, color=hue, alpha=0.2, lw=0)
+        for color, (name, y) in enumerate(curves.items()):
+            x = np.arange(1, y.shape[1] + 1)
+            # Ten colours: a second round of them is dashed.
+            style = {"color": f"C{color % 10}", "ls": "-" if color < 10 else "--"}
+            mean_of_seeds(axis, x, y, name, floor=floor, alpha=0.2, lw=1.5, **style)
         axis.set_yscale("log")
-        axis.set_xlabel("queries")
-        axis.set_ylabel("regret")
-        axis.set_title(titles[v], fontsize=10)
+        label(axis, title, "queries", "regret")
     lines, names = axes[0].get_legend_handles_labels()
     columns = min(len(names), 3 * min(len(titles), 3))
     figure.legend(lines, names, fontsize=8, ncols=columns, loc="outside lower center")
-    figure.savefig(path, dpi=100)
-    pyplot().close(figure)
+    save(figure, path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nasjax.analysis.plots.style import pyplot
+from nasjax.analysis.plots.style import panels, save
 from nasjax.spaces import CellSpace
 
 
@@ -23,19 +23,12 @@ def states(
       rows: `(title, state [E, O], truth [E, O])` of each column.
       labels: captions of the two panels.
     """
-    plt = pyplot()
-    figure, axes = plt.subplots(
-        len(rows),
-        2,
-        figsize=(8.0, 2.3 * len(rows)),
-        squeeze=False,
-        layout="constrained",
-    )
-    for pair, (title, *matrices) in zip(axes, rows, strict=True):
-        for axis, label, matrix in zip(pair, labels, matrices, strict=True):
-            _matrix(axis, space, matrix, f"{title}: {label}")
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    figure, axes = panels(2 * len(rows), (4.0, 2.3), across=2)
+    places = iter(axes)
+    for title, *matrices in rows:
+        for label, matrix in zip(labels, matrices, strict=True):
+            _matrix(next(places), space, matrix, f"{title}: {label}")
+    save(figure, path)
 
 
 def cell_states(path: Path, space: CellSpace, state: np.ndarray, title: str) -> None:
@@ -47,20 +40,13 @@ def cell_states(path: Path, space: CellSpace, state: np.ndarray, title: str) -> 
       state: float [*arch_shape, O], the share of each operation on each edge.
       title: above all.
     """
-    plt = pyplot()
-    panels = np.asarray(state).reshape(space.cells, space.num_edges, -1)
-    figure, axes = plt.subplots(
-        space.cells,
-        figsize=(2.0 + 0.42 * space.num_edges, 0.5 + 3.1 * space.cells),
-        squeeze=False,
-        layout="constrained",
-    )
+    matrices = np.asarray(state).reshape(space.cells, space.num_edges, -1)
+    figure, axes = panels(space.cells, (2.0 + 0.42 * space.num_edges, 3.4), across=1)
     names = ("normal cell", "reduction cell") if space.cells == 2 else ("",)
-    for axis, name, matrix in zip(axes[:, 0], names, panels, strict=True):
+    for axis, name, matrix in zip(axes, names, matrices, strict=True):
         _matrix(axis, space, matrix, name)
     figure.suptitle(title, fontsize=9)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    save(figure, path, dpi=120)
 
 
 def edge_names(space: CellSpace) -> list[str]:
@@ -83,15 +69,9 @@ def _matrix(axis, space: CellSpace, matrix: np.ndarray, title: str) -> None:
     for edge in range(1, space.num_edges):
         if targets[edge] != targets[edge - 1]:
             axis.axvline(edge - 0.5, color="tab:red", lw=1)
+    style = {"ha": "center", "va": "center", "fontsize": 6}
     for (edge, operation), value in np.ndenumerate(matrix):
-        if value >= 0.005:
-            axis.text(
-                edge,
-                operation,
-                f"{value:.2f}",
-                ha="center",
-                va="center",
-                fontsize=6,
-                color="white" if value > 0.5 else "black",
-            )
+        if value >= 0.005:  # less would be printed as 0.00
+            color = "white" if value > 0.5 else "black"
+            axis.text(edge, operation, f"{value:.2f}", color=color, **style)
     axis.set_title(title, fontsize=8)

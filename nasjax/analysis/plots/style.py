@@ -1,28 +1,84 @@
 """The style of pictures; matplotlib is imported when one is drawn."""
 
+from pathlib import Path
+from typing import Any
 
-def pyplot():
-    """matplotlib.pyplot, drawing to files."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot
-
-    return matplotlib.pyplot
+import numpy as np
 
 
-def panels(count: int, size: tuple[float, float]):
-    """A figure and `count` axes of `size` inches, three in a row."""
-    plt = pyplot()
-    across = min(count, 3)
-    down = -(-count // across)
-    figure, axes = plt.subplots(
-        down,
-        across,
-        figsize=(size[0] * across, size[1] * down),
-        squeeze=False,
-        layout="constrained",
-    )
-    for axis in axes.flat[count:]:
+def panels(
+    count: int,
+    size: tuple[float, float],
+    across: int = 3,
+    layout: Any = "constrained",
+) -> tuple[Any, list[Any]]:
+    """A figure and `count` axes.
+
+    Args:
+      count: of the axes.
+      size: of each, in inches.
+      across: axes in a row.
+      layout: of matplotlib's figure.
+    """
+    from matplotlib.figure import Figure
+
+    columns = min(count, across)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout=layout)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes[count:]:
         axis.set_visible(False)
-    return figure, axes.flat[:count]
+    return figure, axes[:count]
+
+
+def label(axis, title: str, x: str = "", y: str = "", legend: str = "") -> None:
+    """Title, names of the axes and, at a place such as `lower right`, a legend."""
+    axis.set_title(title, fontsize=10)
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    if legend:
+        axis.legend(fontsize=8, loc=legend)
+
+
+def range_of_seeds(axis, x: np.ndarray, y: np.ndarray, name: str, **style: Any) -> None:
+    """The mean of y [S, T] over seeds, and the range between their extremes."""
+    (line,) = axis.plot(x, y.mean(0), lw=1.4, label=name, **style)
+    if len(y) > 1:
+        band = {"color": line.get_color(), "alpha": 0.2, "lw": 0}
+        axis.fill_between(x, y.min(0), y.max(0), **band)
+
+
+def mean_of_seeds(
+    axis,
+    x: np.ndarray,
+    y: np.ndarray,
+    name: str,
+    *,
+    floor: float = -np.inf,
+    alpha: float = 0.25,
+    **style: Any,
+) -> np.ndarray:
+    """The mean of y [S, T] over seeds with its 95% band; returns the mean.
+
+    Args:
+      axis: matplotlib axes.
+      x: [T].
+      y: [S, T]; the band is 1.96 standard errors wide on each side.
+      name: for the legend.
+      floor: lower values are drawn there, for a logarithmic axis.
+      alpha: of the band.
+      style: of the line.
+    """
+    mean = y.mean(axis=0)
+    style = {"lw": 1.6} | style
+    (line,) = axis.plot(x, np.maximum(mean, floor), label=name, **style)
+    if len(y) > 1:
+        half = 1.96 * y.std(axis=0, ddof=1) / np.sqrt(len(y))
+        low, high = (np.maximum(mean + sign * half, floor) for sign in (-1, 1))
+        axis.fill_between(x, low, high, color=line.get_color(), alpha=alpha, lw=0)
+    return mean
+
+
+def save(figure, path: Path | str, dpi: int = 100) -> None:
+    """Writes a figure to a file; its suffix chooses the format."""
+    figure.savefig(path, dpi=dpi)

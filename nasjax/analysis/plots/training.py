@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from nasjax.analysis import statistics
-from nasjax.analysis.plots.style import panels, pyplot
+from nasjax.analysis.plots.style import label, panels, save
 
 
 def training(path: Path, curves, true: np.ndarray | None = None) -> None:
@@ -20,31 +20,25 @@ def training(path: Path, curves, true: np.ndarray | None = None) -> None:
     epochs = np.arange(1, len(curves.loss) + 1)
     axes[0].plot(epochs, curves.loss, label="cross-entropy")
     axes[0].plot(epochs, curves.accuracy, label="accuracy")
-    axes[0].set_title("training batches", fontsize=10)
-    axes[0].legend(fontsize=8)
-    kinds = (("batch", curves.batch), ("running", curves.running))
-    for color, (name, scores) in enumerate(kinds):
+    label(axes[0], "training batches", "epoch", legend="best")
+    kinds = {"batch": curves.batch, "running": curves.running}
+    for color, (name, scores) in enumerate(kinds.items()):
         low, middle, high = 100 * np.quantile(scores, (0, 0.5, 1), axis=1)
-        axes[1].plot(curves.marks, middle, color=f"C{color}", marker=".", label=name)
-        axes[1].fill_between(
-            curves.marks, low, high, color=f"C{color}", alpha=0.2, lw=0
-        )
-    axes[1].set_title("validation accuracy of architectures [%]", fontsize=10)
+        style = {"color": f"C{color}"}
+        axes[1].plot(curves.marks, middle, marker=".", label=name, **style)
+        axes[1].fill_between(curves.marks, low, high, alpha=0.2, lw=0, **style)
+        if true is not None:
+            taus = [statistics.kendall(row, true) for row in scores]
+            axes[2].plot(curves.marks, taus, marker=".", label=name, **style)
+    label(axes[1], "validation accuracy of architectures [%]", "epoch")
     axes[1].legend(fontsize=8, title="statistics; median, range", title_fontsize=8)
     if true is not None:
-        for name, scores in kinds:
-            taus = [statistics.kendall(row, true) for row in scores]
-            axes[2].plot(curves.marks, taus, marker=".", label=name)
         axes[2].axhline(0, color="black", lw=0.6)
-        axes[2].set_title("Kendall's tau with the true table", fontsize=10)
-        axes[2].legend(fontsize=8)
+        label(axes[2], "Kendall's tau with the true table", "epoch", legend="best")
         axes[3].plot(100 * true, 100 * curves.batch[-1], ".", ms=3)
-        axes[3].set_title("scores after the last epoch [%]", fontsize=10)
-        axes[3].set_xlabel("true validation accuracy [%]")
-    for axis in axes[:3]:
-        axis.set_xlabel("epoch")
-    figure.savefig(path, dpi=100)
-    pyplot().close(figure)
+        title = "scores after the last epoch [%]"
+        label(axes[3], title, "true validation accuracy [%]")
+    save(figure, path)
 
 
 def evaluation(
@@ -66,21 +60,17 @@ def evaluation(
     tested = np.isfinite(test).all(axis=0)
     epochs = np.arange(1, loss.shape[1] + 1)
     for axis, name, x, y in (
-        (axes[0], "cross-entropy of training batches", epochs, loss),
+        (axes[0], None, epochs, loss),
         (axes[1], "training batches", epochs, 100 * accuracy),
         (axes[1], "test images", epochs[tested], 100 * test[:, tested]),
     ):
-        (line,) = axis.plot(x, y.mean(axis=0), marker="." if len(x) < 30 else "")
-        line.set_label(name)
+        marker = "." if len(x) < 30 else ""
+        (line,) = axis.plot(x, y.mean(axis=0), marker=marker, label=name)
         for row in y if len(y) > 1 else ():
             axis.plot(x, row, color=line.get_color(), alpha=0.3, lw=0.6)
     if baseline is not None:
-        label = "logistic regression on the pixels, test"
-        axes[1].axhline(100 * baseline, color="black", lw=0.8, ls=":", label=label)
-    axes[0].set_title("cross-entropy of training batches", fontsize=10)
-    axes[1].set_title("accuracy [%]", fontsize=10)
-    axes[1].legend(fontsize=8)
-    for axis in axes:
-        axis.set_xlabel("epoch")
-    figure.savefig(path, dpi=100)
-    pyplot().close(figure)
+        text = "logistic regression on the pixels, test"
+        axes[1].axhline(100 * baseline, color="black", lw=0.8, ls=":", label=text)
+    label(axes[0], "cross-entropy of training batches", "epoch")
+    label(axes[1], "accuracy [%]", "epoch", legend="best")
+    save(figure, path)

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-OP_NAMES = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+from nasjax.spaces import nas_bench_201
 
-NUM_ARCHS = len(OP_NAMES) ** 6
-# (target, source) of each edge, in the order of the benchmark's strings.
-_EDGES = ((1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
+_SPACE = nas_bench_201()
+OP_NAMES = _SPACE.operations
+NUM_ARCHS = _SPACE.size
+_EDGES = _SPACE.edges  # in the order of the benchmark's strings
 
 
 class TableError(ValueError):
@@ -62,7 +63,7 @@ def _isomorphism_classes(data: bytes) -> np.ndarray:
 def _canonical(ops: list[int]) -> str:
     nodes: list[list[str]] = [[], [], [], []]
     strings = ["0"]
-    for (target, source), op in zip(_EDGES, ops, strict=True):
+    for (source, target), op in zip(_EDGES, ops, strict=True):
         if len(strings) < target:
             strings.append("+".join(sorted(nodes[len(strings)])))
         origin, name = strings[source], OP_NAMES[op]
@@ -79,12 +80,9 @@ def _readonly(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def format_arch(ops: np.ndarray) -> str:
+def format_arch(ops: Sequence[int] | np.ndarray) -> str:
     """The benchmark's string of one architecture, [6] operations."""
-    parts: list[list[str]] = [[], [], []]
-    for (target, source), op in zip(_EDGES, ops, strict=True):
-        parts[target - 1].append(f"{OP_NAMES[op]}~{source}")
-    return "+".join("|" + "|".join(part) + "|" for part in parts)
+    return _SPACE.arch_string(np.asarray(ops))
 
 
 def contradiction(
@@ -124,12 +122,13 @@ def parse_arch(text: str) -> tuple[int, ...]:
     text = text.strip()
     if re.fullmatch("[0-4]{6}", text):
         return tuple(map(int, text))
-    names = re.findall(r"\|?([^|+~]+)~", text)
-    if len(names) == len(_EDGES) and set(names) <= set(OP_NAMES):
-        ops = tuple(OP_NAMES.index(name) for name in names)
-        if format_arch(ops) == text:
-            return ops
-    raise TableError(
-        f"{text!r} is no architecture: expected {format_arch((0,) * 6)!r} or six "
-        "digits from 0 to 4"
-    )
+    try:
+        ops = tuple(_SPACE.parse_arch_string(text).tolist())
+    except ValueError:
+        ops = None
+    if ops is None or format_arch(ops) != text:
+        raise TableError(
+            f"{text!r} is no architecture: expected {format_arch((0,) * 6)!r} or six "
+            "digits from 0 to 4"
+        )
+    return ops

@@ -4,16 +4,14 @@ Files hold accuracies in percent; in memory they are fractions.
 """
 
 import hashlib
-import io
 import os
-import uuid
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nasjax.data import locations
 from nasjax.data.nb201 import csv_files
 from nasjax.data.nb201.cells import NUM_ARCHS, OP_NAMES, TableError, contradiction
 from nasjax.data.nb201.table import MEANING, Column, Table, build
@@ -216,12 +214,9 @@ def checksum(path: str | os.PathLike[str]) -> str:
 
 def _read_npz(data: bytes, path: Path) -> Table:
     try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, AttributeError, TypeError) as error:
+        arrays = locations.read_npz(data)
+    except ValueError as error:
         raise TableError(f"{path}: not a readable npz ({error})") from error
-    except zipfile.BadZipFile as error:
-        raise TableError(f"{path}: damaged npz ({error})") from error
     for name in ("ops", "op_names"):
         if name not in arrays:
             raise TableError(f"{path}: the array {name!r} is missing")
@@ -261,10 +256,6 @@ def write(table: Table, path: str | os.PathLike[str]) -> None:
         arrays[f"{name}_sha256"] = column.sha256
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(part, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    locations.write_file(
+        path, lambda file: np.savez_compressed(file, **arrays), shared=True
+    )

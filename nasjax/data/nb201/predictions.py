@@ -6,12 +6,12 @@ measures how far off they are.
 
 import hashlib
 import importlib.resources
-import io
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.data import locations
 from nasjax.networks import predictor
 from nasjax.spaces import nas_bench_201
 
@@ -31,8 +31,8 @@ def sha256() -> str:
 
 def weights() -> predictor.Weights:
     """The shipped weights as float32, for `nasjax.networks.predictor`."""
-    with np.load(io.BytesIO(_read()), allow_pickle=False) as arrays:
-        leaves = {name: jnp.asarray(arrays[name], jnp.float32) for name in arrays}
+    arrays = locations.read_npz(_read())
+    leaves = {name: jnp.asarray(x, jnp.float32) for name, x in arrays.items()}
     return predictor.Weights(**leaves)
 
 

@@ -8,14 +8,13 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import importlib.resources
-import os
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from nasjax.data import downloads, pickles
+from nasjax.data import downloads, locations, pickles
 from nasjax.data.nb201 import csv_files, files
 from nasjax.data.nb201.cells import NUM_ARCHS, TableError, official_ops
 from nasjax.data.nb201.pickle_files import parse_package, parse_trials
@@ -111,11 +110,10 @@ PACKAGE_FILES = {
 def environment(wanted: Sequence[str], search: Search) -> dict[str, Column]:
     """Columns of the files and folders that `$NASJAX_DATA` lists."""
     found: dict[str, Column] = {}
-    listed = os.environ.get("NASJAX_DATA", "")
+    listed = locations.listed()
     if not listed:
         search.places.append("$NASJAX_DATA is not set")
-    for entry in filter(None, listed.split(os.pathsep)):
-        path = Path(entry).expanduser()
+    for path in listed:
         if path.is_dir():
             path = path / files.FILE_NAME
         if path.suffix not in (".npz", ".csv") or not path.is_file():
@@ -137,8 +135,7 @@ def environment(wanted: Sequence[str], search: Search) -> dict[str, Column]:
 
 def cache_path() -> Path:
     """File of the user's cache, `$XDG_CACHE_HOME/nasjax/nb201.npz`."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "nasjax" / files.FILE_NAME
+    return locations.cache() / files.FILE_NAME
 
 
 def cache(wanted: Sequence[str], search: Search) -> dict[str, Column]:
@@ -169,7 +166,7 @@ def download(wanted: Sequence[str], search: Search) -> dict[str, Column]:
     if not useful:
         search.places.append("no public file to download has them")
         return {}
-    if os.environ.get("NASJAX_OFFLINE", "") not in ("", "0"):
+    if locations.offline():
         search.places.append("download switched off by NASJAX_OFFLINE")
         return {}
     arrived: dict[str, Column] = {}

@@ -14,15 +14,8 @@ from nasjax.data.nb201.cells import (
     isomorphism_classes,
     official_ops,
 )
+from nasjax.networks.predictor import COLUMNS as COLUMNS
 
-COLUMNS = (
-    "cifar10_valid",
-    "cifar10_test",
-    "cifar100_valid",
-    "cifar100_test",
-    "imagenet16_valid",
-    "imagenet16_test",
-)
 # Training set and split behind each short name. CIFAR-10 valid and test come from two
 # trainings: on half of the images, and on all of them. The test accuracy of the first
 # exists too (cifar10-valid, ori-test); it is no column, so that nothing mistakes it

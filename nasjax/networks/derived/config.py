@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from nasjax import spaces
-from nasjax.spaces import CellSpace
+from nasjax.networks.families import FAMILIES
+from nasjax.spaces import CellSpace, architectures
 
 DTYPES = ("float32", "bfloat16")
 STEMS = ("cifar", "imagenet")
-FRAMES = {"darts": spaces.darts(none=True), "nb201": spaces.nas_bench_201()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,23 +61,13 @@ class DerivedConfig:
                 raise ValueError(
                     f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
                 )
-        if self.kind == "nb201" and (self.stem != "cifar" or self.auxiliary):
-            raise ValueError("nas-bench-201 has no other stem and no auxiliary head")
-        if self.kind == "darts" and self.channels % 2:
-            raise ValueError(f"channels must be even, got {self.channels}")
+        FAMILIES[self.kind].check(self)
         _check(self.space, self.arch)
 
     @property
     def kind(self) -> str:
-        """darts or nb201: the network around the cells."""
-        for kind, space in FRAMES.items():
-            known = set(self.space.operations) <= set(space.operations)
-            if known and self.space.edges == space.edges:
-                return kind
-        raise ValueError(
-            f"no network is known for the space {self.space.name}: allowed are "
-            "darts(...) and nas_bench_201()"
-        )
+        """The family, a key of FAMILIES: the network around the cells."""
+        return architectures.family_of(self.space)
 
     @property
     def reductions(self) -> tuple[int, ...]:
@@ -87,9 +77,7 @@ class DerivedConfig:
     @property
     def halvings(self) -> int:
         """How often the network halves an image."""
-        if self.kind == "nb201":
-            return 2
-        return len(self.reductions) + (3 if self.stem == "imagenet" else 0)
+        return FAMILIES[self.kind].halvings(self)
 
     def edges(self, cell: int = 0) -> tuple[tuple[int, int, str], ...]:
         """(source, target, operation) of the present edges; cell 1 is the reduction."""

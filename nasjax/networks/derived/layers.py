@@ -11,21 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.networks import halving, primitives
+from nasjax.networks.initializers import uniform
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
 
 Norm = Callable[[], nn.Module]  # makes a batch normalisation
-
-
-def uniform(inputs: int) -> Callable[..., chex.Array]:
-    """U(-1 / sqrt(inputs), 1 / sqrt(inputs)): PyTorch's kaiming_uniform, a = sqrt 5."""
-    bound = inputs**-0.5
-
-    def draw(key, shape):
-        return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
-
-    return draw
 
 
 class Convolution(nn.Module):
@@ -38,7 +29,7 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self, x: chex.Array) -> chex.Array:
         k, C, D = self.size, x.shape[-1], self.features
-        kernel = self.param("kernel", uniform(k * k * C), (k, k, C, D)).astype(x.dtype)
+        kernel = self.param("kernel", uniform, (k, k, C, D), k * k * C).astype(x.dtype)
         if k > 1:
             return primitives.convolution(x, kernel, self.stride)
         x = x[:, :: self.stride, :: self.stride]
@@ -57,7 +48,7 @@ class Depthwise(nn.Module):
     @nn.compact
     def __call__(self, x: chex.Array) -> chex.Array:
         k = self.size
-        kernel = self.param("kernel", uniform(k * k), (k, k, x.shape[-1]))
+        kernel = self.param("kernel", uniform, (k, k, x.shape[-1]), k * k)
         kernel = kernel.astype(x.dtype)
         return primitives.depthwise(x, kernel, self.dilation, self.stride)
 
@@ -176,6 +167,6 @@ class Linear(nn.Module):
     @nn.compact
     def __call__(self, x: chex.Array) -> chex.Array:
         C = x.shape[-1]
-        kernel = self.param("kernel", uniform(C), (C, self.classes))
-        bias = self.param("bias", uniform(C), (self.classes,))
+        kernel = self.param("kernel", uniform, (C, self.classes), C)
+        bias = self.param("bias", uniform, (self.classes,), C)
         return x.astype(jnp.promote_types(x.dtype, jnp.float32)) @ kernel + bias

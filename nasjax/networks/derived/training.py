@@ -5,35 +5,28 @@ Nothing here loops over epochs.
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from nasjax.networks import augment as augmentation
 from nasjax.networks import training
 from nasjax.networks.derived import network
 from nasjax.networks.derived.config import DerivedConfig
+from nasjax.networks.train_state import AXIS as AXIS
+from nasjax.networks.train_state import Metrics, TrainState, divide, over_devices
+from nasjax.networks.training import setting
 from nasjax.spaces.image_sizes import Size
 
-AXIS = "data"
 SCHEDULES = ("cosine", "linear")
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe(training.Recipe):
-    """How a network is trained from scratch; the defaults are those of DARTS on CIFAR.
-
-    Attributes:
-      learning_rate, final_learning_rate, momentum, nesterov, weight_decay, clip,
-      batch_size, epochs: see `training.Recipe`.
-      schedule: cosine, or linear (to zero); both move once an epoch.
-      warmup: epochs of linear warm-up, with the linear schedule.
-      label_smoothing: see `training.cross_entropy`.
-      auxiliary: weight of the auxiliary head's loss; 0 for no such head.
-      drop_path: p; epoch e drops with probability p e / epochs.
+    """SGD of networks trained from scratch; the defaults are those of DARTS on CIFAR.
 
     Raises:
       ValueError: names the value and what is allowed.
@@ -41,14 +34,20 @@ class Recipe(training.Recipe):
     Source: Liu et al. 2019; thesis 3.4.3 and 4.4.4.
     """
 
-    final_learning_rate: float = 0.0
-    batch_size: int = 96
-    epochs: int = 600
-    schedule: str = "cosine"
-    warmup: int = 0
-    label_smoothing: float = 0.0
-    auxiliary: float = 0.4
-    drop_path: float = 0.2
+    final_learning_rate: float = setting(0.0, "end of the cosine")
+    batch_size: int = setting(96, "images per step, over all devices")
+    epochs: int = setting(600, "of the whole training")
+    schedule: str = setting(
+        "cosine", "cosine, or linear (to zero); both move once an epoch"
+    )
+    warmup: int = setting(0, "epochs of linear warm-up, with the linear schedule")
+    label_smoothing: float = setting(0.0, "see `training.cross_entropy`")
+    auxiliary: float = setting(
+        0.4, "weight of the auxiliary head's loss; 0: no such head"
+    )
+    drop_path: float = setting(
+        0.2, "p; epoch e drops a path with probability p e / epochs"
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -57,7 +56,7 @@ class Recipe(training.Recipe):
                 f"schedule is {self.schedule!r}; allowed: {', '.join(SCHEDULES)}"
             )
         if self.schedule == "linear":
-            training.linear(self, 0, self.warmup)  # or raise
+            training.check_linear(self, self.warmup)
         elif self.warmup:
             raise ValueError(f"warmup is {self.warmup}; the cosine schedule has none")
         for name in ("label_smoothing", "drop_path"):
@@ -67,22 +66,6 @@ class Recipe(training.Recipe):
                 )
         if not 0 <= self.auxiliary < float("inf"):
             raise ValueError(f"auxiliary must not be negative, got {self.auxiliary}")
-
-
-class TrainState(NamedTuple):
-    """What training carries; holds no key, so that resuming is exact."""
-
-    params: Any
-    optimizer: Any  # momentum, like params
-    statistics: Any  # running means and variances
-    step: chex.Array  # int32 []
-
-
-class Metrics(NamedTuple):
-    """Of one batch, before the update."""
-
-    loss: chex.Array  # float32 [], mean cross-entropy without the auxiliary one
-    accuracy: chex.Array  # float32 [], a fraction
 
 
 def init(
@@ -183,7 +166,7 @@ def step(
     if mesh is None and config.axis_name is not None:
         place = jax.lax.axis_index(config.axis_name)
         key_augment = jax.random.fold_in(key_augment, place)
-    batch = _share(images[index], mesh)
+    batch = divide(images[index], mesh)
     batch = augmentation.augment(key_augment, batch, augment, config.dtype)
     return learn(
         key_drop,
@@ -222,17 +205,7 @@ def learn(
     """
     epoch = state.step // steps_per_epoch
     compute = functools.partial(gradient, config=config, recipe=recipe)
-    if mesh is not None:
-        shared, split = PartitionSpec(), PartitionSpec(AXIS)
-        # check_vma would sum gradients over devices a second time.
-        compute = jax.shard_map(
-            compute,
-            mesh=mesh,
-            in_specs=(shared, shared, shared, shared, split, split),
-            out_specs=shared,
-            check_vma=False,
-        )
-    grads, metrics, statistics = compute(
+    grads, metrics, statistics = over_devices(compute, mesh, shared=4)(
         key,
         state.params,
         state.statistics,
@@ -286,15 +259,8 @@ def predict(
     mesh: Mesh | None = None,
 ) -> chex.Array:
     """Logits float32 [B, K] by the running statistics; arguments as in `correct`."""
-    batch = _share(images, mesh)
+    batch = divide(images, mesh)
     batch = augmentation.normalize(batch, augment.mean, augment.std, config.dtype)
     variables = {"params": state.params, "statistics": state.statistics}
     logits, _ = network.Network(config).apply(variables, batch, False)
     return logits
-
-
-def _share(batch: chex.Array, mesh: Mesh | None) -> chex.Array:
-    if mesh is None:
-        return batch
-    rows = NamedSharding(mesh, PartitionSpec(AXIS))
-    return jax.lax.with_sharding_constraint(batch, rows)

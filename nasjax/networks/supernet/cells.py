@@ -1,6 +1,16 @@
 """A cell with every operation on every edge, their weights stacked.
 
-`path` and `dense`, of the modules of these names, compute it.
+`path` and `dense`, of the modules of these names, compute it. A normal DARTS cell keeps
+inputs and nodes in one array, since all images have one size; a reduction cell needs
+two, for its edges that leave an input halve the image:
+
+    node               0     1   |   2     3     4     5
+    stride 1   nodes  [0]   [1]     [2]   [3]   [4]   [5]    [inputs + N, B, H, W, C]
+    stride 2   inputs [0]   [1]                              [inputs, B, H, W, C]
+               nodes                [0]   [1]   [2]   [3]    [N, B, H / 2, W / 2, C]
+
+Weights are stacked by `Group`, the edges of one stride: row r of a stack belongs to the
+edge `group.edges[r]`, whose number is that in the architecture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.networks.families import FAMILIES
 from nasjax.networks.supernet import operations
 from nasjax.networks.supernet.operations import Norm, Operation
 
@@ -30,7 +41,7 @@ class Cell(NamedTuple):
 
     edges: tuple[tuple[int, int], ...]  # (source, target), as in the architecture
     names: tuple[str, ...]  # of the O operations
-    kind: str  # darts or nb201: what the names mean
+    kind: str  # the family, whose operations the names mean
     channels: int  # C
     inputs: int  # how many nodes are given
     stride: int = 1  # of edges that leave an input
@@ -65,7 +76,8 @@ class Cell(NamedTuple):
     @property
     def table(self) -> Mapping[str, Operation]:
         """The operations by name, in the architecture's order."""
-        return {name: operations.KINDS[self.kind][name] for name in self.names}
+        known = FAMILIES[self.kind].supernet.operations
+        return {name: known[name] for name in self.names}
 
 
 def init(key: chex.PRNGKey, cell: Cell) -> Weights:
@@ -109,7 +121,7 @@ def apply_edge(cell, group, name, weights, x, given):
     return y, norm.statistics(cell.seen)
 
 
-class Planes(NamedTuple):
+class Features(NamedTuple):
     """The nodes' images; with stride 1 the inputs' are part of one array with them.
 
     Written in place, one after the other: concatenating images is slow.
@@ -119,16 +131,16 @@ class Planes(NamedTuple):
     nodes: chex.Array  # [N, B, H', W', C], or [inputs + N, ...] with stride 1
 
 
-def planes(cell: Cell, inputs: Sequence[chex.Array]) -> Planes:
+def initial_features(cell: Cell, inputs: Sequence[chex.Array]) -> Features:
     """The inputs in place, the other nodes zero."""
     B, H, W, C = inputs[0].shape
     first, s = first_node(cell), cell.stride
     shape = (cell.inputs - first + cell.nodes, B, -(-H // s), -(-W // s), C)
     nodes = jnp.zeros(shape, inputs[0].dtype)
     if s == 1:
-        return Planes(jnp.zeros((0, B, H, W, C), nodes.dtype), _put(nodes, 0, inputs))
+        return Features(jnp.zeros((0, B, H, W, C), nodes.dtype), _put(nodes, 0, inputs))
     stacked = jnp.zeros((cell.inputs, B, H, W, C), nodes.dtype)
-    return Planes(_put(stacked, 0, inputs), nodes)
+    return Features(_put(stacked, 0, inputs), nodes)
 
 
 def _put(array, at, images):
@@ -152,26 +164,32 @@ def first_node(cell: Cell) -> int:
     return cell.inputs if cell.stride > 1 else 0
 
 
-def given_inputs(cell: Cell, planes: Planes) -> tuple[chex.Array, ...]:
-    """The images of the inputs, the inverse of `planes`."""
-    where = planes.inputs if cell.stride > 1 else planes.nodes
+def given_inputs(cell: Cell, features: Features) -> tuple[chex.Array, ...]:
+    """The images of the inputs, the inverse of `features`."""
+    where = features.inputs if cell.stride > 1 else features.nodes
     return tuple(where[i] for i in range(cell.inputs))
 
 
-def read(cell: Cell, group: Group, planes: Planes, source: chex.Numeric) -> chex.Array:
+def read(
+    cell: Cell, group: Group, features: Features, source: chex.Numeric
+) -> chex.Array:
     """The image of a node that an edge of the group leaves."""
     if group.from_inputs:
-        return planes.inputs[source]
-    return planes.nodes[source - first_node(cell)]
+        return features.inputs[source]
+    return features.nodes[source - first_node(cell)]
 
 
-def add_source(cell: Cell, group: Group, planes: Planes, source, image) -> Planes:
+def add_source(cell: Cell, group: Group, features: Features, source, image) -> Features:
     """Adds to the image of a node that an edge of the group leaves."""
     if group.from_inputs:
-        return planes._replace(inputs=planes.inputs.at[source].add(image))
-    return planes._replace(nodes=planes.nodes.at[source - first_node(cell)].add(image))
+        return features._replace(inputs=features.inputs.at[source].add(image))
+    return features._replace(
+        nodes=features.nodes.at[source - first_node(cell)].add(image)
+    )
 
 
-def add_target(cell: Cell, planes: Planes, target, image) -> Planes:
+def add_target(cell: Cell, features: Features, target, image) -> Features:
     """Adds to the image of a computed node."""
-    return planes._replace(nodes=planes.nodes.at[target - first_node(cell)].add(image))
+    return features._replace(
+        nodes=features.nodes.at[target - first_node(cell)].add(image)
+    )

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from nasjax import spaces
-from nasjax.networks.supernet import operations
+from nasjax.networks.families import FAMILIES
 from nasjax.spaces import CellSpace
 
 STEMS = ("cifar", "imagenet")
@@ -16,7 +16,7 @@ class SupernetConfig:
 
     Attributes:
       space: the cells' space.
-      kind: darts or nb201: the network around the cells.
+      kind: the family, a key of FAMILIES: the network around the cells.
       channels: C of the first cells.
       cells: how many; of each of the three stages for nb201.
       classes: of the classifier.
@@ -46,7 +46,7 @@ class SupernetConfig:
                     f"{name} must be at least 1, got {getattr(self, name)}"
                 )
         for name, allowed in (
-            ("kind", tuple(operations.KINDS)),
+            ("kind", tuple(FAMILIES)),
             ("stem", STEMS),
             ("dtype", ("float32", "bfloat16")),
         ):
@@ -59,19 +59,16 @@ class SupernetConfig:
                 f"channels must be a multiple of 2 x parts = {2 * self.parts}, "
                 f"got {self.channels}"
             )
-        if self.kind == "nb201" and (self.parts, self.stem) != (1, "cifar"):
-            raise ValueError("nb201 has no partial channels and no other stem")
-        unknown = set(self.space.operations) - set(operations.KINDS[self.kind])
+        family = FAMILIES[self.kind]
+        family.check(self)
+        unknown = set(self.space.operations) - set(family.supernet.operations)
         if unknown:
             raise ValueError(f"kind {self.kind} has no operation {min(unknown)}")
 
     @property
     def halvings(self) -> int:
         """How often the network halves an image."""
-        if self.kind == "nb201":
-            return 2
-        reductions = {self.cells // 3, 2 * self.cells // 3}
-        return len(reductions) + (3 if self.stem == "imagenet" else 0)
+        return FAMILIES[self.kind].halvings(self)
 
 
 def darts(none: bool = False, **settings: Any) -> SupernetConfig:

@@ -11,11 +11,12 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from nasjax.networks.initializers import uniform
 from nasjax.networks.primitives import convolution, pointwise
 from nasjax.networks.supernet import cells
 from nasjax.networks.supernet.config import SupernetConfig
 from nasjax.networks.supernet.norms import Norms
-from nasjax.networks.supernet.operations import classifier, reduce_by_two, uniform
+from nasjax.networks.supernet.operations import classifier, reduce_by_two
 
 NORMAL, REDUCTION = 0, 1
 
@@ -94,11 +95,13 @@ def _stem(params, images, config: SupernetConfig, norms: Norms):
     return [seen[-2 if config.stem == "imagenet" else -1]], [seen[-1]]
 
 
-def _align(planes, kernel):
-    """ReLU and 1 x 1 convolution of the concatenated planes, without concatenating."""
-    kernel = kernel.astype(planes[0].dtype)
-    each = kernel.reshape(len(planes), -1, kernel.shape[-1])
-    return sum(pointwise(jax.nn.relu(x), w) for x, w in zip(planes, each, strict=True))
+def _align(features, kernel):
+    """ReLU and 1 x 1 convolution of features as if they were concatenated."""
+    kernel = kernel.astype(features[0].dtype)
+    each = kernel.reshape(len(features), -1, kernel.shape[-1])
+    return sum(
+        pointwise(jax.nn.relu(x), w) for x, w in zip(features, each, strict=True)
+    )
 
 
 def apply(params, choice, images, config: SupernetConfig, mode: str, norms: Norms):

@@ -30,15 +30,15 @@ def dense(
     Returns:
       See `path`.
     """
-    planes = cells.planes(cell, inputs)
+    features = cells.initial_features(cell, inputs)
     ends = np.array(cell.edges, np.int32)
     rows = []
     for group, stack in zip(cell.groups, weights, strict=True):
         at = np.array(group.edges)
 
-        def edge(planes, slot, group=group):
+        def edge(features, slot, group=group):
             weights, alpha, source, target, given = slot
-            x = cells.read(cell, group, planes, source)
+            x = cells.read(cell, group, features, source)
             norms = [
                 Norm(None if given is None else given[o], cell.axis_name)
                 for o in range(len(cell.names))
@@ -54,13 +54,18 @@ def dense(
             y = operations.partially(mixed, x, cell.parts, group.stride)
             y = y * jnp.any(alpha != 0).astype(y.dtype)
             used = jnp.stack([norm.statistics(cell.seen) for norm in norms])
-            return cells.add_target(cell, planes, target, y), used
+            return cells.add_target(cell, features, target, y), used
 
-        slots = (stack, alpha.astype(planes.nodes.dtype)[at], ends[at, 0], ends[at, 1])
+        slots = (
+            stack,
+            alpha.astype(features.nodes.dtype)[at],
+            ends[at, 0],
+            ends[at, 1],
+        )
         known = None if given is None else given[at]
-        planes, used = jax.lax.scan(edge, planes, (*slots, known))
+        features, used = jax.lax.scan(edge, features, (*slots, known))
         rows.append((at, used))
     statistics = cells.no_statistics(cell)
     for at, used in rows:
         statistics = statistics.at[at].set(used)
-    return cells.computed(cell, planes.nodes), statistics
+    return cells.computed(cell, features.nodes), statistics

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.networks import halving
+from nasjax.networks.initializers import uniform
 from nasjax.networks.primitives import convolution, pointwise
 from nasjax.networks.supernet import cells
 from nasjax.networks.supernet.config import SupernetConfig
 from nasjax.networks.supernet.norms import Norms
-from nasjax.networks.supernet.operations import classifier, uniform
+from nasjax.networks.supernet.operations import classifier
 
 STAGES = 3
 

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.networks.supernet import cells, darts_network, nb201_network
+from nasjax.networks.families import FAMILIES, Supernet
+from nasjax.networks.supernet import cells
 from nasjax.networks.supernet.config import SupernetConfig
 from nasjax.networks.supernet.norms import Norms
 from nasjax.spaces import image_sizes
@@ -23,11 +24,8 @@ Statistics = Any
 MODES = ("path", "dense")
 
 
-_NETWORKS = {"darts": darts_network, "nb201": nb201_network}
-
-
-def _network(config: SupernetConfig):
-    return _NETWORKS[config.kind]
+def _network(config: SupernetConfig) -> Supernet:
+    return FAMILIES[config.kind].supernet
 
 
 def init(key: chex.PRNGKey, config: SupernetConfig) -> Params:
@@ -100,8 +98,8 @@ def apply(
     image_sizes.check(images.shape, config.image_channels, config.halvings)
     norms = Norms(config.axis_name, statistics)
     images = images.astype(config.dtype)
-    planes = _network(config).apply(params, choice, images, config, mode, norms)
-    pooled = [jnp.mean(x, axis=(1, 2), dtype=jnp.float32) for x in planes]
+    features = _network(config).apply(params, choice, images, config, mode, norms)
+    pooled = [jnp.mean(x, axis=(1, 2), dtype=jnp.float32) for x in features]
     head = params["classifier"]
     return jnp.concatenate(pooled, -1) @ head["kernel"] + head["bias"], norms.used
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.networks import halving, primitives
+from nasjax.networks.initializers import uniform
 from nasjax.networks.primitives import depthwise, pointwise
 
 Weights = Mapping[str, chex.Array]
@@ -55,12 +56,6 @@ class Operation(NamedTuple):
 
     init: Callable[..., Weights]  # (key, edges, channels, stride)
     apply: Callable[..., chex.Array]  # (weights, x, stride, norm)
-
-
-def uniform(key: chex.PRNGKey, shape: tuple[int, ...], inputs: int) -> chex.Array:
-    """U(-1 / sqrt(inputs), 1 / sqrt(inputs)), PyTorch's default for convolutions."""
-    bound = inputs**-0.5
-    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
 
 
 def reduce_by_two(
@@ -164,7 +159,6 @@ NB201: Mapping[str, Operation] = {
     "nor_conv_3x3": _convolution(3),
     "avg_pool_3x3": Operation(_nothing, _plain_average_pool),
 }
-KINDS = {"darts": DARTS, "nb201": NB201}
 
 
 def shuffle(x: chex.Array, groups: int) -> chex.Array:

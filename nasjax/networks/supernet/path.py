@@ -50,7 +50,7 @@ def _row(tree, i):
 
 
 def _forward(cell, weights, inputs, arch, given):
-    planes = cells.planes(cell, inputs)
+    features = cells.initial_features(cell, inputs)
     statistics = cells.no_statistics(cell)
     for group, stack in zip(cell.groups, weights, strict=True):
         slots, count = _slots(cell, group, arch)
@@ -63,16 +63,16 @@ def _forward(cell, weights, inputs, arch, given):
         branches = [branch(name) for name in cell.names]
 
         def body(s, carry, group=group, slots=slots, branches=branches):
-            planes, statistics = carry
+            features, statistics = carry
             row, edge, source, target, o = slots.at(s)
-            x = cells.read(cell, group, planes, source)
+            x = cells.read(cell, group, features, source)
             known = None if given is None else given[edge, o]
             y, used = jax.lax.switch(o, branches, row, x, known)
-            planes = cells.add_target(cell, planes, target, y)
-            return planes, statistics.at[edge, o].set(used)
+            features = cells.add_target(cell, features, target, y)
+            return features, statistics.at[edge, o].set(used)
 
-        planes, statistics = jax.lax.fori_loop(0, count, body, (planes, statistics))
-    return planes, statistics
+        features, statistics = jax.lax.fori_loop(0, count, body, (features, statistics))
+    return features, statistics
 
 
 def _backward(cell, saved, cotangent):
@@ -81,8 +81,8 @@ def _backward(cell, saved, cotangent):
     Only nodes are stored: a conditional would have to return the residuals of all its
     branches.
     """
-    weights, planes, arch, given = saved
-    grown = jax.tree.map(jnp.zeros_like, planes)
+    weights, features, arch, given = saved
+    grown = jax.tree.map(jnp.zeros_like, features)
     grown = grown._replace(nodes=cells.put_computed(cell, grown.nodes, cotangent))
     g_weights = []
     for group, stack in reversed(list(zip(cell.groups, weights, strict=True))):
@@ -104,7 +104,7 @@ def _backward(cell, saved, cotangent):
         def body(s, carry, group=group, slots=slots, branches=branches, count=count):
             grown, g_stack = carry
             row, edge, source, target, o = slots.at(count - 1 - s)
-            x = cells.read(cell, group, planes, source)
+            x = cells.read(cell, group, features, source)
             known = None if given is None else given[edge, o]
             g = grown.nodes[target - cells.first_node(cell)]
             g_row, g_x = jax.lax.switch(o, branches, row, x, known, g)
@@ -127,9 +127,9 @@ def _path(cell, weights, inputs, arch, given):
 
 
 def _path_forward(cell, weights, inputs, arch, given):
-    planes, statistics = _forward(cell, weights, inputs, arch, given)
-    out = cells.computed(cell, planes.nodes), statistics
-    return out, (weights, planes, arch, given)
+    features, statistics = _forward(cell, weights, inputs, arch, given)
+    out = cells.computed(cell, features.nodes), statistics
+    return out, (weights, features, arch, given)
 
 
 def _path_backward(cell, saved, cotangent):

@@ -4,38 +4,23 @@ Every function is pure and takes the images it needs; nothing here loops over ep
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from nasjax.networks import augment as augmentation
 from nasjax.networks import training
 from nasjax.networks.supernet import network
 from nasjax.networks.supernet.config import SupernetConfig
+from nasjax.networks.train_state import AXIS as AXIS
+from nasjax.networks.train_state import Metrics, TrainState, divide, over_devices
 from nasjax.spaces import image_sizes
 
 POLICIES = ("uniform", "one-shot")
-AXIS = "data"
-
-
-class TrainState(NamedTuple):
-    """What training carries; holds no key, so that resuming is exact."""
-
-    params: Any
-    optimizer: Any  # momentum, like params
-    statistics: Any  # running averages, for `norm="running"` at evaluation
-    step: chex.Array  # int32 []
-
-
-class Metrics(NamedTuple):
-    """Of one batch, before the update."""
-
-    loss: chex.Array  # float32 [], mean cross-entropy
-    accuracy: chex.Array  # float32 [], a fraction
 
 
 def init(
@@ -106,19 +91,6 @@ def gradient(
     return grads, metrics, used
 
 
-def sharded_gradient(mesh: Mesh, config: SupernetConfig, mode: str):
-    """`gradient` of a batch divided over the mesh's axis `data`."""
-    shared, split = PartitionSpec(), PartitionSpec(AXIS)
-    # check_vma would sum gradients over devices a second time.
-    return jax.shard_map(
-        functools.partial(gradient, config=config, mode=mode),
-        mesh=mesh,
-        in_specs=(shared, shared, split, split),
-        out_specs=shared,
-        check_vma=False,
-    )
-
-
 def train(
     key: chex.PRNGKey,
     state: TrainState,
@@ -148,12 +120,10 @@ def train(
       The next state and the batch's metrics.
     """
     batch = augmentation.augment(key, images, augment, config.dtype)
-    if mesh is None:
-        found = gradient(state.params, choice, batch, labels, config, mode)
-    else:
-        share = sharded_gradient(mesh, config, mode)
-        found = share(state.params, choice, batch, labels)
-    grads, metrics, used = found
+    compute = functools.partial(gradient, config=config, mode=mode)
+    grads, metrics, used = over_devices(compute, mesh, shared=2)(
+        state.params, choice, batch, labels
+    )
     params, optimizer = training.update(
         training.sgd(recipe),
         learning_rate,
@@ -197,15 +167,11 @@ def step(
     key = jax.random.fold_in(key, state.step)
     key_choice, key_augment = jax.random.split(key)
     choice, mode = choose(key_choice, config, policy)
-    batch = images[index]
-    if mesh is not None:
-        rows = NamedSharding(mesh, PartitionSpec(AXIS))
-        batch = jax.lax.with_sharding_constraint(batch, rows)
     return train(
         key_augment,
         state,
         choice,
-        batch,
+        divide(images[index], mesh),
         labels[index],
         training.cosine(recipe, state.step // steps_per_epoch),
         config=config,

@@ -1,0 +1,14 @@
+"""Random weights, drawn as today's PyTorch does."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def uniform(key: chex.PRNGKey, shape: tuple[int, ...], inputs: int) -> chex.Array:
+    """float32 U(-1 / sqrt(n), 1 / sqrt(n)), n the inputs of an output.
+
+    PyTorch's default for convolutions and linear layers (kaiming_uniform, a = sqrt 5).
+    """
+    bound = inputs**-0.5
+    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)

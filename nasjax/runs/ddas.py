@@ -1,0 +1,134 @@
+"""DDAS on a warmed-up supernet: presets, variants and ablations, the environment."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from nasjax.environments.trainable_supernet import Images, trainable_supernet
+from nasjax.runs import image_sets, methods, supernets
+from nasjax.runs.methods import Method
+from nasjax.search import Environment
+
+TERMS = ("none", "loss", "accuracy")  # of the reward, that can be left out
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """Sizes of the searches; every value has a flag."""
+
+    steps: int
+    explore: int
+    exploit: int
+    recent: int  # of the phase of bursts: as many as it and `exploit` have steps
+    batches: int  # M, of training, per step
+    valid_images: int  # per step; 0: the whole half
+    eval_batch: int
+    warm_up: str  # preset of train_supernet.py
+
+
+PRESETS = {
+    "thesis": Preset(1_500, 500, 500, 500, 25, 0, 500, "ddas"),  # 3.4.1
+    "cpu": Preset(600, 200, 200, 200, 2, 500, 250, "cpu-ddas"),
+}
+
+
+def variants(
+    names: Sequence[str], terms: Sequence[str], preset: Preset
+) -> dict[str, Method]:
+    """Every variant of DDAS, once without each term of the reward.
+
+    Args:
+      names: of `searchers.ddas.VARIANTS`.
+      terms: of TERMS.
+      preset: of the searches.
+    """
+    made = {}
+    for variant in names:
+        method = methods.METHODS[f"ddas-{variant}"]
+        config = method.config.replace(
+            explore=preset.explore, exploit=preset.exploit, recent=preset.recent
+        )
+        for term in terms:
+            if term == "none":
+                made[variant] = method._replace(config=config)
+                continue
+            # Acc(OS) enters the term of the accuracy alone, and so on.
+            fixed = (*method.fixed, weight := f"{term}_weight", f"os_{term}")
+            ablated = config.replace(**{weight: 0.0})
+            made[f"{variant}-no-{term}"] = method._replace(config=ablated, fixed=fixed)
+    return made
+
+
+class WarmedUp(NamedTuple):
+    """A warmed-up supernet that searches train further."""
+
+    net: supernets.Pretrained
+    source: str  # of the images
+    sha256: str  # of the images
+    env: Environment  # at the end of the warm-up
+    # Acc(OS), the warm-up's best, and its last loss, that before the first step.
+    one_shot: tuple[float, float]
+
+
+def load(
+    folder: Path,
+    dataset: str,
+    data_dir: str | None,
+    *,
+    batches: int,
+    valid_images: int,
+    eval_batch: int,
+    learning_rate: float,
+) -> WarmedUp:
+    """The supernet of a run of train_supernet.py, as an environment.
+
+    Args:
+      folder: of that run.
+      dataset, data_dir: the data set, which must be the run's, and its folder.
+      batches, valid_images, eval_batch, learning_rate: see `trainable_supernet`; 0
+        images are the whole validation half.
+
+    Raises:
+      ValueError: the run is not finished or not one-shot, has no operation `none` or
+        another data set; there are fewer images.
+    """
+    net = supernets.load(folder)
+    whole = net.curves.one_shot
+    if np.isnan(whole[-1]).any():
+        raise ValueError(
+            f"{folder} is no finished one-shot supernet: DDAS needs one trained with "
+            "--policy one-shot"
+        )
+    if "none" not in net.config.space.operations or net.config.kind != "darts":
+        raise ValueError(f"{folder}: DDAS needs --space darts --none true")
+    if net.run.dataset != dataset:
+        raise ValueError(f"{folder} was trained on {net.run.dataset}, not {dataset}")
+    halves = image_sets.halves(net.run, data_dir)
+    count = valid_images or len(halves.valid_labels)
+    if count > len(halves.valid_labels):
+        raise ValueError(
+            f"--valid-images {count}: the validation half has "
+            f"{len(halves.valid_labels)}"
+        )
+    env = trainable_supernet(
+        net.config,
+        net.state,
+        Images(
+            halves.train_images,
+            halves.train_labels,
+            halves.valid_images[:count],
+            halves.valid_labels[:count],
+        ),
+        recipe=dataclasses.replace(net.run.recipe, learning_rate=learning_rate),
+        augment=supernets.augmentation(net.run, halves),
+        batches=batches,
+        eval_batch=eval_batch,
+    )
+    if env.traceable:
+        env = dataclasses.replace(env, evaluate=jax.jit(env.evaluate))
+    one_shot = float(whole[:, 0].max()), float(whole[-1, 1])
+    return WarmedUp(net, halves.source, halves.sha256, env, one_shot)

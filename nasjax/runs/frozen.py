@@ -1,0 +1,161 @@
+"""Searches of a frozen supernet: presets, its environments, CADAM with a warm start."""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from nasjax import search
+from nasjax.environments import cached, frozen_supernet
+from nasjax.networks.supernet import SupernetConfig
+from nasjax.runs import image_sets, supernets, transfer
+from nasjax.runs.folder import Folder
+from nasjax.searchers.cadam import CadamConfig, cadam, thesis_supernet
+
+ORDER_SEED = 0  # of the permutations whose first images are the subsets
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """CADAM's config and the sizes of the searches; every value has a flag."""
+
+    cadam: CadamConfig
+    steps: int
+    subset: int  # validation images per query
+    eval_batch: int
+    final_images: int  # at the end, of validation and of test; 0: all
+
+
+_SEARCH = thesis_supernet()
+_CPU = dataclasses.replace(_SEARCH, top_k=32, warm_up=300, capacity=500)
+_TRANSFER = dataclasses.replace(_SEARCH, top_k=100, warm_up=500, reward="relative")
+PRESETS = {
+    "thesis": Preset(_SEARCH, 20_000, 5_000, 500, 0),  # 4.2.2
+    "cpu": Preset(_CPU, 2_000, 250, 250, 5_000),
+    "transfer": Preset(_TRANSFER, 1_000, 5_000, 500, 0),  # 4.2.3
+}
+# CADAM's config by preset, for `flags.add`.
+CONFIGS = {name: lambda preset=preset: preset.cadam for name, preset in PRESETS.items()}
+
+
+class Scorer(NamedTuple):
+    """Accuracy of architectures on some images, remembered."""
+
+    env: search.Environment  # cached
+    images: np.ndarray  # int [n], indices of those that are used
+
+
+class Frozen(NamedTuple):
+    """A frozen supernet as environments, and the agent to start from."""
+
+    net: supernets.Pretrained
+    config: SupernetConfig  # with the wanted dtype
+    source: str  # of the images
+    sha256: str  # of the images
+    query: Scorer  # on the subset of the validation half
+    valid: Scorer
+    test: Scorer
+
+    def whole_batches(self, batch: int) -> dict[str, int]:
+        """Images that count: an incomplete last batch is left out."""
+        scorers = {"query": self.query, "valid": self.valid, "test": self.test}
+        return {n: len(s.images) // batch * batch for n, s in scorers.items()}
+
+
+def load(
+    folder: Path,
+    data_dir: str | None,
+    *,
+    subset: int,
+    final_images: int,
+    eval_batch: int,
+    norm: str,
+    dtype: str | None,
+) -> Frozen:
+    """The supernet of a run of train_supernet.py.
+
+    Args:
+      folder: of that run.
+      data_dir: folder of the data set's official files.
+      subset: validation images per query.
+      final_images: validation and test images at the end; 0: all.
+      eval_batch: images per batch.
+      norm: statistics of normalisation: batch or running.
+      dtype: None for the one it was trained with.
+
+    Raises:
+      ValueError: fewer images than wanted.
+    """
+    net = supernets.load(folder)
+    halves = image_sets.halves(net.run, data_dir)
+    shown = supernets.augmentation(net.run, halves)
+    config = dataclasses.replace(net.config, dtype=dtype or net.config.dtype)
+    most = len(halves.valid_labels)
+    if subset > most:
+        raise ValueError(f"--subset {subset}: the validation half has {most}")
+
+    def first(images: np.ndarray, labels: np.ndarray, count: int) -> Scorer:
+        order = np.random.default_rng(ORDER_SEED).permutation(len(labels))
+        chosen = order[: count or len(labels)]
+        env = frozen_supernet(
+            config,
+            net.params,
+            images[chosen],
+            labels[chosen],
+            mean=shown.mean,
+            std=shown.std,
+            batch_size=eval_batch,
+            statistics=net.statistics if norm == "running" else None,
+        )
+        return Scorer(cached(env), chosen)
+
+    valid = halves.valid_images, halves.valid_labels
+    return Frozen(
+        net,
+        config,
+        halves.source,
+        halves.sha256,
+        first(*valid, subset),
+        first(*valid, final_images),
+        first(halves.test_images, halves.test_labels, final_images),
+    )
+
+
+def checksum(*trees: Any) -> str:
+    """SHA-256 of all arrays."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(trees):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+def env_accuracy(
+    frozen: Frozen, config: CadamConfig, steps: int, seed: int, folder: Folder
+) -> float:
+    """Acc(Env): the best accuracy of the seed's warm-up, kept in env_accuracy.json.
+
+    It is needed before the first reward. The warm-up does not depend on rewards: it is
+    run beforehand, and the search then remembers its scores.
+    """
+    path = folder.path / "env_accuracy.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    if str(seed) not in known:
+        print(f"seed {seed}: {config.warm_up} random queries to find Acc(Env)")
+        quiet = cadam(frozen.config.space, dataclasses.replace(config, max_cycles=0))
+        steps = min(config.warm_up, steps)
+        _, trace = search.drive(jax.random.key(seed), quiet, frozen.query.env, steps)
+        known[str(seed)] = float(trace.accuracy.max())
+        folder.write_json(path.name, known)
+    return known[str(seed)]
+
+
+def start(
+    frozen: Frozen, config: CadamConfig, networks: transfer.Networks | None
+) -> search.Searcher:
+    """CADAM, from the agent of another run if one is given."""
+    searcher = cadam(frozen.config.space, config)
+    return searcher if networks is None else transfer.warm_start(searcher, networks)

@@ -1,0 +1,189 @@
+"""Configurations of networks trained from scratch, and their presets.
+
+    run = network_config.preset("nb201", "cpu", genotype=CELL, dataset="synthetic")
+
+Source: Liu et al. 2019 and thesis 3.4.3, 4.4.4 (DARTS cells), Xu et al. 2020
+(ImageNet), Dong and Yang 2020 (NAS-Bench-201).
+
+Drop path of `pc-cadam` is that of 4.4.4, "a batch size of 96 and a drop path
+probability of 0.2"; PC-DARTS' own script has 0.3 (`--drop-path 0.3`).
+"""
+
+import dataclasses
+from collections import ChainMap
+from collections.abc import Mapping
+from typing import Any
+
+from nasjax.networks import derived
+from nasjax.networks.derived.training import Recipe
+from nasjax.networks.training import ABSENT
+from nasjax.runs import configs
+from nasjax.runs.configs import setting
+from nasjax.runs.supernet_config import check_constants
+from nasjax.spaces import architectures
+
+STREAMED = ("imagenet",)  # read while training: `feeds.Streamed`
+DATASETS = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "synthetic": 10}
+_RECIPE = Recipe(drop_last=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkRun:
+    """Everything that fixes the training of a network, as config.json has it.
+
+    Fields without a flag follow from the data and the machine; see
+    `networks.with_data`. `image_size` does, too, unless the data set is streamed.
+
+    Raises:
+      ValueError: names the value and what is allowed.
+    """
+
+    preset: str = setting("", "the preset that the run started from", flag=False)
+    dataset: str = setting("cifar10", f"of {', '.join(DATASETS)}", flag=False)
+    genotype: str = setting("", "the architecture, printed", flag=False)
+    cells: int = setting(20, "number of cells; of each stage in NAS-Bench-201")
+    channels: int = setting(36, "C of the first cells")
+    stem: str = setting("cifar", "cifar or imagenet")
+    dtype: str = setting("float32", "float32 or bfloat16")
+    recipe: Recipe = _RECIPE
+    padding: int = setting(4, "zero pixels on each side before the random crop")
+    constants: str = setting(
+        "own",
+        "mean and deviation of pixels: own, or cifar10's (PC-DARTS' code has these and "
+        "cutout 16 on cifar100, too)",
+    )
+    cutout: int = setting(
+        16, "side of the square cut out of training images; default 8 on cifar100"
+    )
+    train_images: int = setting(0, "use the first so many training images; 0: all")
+    shrink: int = setting(1, "average so many by so many pixels first")
+    test_batch: int = setting(500, "images per batch of a test")
+    test_every: int = setting(1, "epochs between tests")
+    image_size: int | tuple[int, int] = setting(0, "of the images", flag=False)
+    resize: int = setting(0, "shorter side before the crop of a test", flag=False)
+    seeds: tuple[int, ...] = setting((), "of the trainings", flag=False)
+    devices: int = setting(0, "used", flag=False)
+    lanes: int = setting(0, "seeds trained at a time", flag=False)
+    classes: int = setting(0, "of the data set", flag=False)
+    data_sha256: str = setting("", "of the data", flag=False)
+    image_channels: int = setting(0, "of the images", flag=False)
+    steps_per_epoch: int = setting(0, "batches of an epoch", flag=False)
+
+    def __post_init__(self):
+        configs.check_positive(self, "shrink", "test_batch", "test_every")
+        check_constants(self.constants, self.dataset)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the data set stays on disk."""
+        return self.dataset in STREAMED
+
+    @property
+    def network(self) -> derived.DerivedConfig:
+        """The network; of the data set's usual images as long as they are unknown."""
+        architecture = architectures.read(self.genotype)
+        return derived.DerivedConfig(
+            architecture.space,
+            architecture.arch,  # type: ignore[arg-type]  # arrays become tuples
+            channels=self.channels,
+            cells=self.cells,
+            classes=self.classes or DATASETS.get(self.dataset, 10),
+            image_channels=self.image_channels or 3,
+            stem=self.stem,
+            auxiliary=self.recipe.auxiliary > 0,
+            dtype=self.dtype,
+        )
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """The arguments of `families.describe`, of unknown images the usual."""
+        usual = (224 if self.stem == "imagenet" else 32) // self.shrink
+        return {
+            "cells": self.cells,
+            "channels": self.channels,
+            "stem": self.stem,
+            "image_channels": self.image_channels or 3,
+            "classes": self.classes or DATASETS.get(self.dataset, 10),
+            "image_size": self.image_size or usual,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of config.json."""
+        return configs.to_json(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "NetworkRun":
+        """The run of a config.json, also of older versions'."""
+        return configs.from_json(cls(), content, ABSENT)
+
+
+PRESETS: dict[str, dict[str, NetworkRun]] = {}  # runs by name and kind of architecture
+
+
+def _add(name: str, kind: str, *parts: Mapping[str, Any], **changes: Any) -> None:
+    """Adds a preset: what differs from the defaults, later parts before earlier."""
+    values = dict(ChainMap(changes, *reversed(parts)))
+    run = configs.replaced(NetworkRun(preset=name), **values)
+    PRESETS.setdefault(name, {})[kind] = run
+
+
+_add("ddas", "darts", cells=10)
+_add("cadam", "darts", epochs=1_000, batch_size=80, drop_path=0.1)
+_add("pc-cadam", "darts", epochs=1_000)
+_PLAIN = {"auxiliary": 0.0, "drop_path": 0.0, "cutout": 0}
+_SIZES = {"dataset": "imagenet", "stem": "imagenet", "cells": 14, "channels": 48}
+_RATES = {"learning_rate": 0.5, "schedule": "linear", "warmup": 5}
+_RATES |= {"weight_decay": 3e-5, "label_smoothing": 0.1, "drop_path": 0.0}
+_add("imagenet", "darts", _SIZES, _RATES, batch_size=1_024, epochs=250, cutout=0)
+_SIZES = {"cells": 5, "channels": 16}
+_RATES = {"learning_rate": 0.1, "nesterov": True, "weight_decay": 5e-4, "clip": 0.0}
+_add("nb201", "nb201", _SIZES, _PLAIN, _RATES, batch_size=256, epochs=200)
+# Small ones, for two cores.
+_SMALL = {"channels": 8, "shrink": 2, "padding": 2, "learning_rate": 0.05}
+_SMALL |= {"batch_size": 64, "epochs": 12, "drop_last": True}
+_add("cpu", "darts", _PLAIN, _SMALL, cells=3)
+_add("cpu", "nb201", _PLAIN, _SMALL, cells=1, nesterov=True)
+
+# Values of fields that do not act on a streamed data set, and fields only of one.
+_IN_MEMORY = {"drop_last": True, "constants": "own", "padding": 0, "cutout": 0}
+_IN_MEMORY |= {"train_images": 0, "shrink": 1}
+_ON_DISK = {"image_size": 224, "resize": 256}
+USUAL = {"darts": "cadam", "nb201": "nb201"}
+
+
+def preset(
+    kind: str, name: str | None = None, dataset: str | None = None, **changes: Any
+) -> NetworkRun:
+    """A preset's run.
+
+    Args:
+      kind: the family of the architecture.
+      name: of PRESETS; None for the usual one of the kind, or the
+        defaults if it has none.
+      dataset: None for the preset's.
+      changes: fields that differ, of the run and of its recipe.
+
+    Raises:
+      ValueError: a value that is out of range or does not fit the space or the data.
+    """
+    name = name or USUAL.get(kind)
+    presets = {kind: NetworkRun()} if name is None else PRESETS[name]
+    if kind not in presets:
+        raise ValueError(f"--preset {name} is for {' or '.join(presets)}, not {kind}")
+    run = presets[kind]
+    run = dataclasses.replace(run, dataset=dataset or run.dataset)
+    if run.dataset == "cifar100" and run.cutout:
+        run = dataclasses.replace(run, cutout=8)
+    if run.dataset == "cifar100" and name == "ddas":
+        run = dataclasses.replace(run, cells=20)
+    if run.streamed:
+        idle = [k for k, v in _IN_MEMORY.items() if changes.get(k, v) != v]
+        run = configs.replaced(run, **_IN_MEMORY, **_ON_DISK)
+    else:
+        idle = [name for name in _ON_DISK if name in changes]
+    if idle:
+        flags = ", ".join("--" + name.replace("_", "-") for name in idle)
+        raise ValueError(f"{flags}: not with --dataset {run.dataset}")
+    if run.streamed and name == "cpu":
+        raise ValueError("--preset cpu is for data sets in memory, not imagenet")
+    return configs.replaced(run, **changes)

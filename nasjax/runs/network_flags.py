@@ -1,0 +1,110 @@
+"""Flags of scripts that train networks: architecture, data, preset, devices, settings.
+
+    network_flags.add(parser)
+    network_flags.add_settings(parser)
+    run = network_flags.run(parser.parse_args(argv), architecture)
+
+A script adds its own flags between the two.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from nasjax.data.images import ImageData
+from nasjax.runs import cli, devices, network_config, network_trainer
+from nasjax.runs.network_config import DATASETS, PRESETS, NetworkRun
+from nasjax.runs.network_trainer import Data
+from nasjax.spaces.architectures import Architecture
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds architecture, data set, preset and seeds; `add_settings` adds the rest."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--genotype", help="a name, a file or the text of one")
+    source.add_argument("--genotypes", type=Path, help="JSON list of objects with one")
+    add = parser.add_argument
+    add(
+        "--dataset",
+        choices=tuple(DATASETS),
+        default=None,
+        help="default: cifar10, or the preset's",
+    )
+    add("--data-dir", default=None, help="folder of the data set's official files")
+    add(
+        "--preset",
+        choices=tuple(PRESETS),
+        default=None,
+        help="default: cadam; nb201 for a cell of NAS-Bench-201",
+    )
+    add("--seeds", type=cli.seeds, default=[0], help="such as 0-4 (default 0)")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds the other flags that `run` and `load` read, and `--workers`."""
+    add = parser.add_argument_group("devices and images on disk").add_argument
+    add("--devices", type=cli.at_least(1), default=None, help="how many to use")
+    add(
+        "--lanes",
+        type=cli.at_least(1),
+        default=None,
+        help="seeds at a time, a device each; 1: one after another, batches divided "
+        "over the devices (default: on CPU 1, else as many as there are devices)",
+    )
+    add("--image-size", type=cli.at_least(1), help="imagenet: side (default 224)")
+    add("--resize", type=cli.at_least(1), help="imagenet: shorter side (default 256)")
+    add("--workers", type=cli.at_least(0), default=0, help="imagenet: threads; 0: all")
+    default, title = PRESETS["cadam"]["darts"], "settings (defaults: those of cadam)"
+    cli.add_config_flags(parser, default, "", title)
+
+
+def run(args: argparse.Namespace, architecture: Architecture) -> NetworkRun:
+    """The run that the flags describe, of one architecture.
+
+    Raises:
+      ValueError: as `network_config.preset`; a flag that does not fit the data set.
+    """
+    changes = cli.given(args, PRESETS["cadam"]["darts"], "")
+    for name in ("image_size", "resize"):
+        if getattr(args, name) is not None:
+            changes[name] = getattr(args, name)
+    described = network_config.preset(
+        architecture.family,
+        args.preset,
+        args.dataset,
+        genotype=architecture.printed,
+        **changes,
+    )
+    if args.workers and not described.streamed:
+        raise ValueError(f"--workers: not with --dataset {described.dataset}")
+    return described
+
+
+def load(
+    args: argparse.Namespace, architecture: Architecture
+) -> tuple[NetworkRun, Data]:
+    """The run with its seeds, devices and what follows from its data; and the data.
+
+    Raises:
+      ValueError: as `run`, `devices.layout` and `network_trainer.with_data`.
+    """
+
+    def layout(images: int) -> tuple[int, int]:
+        return devices.layout(
+            described.recipe.batch_size,
+            0 if described.recipe.drop_last else images,
+            seeds=len(args.seeds),
+            devices=args.devices,
+            lanes=args.lanes,
+            streamed=described.streamed,
+        )
+
+    described = run(args, architecture)
+    count, lanes = layout(0)  # or raise, before any data is read
+    data = network_trainer.data(described, args.data_dir)
+    if isinstance(data, ImageData):
+        count, lanes = layout(len(data.train_labels))
+    described = dataclasses.replace(
+        described, seeds=tuple(args.seeds), devices=count, lanes=lanes
+    )
+    return network_trainer.with_data(described, data), data

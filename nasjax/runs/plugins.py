@@ -1,0 +1,100 @@
+"""Searchers from files of the user's own: `--plugin FILE.py`."""
+
+import argparse
+import importlib.util
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from nasjax.runs import configs, folder, methods
+
+_loaded: list[str] = []  # methods that the last `load` added
+
+
+def load(files: Sequence[Path]) -> None:
+    """Runs the files, which call `methods.register`; drops those loaded before.
+
+    Raises:
+      ValueError: a file that is missing, fails (with file and line) or registers
+        nothing; a name that is taken.
+    """
+    while _loaded:
+        methods.unregister(_loaded.pop())
+    for file in files:
+        before = set(methods.PLUGINS)
+        try:
+            _run(file)
+        finally:
+            _loaded.extend(methods.PLUGINS.keys() - before)
+        if methods.PLUGINS.keys() == before:
+            raise ValueError(
+                f"--plugin {file} registers no searcher; it should call "
+                "nasjax.runs.methods.register(name, Method(factory, config))"
+            )
+
+
+def _run(file: Path) -> None:
+    if not file.is_file():
+        raise ValueError(f"--plugin {file}: there is no such file")
+    name = f"nasjax_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"--plugin {file} is no Python file (*.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}"
+        if isinstance(error, SyntaxError):
+            place = f"{error.filename}, line {error.lineno}"
+        else:
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [f for f in frames if f.filename == spec.origin]
+            place = f"{file}, line {own[-1].lineno}" if own else str(file)
+        raise ValueError(f"--plugin {place}: {message}") from error
+
+
+def add(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> None:
+    """Adds `--plugin` and loads the files that `argv` names.
+
+    Their searchers' flags can be added to the parser afterwards. A run that is resumed
+    needs the plugins that it was started with.
+
+    Args:
+      parser: has `--out` and `--resume`; ends the program where `load` raises.
+      argv: the command line; None for that of the process.
+    """
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.error = parser.error  # type: ignore[method-assign]  # with this usage line
+    first.add_argument("--out", type=Path, default=parser.get_default("out"))
+    first.add_argument("--resume", action="store_true")
+    for known in (first, parser):
+        known.add_argument(
+            "--plugin",
+            action="append",
+            type=Path,
+            default=[],
+            metavar="FILE.py",
+            help="a file of your own that registers a searcher; may be repeated",
+        )
+    args, _ = first.parse_known_args(argv)
+    try:
+        config = args.out / folder.CONFIG
+        if args.resume and config.is_file():
+            recorded = configs.read_object(config).get("plugins", [])
+            missing = set(recorded) - set(names(args))
+            if missing:
+                raise ValueError(
+                    f"the run in {args.out} has searchers of --plugin "
+                    f"{', '.join(sorted(missing))}: --resume needs it again"
+                )
+        load(args.plugin)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def names(args: argparse.Namespace) -> list[str]:
+    """File names of the plugins, as config.json records them."""
+    return [file.name for file in args.plugin]
