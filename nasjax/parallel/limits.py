@@ -1,9 +1,10 @@
 """When a search ends before all queries are asked."""
 
 import dataclasses
+import math
 import time
 
-from nasjax.search import check_integer, check_range
+from nasjax.search import check_integer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,10 +27,11 @@ class Limits:
         if self.patience is not None:
             check_integer("patience", self.patience, 1)
         for name in ("seconds", "timeout"):
-            if getattr(self, name) is not None:
-                check_range(name, getattr(self, name), 0, float("inf"))
-        if self.target is not None:
-            check_range("target", self.target, -float("inf"), float("inf"))
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise ValueError(f"{name} must be at least 0, got {value}")
+        if self.target is not None and not math.isfinite(self.target):
+            raise ValueError(f"target must be finite, got {self.target}")
 
     def reached(self, best: float, since_best: int) -> str:
         """Why no further query is asked; empty if one is.

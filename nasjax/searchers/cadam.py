@@ -298,14 +298,5 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         room = replays.capacity(state.replay)
         return room if room < config.capacity else None
 
-    def adopt(state, step, arch):
-        del step
-        return state._replace(
-            observation=observe(space, state.history),
-            action=space.one_hot(arch).reshape(-1),
-            explored=jnp.bool_(True),
-        )
-
-    noted = ("observation", "action", "explored")
-    beside = widening.asynchronous(space, ask, noted, adopt)
-    return Searcher(init, ask, tell, check, budget, 1, beside, space)
+    searcher = Searcher(init, ask, tell, check, budget, exact_from=1, space=space)
+    return widening.asynchronous(searcher, ("observation", "action", "explored"))

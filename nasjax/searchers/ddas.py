@@ -298,11 +298,5 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
         room = replays.capacity(state.replay)
         return room if room < config.capacity else None
 
-    def adopt(state, step, arch):
-        del step
-        return state._replace(action=space.one_hot(arch).reshape(-1))
-
-    # An experience goes from the architecture that was the last when it was asked.
-    noted = ("observation", "action", "arch", "loss")
-    beside = widening.asynchronous(space, ask, noted, adopt)
-    return Searcher(init, ask, tell, check, budget, 1, beside, space)
+    searcher = Searcher(init, ask, tell, check, budget, exact_from=1, space=space)
+    return widening.asynchronous(searcher, ("observation", "action", "arch", "loss"))

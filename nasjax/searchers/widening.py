@@ -1,36 +1,30 @@
 """Asking a deterministic actor for something else: noise that grows."""
 
-from collections.abc import Callable
-from typing import Any
-
 import chex
 import jax
 import jax.numpy as jnp
 
 from nasjax.agent import exploration
-from nasjax.search import Asynchronous
+from nasjax.search import Asynchronous, Searcher
 from nasjax.search.asynchronous import redrawn
 from nasjax.search.protocol import fields
-from nasjax.spaces import CellSpace
 
 FIRST = 0.002  # of entries in [0, 1]; doubled with each try, until 1
 
 
-def asynchronous(
-    space: CellSpace,
-    ask: Callable[..., tuple[Any, chex.Array]],
-    noted: tuple[str, ...],
-    adopt: Callable[..., Any],
-) -> Asynchronous:
-    """`Asynchronous` of an agent whose state has the pending `action`, float32 [D].
+def asynchronous(searcher: Searcher, noted: tuple[str, ...]) -> Searcher:
+    """An agent that asks on while outcomes are pending, and stores what comes back.
 
     Where the architecture of the actor's action is pending already, noise is added
     that grows until another one results.
 
     Args:
-      ask, adopt: see `Searcher` and `Asynchronous`.
+      searcher: of a space, with a state of which `action`, float32 [D], is the pending
+        one.
       noted: fields of the state that belong to the query asked last.
     """
+    ask, space = searcher.ask, searcher.space
+    assert space is not None
 
     def again(key, state, step, tries):
         key_ask, key_noise = jax.random.split(key)
@@ -43,4 +37,11 @@ def asynchronous(
     def beside(key, state, step, pending):
         return redrawn(ask, key, state, step, pending, again)
 
-    return Asynchronous(ask=beside, adopt=adopt, **fields(*noted))
+    def adopt(state, step, arch: chex.Array):
+        # What the actor would have seen; the action is the architecture itself.
+        asked, _ = ask(jax.random.key(0), state, step)
+        state = state._replace(**{name: getattr(asked, name) for name in noted})
+        return state._replace(action=space.one_hot(arch).reshape(-1))
+
+    ways = Asynchronous(ask=beside, adopt=adopt, **fields(*noted))
+    return searcher._replace(asynchronous=ways)
