@@ -30,6 +30,6 @@ def hangs_or_dies(arch):
     if arch[0] == 0:
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
         time.sleep(600)
-    if arch[0] == 1:
+    if arch[0] == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return score(arch)

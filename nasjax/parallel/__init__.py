@@ -11,9 +11,9 @@ evaluations in any language.
 """
 
 from nasjax.parallel.engine import search
-from nasjax.parallel.executors import processes
 from nasjax.parallel.journal import JournalError
 from nasjax.parallel.loop import FailuresError
+from nasjax.parallel.pools import processes
 from nasjax.parallel.report import Candidate, Result
 
 __all__ = [

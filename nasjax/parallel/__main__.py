@@ -162,4 +162,4 @@ def _best(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None))

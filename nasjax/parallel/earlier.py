@@ -60,8 +60,9 @@ def _of_journal(path: Path, space: CellSpace) -> list[Earlier]:
             asked[event["query"]] = event["arch"]
         elif event["event"] in ("earlier", "told"):
             arch = event["arch"] if "arch" in event else asked[event["query"]]
-            scores = (_number(event.get(name)) for name in ("accuracy", "loss"))
-            found.append(Earlier(architecture(space, arch), *scores, str(path)))
+            accuracy, loss = (_number(event.get(n)) for n in ("accuracy", "loss"))
+            row = architecture(space, arch)
+            found.append(Earlier(row, accuracy, loss, str(path)))
     return found
 
 
@@ -75,10 +76,10 @@ def _of_csv(path: Path, space: CellSpace) -> list[Earlier]:
         for row in reader:
             try:
                 arch = architecture(space, row["arch"])
-                scores = [_number(row.get(name)) for name in ("accuracy", "loss")]
+                accuracy, loss = (_number(row.get(n)) for n in ("accuracy", "loss"))
             except ValueError as error:
                 raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-            found.append(Earlier(arch, *scores, str(path)))
+            found.append(Earlier(arch, accuracy, loss, str(path)))
     return found
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from nasjax.parallel import report, store
-from nasjax.parallel.executors import DEAD, Running, Workers
+from nasjax.parallel.executors import Running, Workers
 from nasjax.parallel.limits import Limits
+from nasjax.parallel.pools import DEAD
 from nasjax.parallel.queries import Queries, Query
 from nasjax.parallel.worker import Report
 from nasjax.runs.errors import RunError, StoppedError
@@ -89,7 +90,8 @@ class Loop:
         """Until there is nothing left to ask, or a reason not to."""
         for query in [query for query in self._again if query.result is not None]:
             self._again.remove(query)  # it came in, and the process was killed
-            self._tell(query, *query.result)
+            accuracy, loss = query.result or (None, None)
+            self._tell(query, accuracy, loss)
         try:
             while True:
                 if not self.reason:
@@ -167,7 +169,7 @@ class Loop:
         pairs = [(run, self._read(run)) for run in done]
         pairs += [(run, late) for run in self._workers.overdue()]
         for run, outcome in pairs:
-            event = {"query": run.query, "attempt": run.attempt}
+            event: dict[str, Any] = {"query": run.query, "attempt": run.attempt}
             if outcome is None:
                 text = "a process of the pool died"
                 event |= {"event": "failed", "reason": "pool broke", "error": text}

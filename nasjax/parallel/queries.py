@@ -182,7 +182,7 @@ class Queries:
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Takes in one event of a journal."""
-        name, at = event["event"], event.get("query")
+        name, at = event["event"], event.get("query", -1)
         if name == "search":
             if event["key"] != _words(self._key):
                 raise journals.JournalError(
@@ -194,8 +194,8 @@ class Queries:
         elif name == "grown":
             self.grow(event["queries"])
         elif name == "earlier":
-            scores = (_number(event[score]) for score in ("accuracy", "loss"))
-            self.tell_earlier(self._arch(event), *scores)
+            accuracy, loss = (_number(event[score]) for score in ("accuracy", "loss"))
+            self.tell_earlier(self._arch(event), accuracy, loss)
         elif name == "asked":
             query, _ = self.ask(self._arch(event))
             query.asked = event["time"]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nasjax.analysis import plots
+from nasjax.analysis.plots import style
 from nasjax.parallel.queries import Queries, Query
 from nasjax.parallel.store import Store
 from nasjax.spaces import CellSpace, costs, genotypes, nas_bench_201
@@ -78,7 +78,7 @@ def best(state: Queries, count: int = BEST) -> tuple[Candidate, ...]:
     for number, arch, accuracy, loss in rows:
         if len(chosen) == count:
             break
-        cost = (None, None)
+        cost: tuple[int | None, int | None] = (None, None)
         if table is not None:
             cost = int(costs.params(table, arch)), int(costs.macs(table, arch))
         text = genotype(state.space, arch)
@@ -132,7 +132,9 @@ def write(state: Queries, saved: Store, reason: str, show: bool) -> Result:
     """Writes results.csv, best.json and results.png; prints the best."""
     chosen = best(state)
     folder = saved.folder
-    told = sorted((r for r in state.rows if r.order is not None), key=lambda r: r.order)
+    told = sorted(
+        (r for r in state.rows if r.order is not None), key=lambda r: r.order or 0
+    )
     spent = hours(told, saved.breaks)
     if folder is not None:
         folder.write_text(
@@ -181,7 +183,7 @@ def _csv(state: Queries, spent: Mapping[int, float]) -> str:
 
 def _draw(path: Any, told: Sequence[Query], spent: np.ndarray) -> None:
     """Scores and the best so far, against queries and against hours."""
-    figure, axes = plots.panels(2, (5, 3.5))
+    figure, axes = style.panels(2, (5, 3.5))
     accuracy = np.array([row.accuracy for row in told])
     best_so_far = np.fmax.accumulate(accuracy)
     for axis, x, name in zip(
@@ -191,5 +193,4 @@ def _draw(path: Any, told: Sequence[Query], spent: np.ndarray) -> None:
         axis.step(x, best_so_far, where="post")
         axis.set_xlabel(name)
     axes[0].set_ylabel("accuracy")
-    figure.savefig(path, dpi=150)
-    plots.pyplot().close(figure)
+    style.save(figure, path)

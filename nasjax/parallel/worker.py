@@ -48,8 +48,8 @@ def evaluate(
     where = f"{socket.gethostname()}:{os.getpid()}"
     began = time.monotonic()
 
-    def report(*fields: Any, **more: Any) -> Report:
-        return Report(*fields, time.monotonic() - began, where, **more)
+    def report(accuracy: Any, loss: Any, **more: str) -> Report:
+        return Report(accuracy, loss, time.monotonic() - began, where, **more)
 
     try:
         with _alarm(timeout):

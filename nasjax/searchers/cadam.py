@@ -294,9 +294,6 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
                     "both in one unit, or use reward='scaled'"
                 )
 
-    def budget(state):
-        room = replays.capacity(state.replay)
-        return room if room < config.capacity else None
-
+    budget = replays.budget(config.capacity)
     searcher = Searcher(init, ask, tell, check, budget, exact_from=1, space=space)
     return widening.asynchronous(searcher, ("observation", "action", "explored"))

@@ -294,9 +294,6 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
                 "the reward by loss_weight=0"
             )
 
-    def budget(state):
-        room = replays.capacity(state.replay)
-        return room if room < config.capacity else None
-
+    budget = replays.budget(config.capacity)
     searcher = Searcher(init, ask, tell, check, budget, exact_from=1, space=space)
     return widening.asynchronous(searcher, ("observation", "action", "arch", "loss"))

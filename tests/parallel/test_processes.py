@@ -45,8 +45,8 @@ def test_one_bad_evaluation_takes_no_other_along(pool):
         retries=1,
         timeout=0.3,
     )
-    assert {0, 1} <= {int(row.arch[0]) for row in result.rows}
-    assert all(row.failed == (row.arch[0] <= 1) for row in result.rows)
+    assert {0, 2} <= {int(row.arch[0]) for row in result.rows}
+    assert all(row.failed == (row.arch[0] in (0, 2)) for row in result.rows)
 
 
 def test_an_evaluation_that_cannot_be_pickled_is_refused(pool, tmp_path):
@@ -59,7 +59,7 @@ def test_kills_of_workers_and_of_the_search(tmp_path):
     """The longer form is `python tests/faults.py`."""
     killed = faults.round_of_kills(tmp_path, 40, 2, seed=3, most=3)
     assert sum(killed.values()) == 3
-    faults.verify(tmp_path, 60)
+    faults.verify(tmp_path, 40)
 
 
 def test_a_signal_waits_for_what_is_pending(tmp_path):
