@@ -72,9 +72,15 @@ def end(pid):
     return True
 
 
-def round_of_kills(out, queries, workers, seed, pause=0.8, most=10**6):
-    """Runs and kills until the search ends; how many (processes, mains) were killed."""
+def round_of_kills(out, queries, workers, seed, kinds=None):
+    """Runs and kills until the search ends; how many of each kind were killed.
+
+    `kinds` says what is killed, one after another; drawn for ever if None.
+    """
     draw = random.Random(seed)
+    if kinds is None:
+        kinds = iter(lambda: draw.choice(("worker", "worker", "main")), None)
+    kind = next(kinds)
     killed = collections.Counter()
     command = [sys.executable, __file__, "--child", str(out)]
     command += ["--queries", str(queries), "--workers", str(workers)]
@@ -82,14 +88,12 @@ def round_of_kills(out, queries, workers, seed, pause=0.8, most=10**6):
         process = subprocess.Popen(command)
         try:
             while process.poll() is None:
-                time.sleep(draw.uniform(0.1, pause))
+                time.sleep(draw.uniform(0.1, 0.8))
                 pids = evaluating(process.pid)
-                if not pids or sum(killed.values()) == most:
-                    continue
-                if draw.random() < 0.3:
-                    killed["main"] += end(process.pid)
-                else:
-                    killed["worker"] += end(draw.choice(pids))
+                if kind and pids:
+                    pid = process.pid if kind == "main" else draw.choice(pids)
+                    killed[kind] += end(pid)
+                    kind = next(kinds, None)
         finally:
             if process.poll() is None:
                 process.kill()
