@@ -18,9 +18,10 @@ FLOORS = (
     {"environments", "data"},
     {"runs"},
     {"analysis"},
+    {"parallel"},
 )
 # Files, disks, pictures and command lines. The rest is arrays in, arrays out.
-OUTSIDE = {"data", "runs", "analysis"}
+OUTSIDE = {"data", "runs", "analysis", "parallel"}
 
 
 def module_name(path):

@@ -196,6 +196,40 @@ def predict(
     return solved @ posterior.weight, jnp.sqrt(jnp.maximum(left, 1e-6))
 
 
+def imagine(
+    posterior: Posterior,
+    kernel: Kernel,
+    prior: Prior,
+    alpha: chex.Array,
+    held: chex.Array,
+) -> Posterior:
+    """The posterior as if `alpha` [P, E, O] had been observed at its mean.
+
+    The mean stays what it is everywhere; what is near is known better.
+
+    Args:
+      held: bool [P], slots that are in use.
+
+    Source: Desautels et al. 2014 (GP-BUCB), section 4: hallucinated observations.
+    """
+    held = held.astype(jnp.float32)
+    points = embed(kernel, prior, alpha)
+    cross = covariance(kernel, points, posterior.points)
+    cross = cross * held[:, None] * posterior.held
+    below = cross @ posterior.root.T
+    left = _covariance_of(kernel, points, held) - below @ below.T
+    last = inverse_root(left)
+    corner = -last @ (below @ posterior.root)
+    n = len(posterior.held)
+    none = jnp.zeros((n, len(held)), posterior.root.dtype)
+    return Posterior(
+        jax.tree.map(lambda a, b: jnp.concatenate([a, b]), posterior.points, points),
+        jnp.concatenate([posterior.weight, jnp.zeros_like(held)]),
+        jnp.block([[posterior.root, none], [corner, last]]),
+        jnp.concatenate([posterior.held, held]),
+    )
+
+
 def log_expected_improvement(
     mean: chex.Array, deviation: chex.Array, best: chex.Numeric
 ) -> chex.Array:

@@ -15,10 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.search import outcomes
+from nasjax.search import keys, outcomes
+from nasjax.search.asynchronous import adopt, ask, tell
 from nasjax.search.outcomes import Best, EvaluationError, Outcome, best
 from nasjax.search.protocol import (
+    Asynchronous,
     Environment,
+    Pending,
     Searcher,
     SearchState,
     Trace,
@@ -29,16 +32,21 @@ from nasjax.search.protocol import (
     is_concrete,
     projected,
 )
+from nasjax.search.simulation import simulate
 
 __all__ = [
+    "Asynchronous",
     "Best",
     "Environment",
     "EvaluationError",
     "Outcome",
+    "Pending",
     "SearchState",
     "Searcher",
     "Trace",
+    "adopt",
     "advance",
+    "ask",
     "best",
     "black_box",
     "budget_free",
@@ -51,7 +59,9 @@ __all__ = [
     "is_concrete",
     "projected",
     "run",
+    "simulate",
     "step",
+    "tell",
 ]
 
 
@@ -60,7 +70,7 @@ def init(
 ) -> SearchState:
     """The state before step 0; `steps` (static) is the whole budget of queries."""
     check_integer("steps", steps, 1)
-    return SearchState(searcher.init(_key_of_init(key), steps), env.state)
+    return SearchState(searcher.init(keys.of_init(key), steps), env.state)
 
 
 def grow(
@@ -81,7 +91,7 @@ def grow(
       ValueError: the state has room for more than `steps`, or is not the searcher's.
     """
     check_integer("steps", steps, 1)
-    fresh = searcher.init(_key_of_init(key), steps)
+    fresh = searcher.init(keys.of_init(key), steps)
 
     def widen(new, old):
         if new.ndim != old.ndim or any(
@@ -117,19 +127,6 @@ def _check_budget(searcher: Searcher, state: SearchState, first: Any, length: in
         check_budget(budget, first, length)
 
 
-def _key_of_init(key: chex.PRNGKey) -> chex.PRNGKey:
-    """Folded, not split: the caller's key serves `init` and every later chunk."""
-    return jax.random.fold_in(key, 0)
-
-
-def _key_of_steps(key: chex.PRNGKey) -> chex.PRNGKey:
-    return jax.random.fold_in(key, 1)
-
-
-def _step_keys(key_steps: chex.PRNGKey, step: chex.Numeric) -> chex.PRNGKey:
-    return jax.random.split(jax.random.fold_in(key_steps, step), 3)
-
-
 def step(
     key: chex.PRNGKey,
     searcher: Searcher,
@@ -149,7 +146,7 @@ def step(
       The next state and this step's trace.
     """
     _check_budget(searcher, state, step, 1)
-    return _step(_key_of_steps(key), searcher, env, state, step)
+    return _step(keys.of_steps(key), searcher, env, state, step)
 
 
 def _read(searcher, returned, state):
@@ -160,7 +157,7 @@ def _read(searcher, returned, state):
 
 
 def _step(key_steps, searcher, env, state, step):
-    key_ask, key_evaluate, key_tell = _step_keys(key_steps, step)
+    key_ask, key_evaluate, key_tell = keys.of_step(key_steps, step)
     asked, arch = searcher.ask(key_ask, state.searcher, step)
     returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
     env_state, outcome = _read(searcher, returned, state)
@@ -185,7 +182,7 @@ def advance(
     check_integer("length", length, 0)
     _check_budget(searcher, state, first, length)
     first = jnp.asarray(first, jnp.int32)
-    key_steps = _key_of_steps(key)
+    key_steps = keys.of_steps(key)
 
     def body(state, t):
         return _step(key_steps, searcher, env, state, t)
@@ -228,7 +225,7 @@ def drive(
         that the searcher cannot use. It says which query and architecture, and holds
         the state and the trace so far, from which the search goes on.
     """
-    ask, tell = (jax.jit(function) for function in (searcher.ask, searcher.tell))
+    asking, telling = map(jax.jit, (searcher.ask, searcher.tell))
     check_integer("steps", steps, 1)
     check_integer("first", first, 0)
     if first >= steps:
@@ -236,12 +233,12 @@ def drive(
     if state is None:
         state = init(key, searcher, env, steps)
     _check_budget(searcher, state, first, steps - first)
-    key_steps = _key_of_steps(key)
+    key_steps = keys.of_steps(key)
     rows: list[Trace] = []
     for t in range(first, steps):
-        key_ask, key_evaluate, key_tell = _step_keys(key_steps, t)
+        key_ask, key_evaluate, key_tell = keys.of_step(key_steps, t)
         step = jnp.int32(t)
-        asked, arch = ask(key_ask, state.searcher, step)
+        asked, arch = asking(key_ask, state.searcher, step)
         try:
             returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
             env_state, outcome = _read(searcher, returned, state)
@@ -255,7 +252,7 @@ def drive(
                 state,
                 trace,
             ) from error
-        told, info = tell(key_tell, asked, step, arch, outcome)
+        told, info = telling(key_tell, asked, step, arch, outcome)
         state = SearchState(told, env_state)
         rows.append(Trace(arch, outcome.accuracy, outcome.loss, info))
         if on_step is not None:

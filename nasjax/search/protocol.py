@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from nasjax.search.outcomes import Outcome
+from nasjax.spaces import CellSpace
 
 PyTree = Any
 
@@ -52,6 +53,52 @@ def black_box(function: Callable[[np.ndarray], Any]) -> Environment:
     return Environment((), (), evaluate, traceable=False)
 
 
+class Pending(NamedTuple):
+    """Architectures that were asked and have no outcome yet, in any of P slots."""
+
+    arch: chex.Array  # uint8 [P, *arch_shape]
+    held: chex.Array  # bool [P], the slots in use
+
+
+def _adopt_nothing(state: PyTree, step: chex.Numeric, arch: chex.Array) -> PyTree:
+    del step, arch
+    return state
+
+
+class Asynchronous(NamedTuple):
+    """How a searcher asks on while outcomes are pending; see `search.ask`.
+
+    The defaults are those of a searcher whose `ask` writes nothing that `tell` of the
+    same query reads.
+
+    Attributes:
+      ask: `(key, state, step, pending) -> (state, arch)`, with what is `Pending`; None
+        draws again where the architecture is. `step` counts the asks, so that
+        `step - sum(pending.held)` outcomes are known.
+      note: `(state) -> note`: what `ask` wrote of its own query.
+      recall: `(state, note) -> state`: that put back, before `tell` of the query.
+      adopt: `(state, step, arch) -> state`: as if `ask` had proposed `arch`, which
+        comes from elsewhere.
+    """
+
+    ask: Callable[..., tuple[PyTree, chex.Array]] | None = None
+    note: Callable[[PyTree], PyTree] = lambda state: ()
+    recall: Callable[[PyTree, PyTree], PyTree] = lambda state, note: state
+    adopt: Callable[..., PyTree] = _adopt_nothing
+
+
+def fields(*names: str) -> dict[str, Callable]:
+    """`note` and `recall` of `Asynchronous` for fields of a NamedTuple."""
+
+    def note(state):
+        return tuple(getattr(state, name) for name in names)
+
+    def recall(state, note):
+        return state._replace(**dict(zip(names, note, strict=True)))
+
+    return {"note": note, "recall": recall}
+
+
 class Searcher(NamedTuple):
     """Proposes architectures and learns from their scores.
 
@@ -67,6 +114,8 @@ class Searcher(NamedTuple):
         its shapes; None for any number.
       exact_from: budgets from here on give the same bits as far as both go, see
         `budget_free`; None if that is not known.
+      asynchronous: how it asks while outcomes are pending; None for the defaults.
+      space: whose architectures it proposes; None if that is not known.
     """
 
     init: Callable[..., PyTree]
@@ -75,6 +124,8 @@ class Searcher(NamedTuple):
     check: Callable[[Any, Any], None] | None = None
     budget: Callable[[PyTree], int | None] | None = None
     exact_from: int | None = None
+    asynchronous: Asynchronous | None = None
+    space: CellSpace | None = None
 
 
 def budget_free(searcher: Searcher, steps: int) -> bool:
@@ -100,7 +151,16 @@ def projected(
         state, arch = searcher.ask(key, state, step)
         return state, project(arch)
 
-    return searcher._replace(ask=ask)
+    ways = searcher.asynchronous
+    if ways is None or ways.ask is None:
+        return searcher._replace(ask=ask)
+    inner = ways.ask
+
+    def ask_beside(key, state, step, pending):
+        state, arch = inner(key, state, step, pending)
+        return state, project(arch)
+
+    return searcher._replace(ask=ask, asynchronous=ways._replace(ask=ask_beside))
 
 
 class SearchState(NamedTuple):

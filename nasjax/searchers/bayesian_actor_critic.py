@@ -17,8 +17,9 @@ import optax
 
 from nasjax.agent import Policy, adam
 from nasjax.agent import gaussian_process as gp
-from nasjax.search import Searcher, in_float32
+from nasjax.search import Asynchronous, Searcher, in_float32
 from nasjax.search.outcomes import or_worst
+from nasjax.search.protocol import fields
 from nasjax.searchers.bayesian_config import BayesianActorCriticConfig
 from nasjax.spaces import CellSpace
 
@@ -192,14 +193,21 @@ def bayesian_actor_critic(
             arch = arch.reshape(-1, *space.arch_shape)
         return arch[jnp.argmin(known(state, arch))]
 
-    def ask(key, state, step):
+    def ask(key, state, step, pending=None):
         key_propose, key_unasked = jax.random.split(key)
         arch = propose(key_propose, state)
-        score, deviation = merit(state, step, rows(arch))
+        believed, warm = state, step < config.warm_up
+        if pending is not None:
+            imagined = gp.imagine(
+                state.posterior, state.kernel, prior, rows(pending.arch), pending.held
+            )
+            believed = state._replace(posterior=imagined)
+            warm |= step == jnp.sum(pending.held)
+        score, deviation = merit(believed, step, rows(arch))
         # At first the least known of the random ones: they fill the space.
         random = jnp.arange(len(arch)) >= acted
         first = jnp.where(random, deviation, -jnp.inf)
-        score = jnp.where(step < config.warm_up, first, score)
+        score = jnp.where(warm, first, score)
         score = jnp.where(known(state, arch), -jnp.inf, score)
         at = jnp.argmax(score)
         new = score[at] > -jnp.inf
@@ -274,6 +282,11 @@ def bayesian_actor_critic(
     def budget(state):
         return state.asked.shape[0]
 
+    def adopt(state, step, arch):
+        asked = state.asked.at[step].set(arch)
+        return state._replace(asked=asked, by_actor=jnp.bool_(False))
+
+    beside = Asynchronous(ask, adopt=adopt, **fields("by_actor"))
     # Below the capacity the budget is a size of the critic's matrices, whose products
     # then round differently.
-    return Searcher(init, ask, tell, None, budget, exact_from=config.capacity)
+    return Searcher(init, ask, tell, None, budget, config.capacity, beside, space)

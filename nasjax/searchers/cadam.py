@@ -25,6 +25,7 @@ from nasjax.agent import history as histories
 from nasjax.agent import replay as replays
 from nasjax.search import Searcher, in_float32, is_concrete
 from nasjax.search.outcomes import or_worst
+from nasjax.searchers import widening
 from nasjax.searchers.config import Config, choice, decay, fraction, static, traced
 from nasjax.spaces import CellSpace
 
@@ -293,8 +294,6 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
                     "both in one unit, or use reward='scaled'"
                 )
 
-    def budget(state):
-        room = replays.capacity(state.replay)
-        return room if room < config.capacity else None
-
-    return Searcher(init, ask, tell, check, budget, exact_from=1)
+    budget = replays.budget(config.capacity)
+    searcher = Searcher(init, ask, tell, check, budget, exact_from=1, space=space)
+    return widening.asynchronous(searcher, ("observation", "action", "explored"))

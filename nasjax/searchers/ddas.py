@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from nasjax.agent import Transition, adam, ddpg, exploration
 from nasjax.agent import replay as replays
 from nasjax.search import Searcher, in_float32, is_concrete
+from nasjax.searchers import widening
 from nasjax.searchers.config import Config, choice, decay, fraction, static, traced
 from nasjax.spaces import CellSpace
 
@@ -293,8 +294,6 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
                 "the reward by loss_weight=0"
             )
 
-    def budget(state):
-        room = replays.capacity(state.replay)
-        return room if room < config.capacity else None
-
-    return Searcher(init, ask, tell, check, budget, exact_from=1)
+    budget = replays.budget(config.capacity)
+    searcher = Searcher(init, ask, tell, check, budget, exact_from=1, space=space)
+    return widening.asynchronous(searcher, ("observation", "action", "arch", "loss"))

@@ -1,5 +1,6 @@
 """Regularized evolution (Real et al. 2019)."""
 
+import functools
 from typing import NamedTuple
 
 import chex
@@ -7,7 +8,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from nasjax.search import Searcher
+from nasjax.search import Asynchronous, Searcher
+from nasjax.search.asynchronous import redrawn
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers.config import Config, static
 from nasjax.spaces import CellSpace
@@ -47,9 +49,12 @@ def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Search
         arch = jnp.zeros((P, *space.arch_shape), jnp.uint8)
         return EvolutionState(arch, jnp.full((P,), -jnp.inf, jnp.float32))
 
-    def ask(key, state, step):
+    def ask(key, state, step, told=None):
         key_random, key_tournament, key_mutation = jax.random.split(key, 3)
         drawn = jax.random.randint(key_tournament, (config.sample,), 0, P, jnp.int32)
+        if told is not None:  # a part of the population is not there yet
+            drawn = drawn % jnp.maximum(told, 1)
+            step = jnp.where(told == 0, 0, step)
         winner = drawn[jnp.argmax(state.accuracy[drawn])]
         child = space.mutate(key_mutation, state.arch[winner])
         return state, jnp.where(step < P, space.random(key_random), child)
@@ -63,4 +68,10 @@ def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Search
         )
         return new, {}
 
-    return Searcher(init, ask, tell, exact_from=1)
+    def ask_beside(key, state, step, pending):
+        told = step - jnp.sum(pending.held)
+        among = functools.partial(ask, told=told)
+        return redrawn(among, key, state, step, pending)
+
+    beside = Asynchronous(ask_beside)
+    return Searcher(init, ask, tell, exact_from=1, asynchronous=beside, space=space)

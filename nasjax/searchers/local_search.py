@@ -1,5 +1,6 @@
 """Local search: first improvement, with random restarts."""
 
+import functools
 from typing import NamedTuple
 
 import chex
@@ -7,7 +8,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from nasjax.search import Searcher
+from nasjax.search import Asynchronous, Searcher
+from nasjax.search.asynchronous import is_pending, redrawn
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers.config import Config, static
 from nasjax.spaces import CellSpace
@@ -97,13 +99,17 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
 
         return jax.lax.while_loop(again, draw, draw((jnp.int32(0), None)))[1]
 
-    def ask(key, state, step):
+    def ask(key, state, step, pending=None):
         neighbours = space.neighbours(state.arch).reshape(count, -1)
         asked = state.asked.reshape(state.asked.shape[0], -1)
         known = jnp.any(jnp.all(neighbours[:, None] == asked[None], -1), -1)
+        begun = step > 0
+        if pending is not None:
+            begun = step > jnp.sum(pending.held)
+            known |= is_pending(pending, neighbours.reshape(-1, *space.arch_shape))
         first = jnp.argmin(jnp.where(known, jnp.inf, state.order))
         starting = state.order[0] < 0
-        restart = (step == 0) | (jnp.all(known) & ~starting)
+        restart = ~begun | (jnp.all(known) & ~starting)
         neighbour = neighbours[first].reshape(space.arch_shape)
         asked = state.asked
         if config.forget:
@@ -131,4 +137,22 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
     def budget(state):
         return state.asked.shape[0]
 
-    return Searcher(init, ask, tell, None, budget, exact_from=1)
+    def ask_beside(key, state, step, pending):
+        return redrawn(
+            functools.partial(ask, pending=pending), key, state, step, pending
+        )
+
+    def note(state):
+        return state.restart, state.arch
+
+    def recall(state, note):
+        # Of several that were to start a climb the first to come back does.
+        restart, at = note
+        return state._replace(restart=restart & jnp.all(state.arch == at))
+
+    def adopt(state, step, arch):
+        asked = state.asked.at[step].set(arch)
+        return state._replace(asked=asked, restart=jnp.bool_(False))
+
+    beside = Asynchronous(ask_beside, note, recall, adopt)
+    return Searcher(init, ask, tell, None, budget, 1, beside, space)

@@ -22,4 +22,4 @@ def random_search(space: CellSpace) -> Searcher:
         del key, step, arch, outcome
         return state, {}
 
-    return Searcher(init, ask, tell, exact_from=1)
+    return Searcher(init, ask, tell, exact_from=1, space=space)

@@ -93,4 +93,4 @@ def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Search
         new = jax.lax.cond(jnp.isfinite(new.numerator), lambda: new, fail)
         return new, {}
 
-    return Searcher(init, ask, tell, exact_from=1)
+    return Searcher(init, ask, tell, exact_from=1, space=space)

@@ -73,6 +73,26 @@ def test_predictions_against_numpy():
     np.testing.assert_allclose(deviation, np.sqrt(wanted), atol=1e-4)
 
 
+def test_imagined_observations_are_observations_of_the_mean():
+    """As conditioned anew on both, so that the mean stays; free slots do not count."""
+    k, alpha, more, new = kernel(), one_hot(N), one_hot(3, seed=4), one_hot(5, seed=2)
+    y = jnp.asarray(np.random.default_rng(2).normal(size=N), jnp.float32)
+    held = jnp.arange(N) < 5
+    before = gp.condition(k, PRIOR, alpha, y, held)
+    used = jnp.array([True, True, False])
+    mean, deviation = gp.predict(
+        gp.imagine(before, k, PRIOR, more, used), k, PRIOR, new
+    )
+    old, wider = gp.predict(before, k, PRIOR, new)
+    both = jnp.concatenate([alpha, more]), jnp.concatenate([held, used])
+    y = jnp.concatenate([y, gp.predict(before, k, PRIOR, more)[0]])
+    after = gp.condition(k, PRIOR, both[0], y, both[1])
+    np.testing.assert_allclose(mean, old, atol=1e-5)
+    wanted = gp.predict(after, k, PRIOR, new)
+    np.testing.assert_allclose((mean, deviation), wanted, atol=1e-4)
+    assert np.all(deviation < wider)
+
+
 def test_normal_scores_by_hand():
     """Ranks 1, 2.5, 2.5, 4 of four; the fifth slot is empty."""
     value = jnp.array([3.0, -5.0, 100.0, 3.0, 7.0])

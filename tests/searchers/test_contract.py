@@ -176,6 +176,58 @@ def test_drive_with_plain_python_is_run(compiled, alone):
     assert set(trace.info) == set(wanted.info)
 
 
+# Whose settings change how they ask while outcomes are pending; one of each.
+BESIDE = (
+    "cadam",
+    "ddas-4s",
+    "bayesian-actor-critic",
+    "random",
+    "evolution",
+    "reinforce",
+    "local-search",
+    "local-search-naszilla",
+)
+
+
+@pytest.fixture(scope="module")
+def beside(request, compiled):
+    """`search.simulate` on up to three workers, and on how many of them."""
+    name = request.node.callspec.params["compiled"]
+    if name not in BESIDE:
+        pytest.skip("a variant that asks as another one does")
+
+    def go(key, workers):
+        def seconds(arch):  # 1 to 3
+            return 1 + SPACE.index(arch) * 7 % 5 / 2
+
+        args = compiled.searcher, TABLE, STEPS, workers, seconds, 3
+        return search.simulate(key, *args)
+
+    return jax.jit(go)
+
+
+def test_one_worker_is_run(beside, alone):
+    state, trace, when = beside(key(1), 1)
+    jax.tree.map(np.testing.assert_array_equal, (state, trace), alone[1])
+    np.testing.assert_allclose(
+        np.diff(when), 1 + SPACE.index(trace.arch)[1:] * 7 % 5 / 2
+    )
+
+
+def test_three_workers_search_beside_one_another(beside, alone):
+    """No query is asked while it is pending, each is told with its own outcome."""
+    state, trace, when = beside(key(1), 3)
+    assert_no_harm(state.searcher)
+    index = np.asarray(SPACE.index(trace.arch))
+    np.testing.assert_array_equal(trace.accuracy, VALUES[index])
+    assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trace.info))
+    assert len(np.unique(index)) >= 10
+    begun = when - (1 + index * 7 % 5 / 2)
+    for i, j in zip(*np.nonzero(np.tril(index[:, None] == index, -1)), strict=True):
+        assert begun[i] >= when[j], "asked again before it was told"
+    assert when[-1] < 2 * STEPS / 2
+
+
 def assert_no_harm(state):
     """No leaf holds NaN, and infinity only marks scores that do not exist."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):

@@ -1,0 +1,26 @@
+"""Searches whose evaluations are one's own: several at a time, and they may fail.
+
+    from concurrent.futures import ProcessPoolExecutor
+    from nasjax import bayesian_actor_critic, darts, parallel
+
+    result = parallel.search(key, bayesian_actor_critic(darts()), train_and_validate,
+                             queries=300, executor=ProcessPoolExecutor(8), out="mine")
+
+`python -m nasjax.parallel ask|tell|best --out mine` does the same by hand, for
+evaluations in any language.
+"""
+
+from nasjax.parallel.engine import search
+from nasjax.parallel.journal import JournalError
+from nasjax.parallel.loop import FailuresError
+from nasjax.parallel.pools import processes
+from nasjax.parallel.report import Candidate, Result
+
+__all__ = [
+    "Candidate",
+    "FailuresError",
+    "JournalError",
+    "Result",
+    "processes",
+    "search",
+]

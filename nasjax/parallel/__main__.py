@@ -1,0 +1,165 @@
+"""A search by hand: one architecture at a time, for evaluations in any language.
+
+    python -m nasjax.parallel ask --out runs/mine --space darts --queries 100
+
+`ask` prints an architecture as one line of JSON: its number `query`, `arch` (see
+`nasjax.spaces`) and its `genotype`. The first `ask` fixes the search; later ones need
+--out alone. As many may be asked as are evaluated at a time. `tell` takes an outcome:
+
+    python -m nasjax.parallel tell --out runs/mine --query 0 --accuracy 0.931
+    python -m nasjax.parallel tell --out runs/mine --query 1 --failed
+
+`best` prints the best so far and what is pending, and writes results.csv and a picture.
+`parallel.search(..., out="runs/mine", resume=True)` goes on with the same search.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from nasjax.parallel import journal as journals
+from nasjax.parallel import report, store
+from nasjax.parallel.queries import Queries
+from nasjax.runs import cli, methods
+from nasjax.runs.configs import read_object
+from nasjax.runs.errors import RefusedError
+from nasjax.runs.folder import CONFIG
+from nasjax.runs.script import refusals, script
+from nasjax.spaces import darts, nas_bench_201
+
+SPACES = {
+    "nb201": nas_bench_201,
+    "darts": darts,
+    "darts-none": lambda: darts(none=True),
+}
+SETTINGS = {"space": "darts", "method": methods.BEST, "queries": 300, "seed": 0}
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = cli.Parser(__doc__ or "", prog="python -m nasjax.parallel")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    plain: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    ask = commands.add_parser("ask", help="the next architecture to evaluate", **plain)
+    ask.add_argument("--space", choices=SPACES, help="search space (default darts)")
+    ask.add_argument(
+        "--method", choices=methods.METHODS, help=f"searcher (default {methods.BEST})"
+    )
+    ask.add_argument(
+        "--queries",
+        type=cli.at_least(1),
+        help="whole number of queries; a later ask may raise it (default 300)",
+    )
+    ask.add_argument("--seed", type=cli.at_least(0), help="of the search (default 0)")
+    ask.add_argument(
+        "--earlier",
+        action="append",
+        help="earlier evaluations: a journal, or CSV with arch,accuracy[,loss]",
+    )
+    tell = commands.add_parser("tell", help="the outcome of a query", **plain)
+    tell.add_argument("--query", type=cli.at_least(0), required=True)
+    outcome = tell.add_mutually_exclusive_group(required=True)
+    outcome.add_argument("--accuracy", type=float, help="a fraction in [0, 1]")
+    outcome.add_argument("--failed", nargs="?", const="failed", metavar="WHY")
+    tell.add_argument("--loss", type=float)
+    best = commands.add_parser("best", help="the ten best so far", **plain)
+    for command in (ask, tell, best):
+        command.add_argument("--out", required=True, help="folder of the search")
+    return parser.parse_args(argv)
+
+
+@script
+def main(argv: Sequence[str] | None = None) -> int | None:
+    args = parse(argv)
+    there = (Path(args.out) / journals.NAME).exists()
+    if not there and args.command != "ask":
+        raise RefusedError(f"{args.out} holds no search; the first `ask` starts one")
+    with refusals():
+        settings = _settings(args, there)
+        space = SPACES[settings["space"]]()
+        searcher = methods.factory(settings["method"], {})(space)
+        state = Queries(jax.random.key(settings["seed"]), searcher, space)
+        opened = store.open_store(
+            args.out,
+            state,
+            settings["queries"],
+            getattr(args, "earlier", None),
+            resume=there,
+            config={"by_hand": settings},
+            by_hand=True,
+        )
+        with opened as saved:
+            {"ask": _ask, "tell": _tell, "best": _best}[args.command](
+                args, state, saved
+            )
+    return None
+
+
+def _settings(args: argparse.Namespace, there: bool) -> dict[str, Any]:
+    """Those of the search that is there, or those of the flags.
+
+    Raises:
+      ValueError: a flag differs from what the search was begun with.
+    """
+    flags = {name: getattr(args, name, None) for name in SETTINGS}
+    flags = {name: value for name, value in flags.items() if value is not None}
+    if not there:
+        return {**SETTINGS, **flags}
+    path = Path(args.out) / CONFIG
+    before = read_object(path).get("by_hand")
+    if before is None:
+        raise ValueError(
+            f"{args.out} holds a search of `parallel.search`, whose searcher only its "
+            "program knows: resume it there"
+        )
+    for name, value in flags.items():
+        if name != "queries" and before[name] != value:
+            raise ValueError(
+                f"the search in {args.out} has --{name} {before[name]}, not {value}"
+            )
+    most = max(before["queries"], flags.get("queries", 0))
+    return {**before, "queries": most}
+
+
+def _ask(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:
+    if len(state.rows) >= state.budget:
+        raise RefusedError(
+            f"all {state.budget} queries are asked; a larger --queries asks on"
+        )
+    query, event = state.ask()
+    saved.append(event)
+    genotype = report.genotype(state.space, query.arch)
+    print(json.dumps({**event, "genotype": genotype}))
+
+
+def _tell(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:
+    if args.query not in state.pending:
+        known = "told already" if args.query < len(state.rows) else "never asked"
+        waiting = ", ".join(map(str, state.pending)) or "none"
+        raise RefusedError(f"query {args.query} was {known}; pending: {waiting}")
+    query = state.pending[args.query]
+    if args.failed is None:
+        state.check(args.accuracy, args.loss)
+        seconds = time.time() - query.asked
+        event = {"event": "finished", "query": query.number, "attempt": 0}
+        event |= {"accuracy": args.accuracy, "loss": args.loss}
+        event |= {"seconds": seconds, "worker": "by hand"}
+    else:
+        event = {"event": "failed", "query": query.number, "attempt": 0}
+        event |= {"reason": "by hand", "error": args.failed, "counted": True}
+    saved.append(event, state.tell(query.number, args.accuracy, args.loss))
+
+
+def _best(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:
+    report.write(state, saved, "so far", show=True)
+    if state.pending:
+        print("pending:", ", ".join(map(str, state.pending)))
+
+
+if __name__ == "__main__":
+    sys.exit(main(None))

@@ -1,0 +1,255 @@
+"""The searcher and its queries, as the journal's events make them."""
+
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax import search
+from nasjax.parallel import journal as journals
+from nasjax.search import Environment, Searcher, asynchronous, outcomes
+
+
+@dataclasses.dataclass
+class Query:
+    """One architecture and what came of it.
+
+    Attributes:
+      number: counted from 0 in the order of asking.
+      arch: uint8 [*arch_shape].
+      note: what the searcher needs with the outcome.
+      failures: attempts that failed and count.
+      attempts: attempts that were started.
+      order: as how many-th it was told, from 0; None while it is pending.
+      accuracy: a fraction (or another score); NaN if it failed or is pending.
+      loss: NaN where there is none.
+      seconds: what its evaluation took.
+      worker: where.
+      error: of the last attempt, if that failed.
+      asked, told: when, seconds since 1970.
+      result: an outcome that came in and was not told, as (accuracy, loss).
+    """
+
+    number: int
+    arch: np.ndarray
+    note: Any = None
+    failures: int = 0
+    attempts: int = 0
+    order: int | None = None
+    accuracy: float = float("nan")
+    loss: float = float("nan")
+    seconds: float = float("nan")
+    worker: str = ""
+    error: str = ""
+    asked: float = float("nan")
+    told: float = float("nan")
+    result: tuple[float | None, float | None] | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.order is not None and not np.isfinite(self.accuracy)
+
+
+class Queries:
+    """The searcher's state, moved by events in their order and by nothing else.
+
+    That is why a replayed journal gives the same state, to the bit.
+
+    Attributes:
+      space: of the search.
+      state: the searcher's, a `SearchState`.
+      rows: all queries by number.
+      pending: those that are asked and not told.
+      earlier: evaluations of before the search that were told.
+      budget: queries for which the state has room.
+      diverged: the first query that this searcher asks otherwise than the journal.
+    """
+
+    def __init__(self, key: chex.PRNGKey, searcher: Searcher, space: Any):
+        self.space, self._key, self._searcher = space, key, searcher
+        self._ask = functools.partial(_ask, searcher)
+        self._tell = functools.partial(_tell, searcher)
+        self._adopt = functools.partial(_adopt, searcher)
+        self.rows: list[Query] = []
+        self.pending: dict[int, Query] = {}
+        self.earlier: list[tuple[np.ndarray, float, float]] = []
+        self.told = 0
+        self.budget = 0
+        self.diverged: int | None = None
+        self.state: Any = None
+
+    def begin(self, queries: int, earlier: int = 0) -> dict[str, Any]:
+        """Makes the state; returns the event."""
+        env = Environment((), (), _no_evaluate)
+        self._count = earlier
+        self.budget = queries
+        self.state = search.init(self._key, self._searcher, env, queries + earlier)
+        return {
+            "event": "search",
+            "version": journals.VERSION,
+            "space": journals.describe(self.space),
+            "key": _words(self._key),
+            "queries": queries,
+            "earlier": earlier,
+        }
+
+    def grow(self, queries: int) -> dict[str, Any]:
+        """Makes room for more queries; returns the event."""
+        steps = queries + self._count
+        self.state = search.grow(self._key, self._searcher, self.state, steps)
+        self.budget = queries
+        return {"event": "grown", "queries": queries}
+
+    def tell_earlier(
+        self, arch: np.ndarray, accuracy: float, loss: float, source: str = ""
+    ) -> dict[str, Any]:
+        """Tells an evaluation of before the search; returns the event."""
+        step = jnp.int32(len(self.earlier))
+        state, note = self._adopt(self.state, step, arch)
+        outcome = outcomes.outcome(accuracy, loss)
+        self.state, _ = self._tell(self._key, state, note, step, arch, outcome)
+        self.earlier.append((arch, accuracy, loss))
+        event = {"event": "earlier", "arch": arch.tolist(), "accuracy": accuracy}
+        return event | {"loss": loss, "source": source}
+
+    def ask(self, wanted: np.ndarray | None = None) -> tuple[Query, dict[str, Any]]:
+        """Asks the searcher, or takes from it what the journal says it asked.
+
+        Returns:
+          The query and its event.
+        """
+        number = len(self.rows)
+        step = jnp.int32(len(self.earlier) + number)
+        beside = asynchronous.pending(
+            [query.arch for query in self.pending.values()], self.space.arch_shape
+        )
+        state, note, arch = self._ask(self._key, self.state, step, beside)
+        arch = np.asarray(arch)
+        if wanted is not None and not np.array_equal(arch, wanted):
+            if self.diverged is None:
+                self.diverged = number
+            arch = wanted
+            state, note = self._adopt(self.state, step, arch)
+        self.state = state
+        query = Query(number, arch, note)
+        self.rows.append(query)
+        self.pending[number] = query
+        return query, {"event": "asked", "query": number, "arch": arch.tolist()}
+
+    def check(self, accuracy: float | None, loss: float | None) -> None:
+        """ValueError if the searcher cannot use this outcome."""
+        if self._searcher.check is not None and accuracy is not None:
+            self._searcher.check(accuracy, loss)
+
+    def tell(
+        self, number: int, accuracy: float | None, loss: float | None
+    ) -> dict[str, Any]:
+        """Tells an outcome, None of one that failed; returns the event."""
+        query = self.pending.pop(number)
+        value = float("nan") if accuracy is None else accuracy
+        outcome = outcomes.outcome(value, loss)
+        step = jnp.int32(len(self.earlier) + self.told)
+        self.state, _ = self._tell(
+            self._key, self.state, query.note, step, query.arch, outcome
+        )
+        query.order, query.accuracy, query.note = self.told, value, None
+        query.loss = float("nan") if loss is None else loss
+        self.told += 1
+        event = {"event": "told", "query": number, "accuracy": accuracy, "loss": loss}
+        return event | {"order": query.order}
+
+    def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Applies a journal from its first line.
+
+        Raises:
+          JournalError: events that do not follow from one another, or another key.
+        """
+        for line, event in enumerate(events, start=1):
+            try:
+                self.apply(event)
+            except journals.JournalError:
+                raise
+            except (KeyError, IndexError, TypeError, ValueError) as error:
+                raise journals.JournalError(
+                    f"line {line} of the journal ({event.get('event')}) does not "
+                    f"follow from those before: {type(error).__name__}: {error}"
+                ) from error
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Takes in one event of a journal."""
+        name, at = event["event"], event.get("query", -1)
+        if name == "search":
+            if event["key"] != _words(self._key):
+                raise journals.JournalError(
+                    f"the journal's search has the key {event['key']}, not "
+                    f"{_words(self._key)}: give the same key, or another folder and "
+                    "this journal as `earlier`"
+                )
+            self.begin(event["queries"], event["earlier"])
+        elif name == "grown":
+            self.grow(event["queries"])
+        elif name == "earlier":
+            accuracy, loss = (_number(event[score]) for score in ("accuracy", "loss"))
+            self.tell_earlier(self._arch(event), accuracy, loss)
+        elif name == "asked":
+            query, _ = self.ask(self._arch(event))
+            query.asked = event["time"]
+            if query.number != at:
+                raise ValueError(f"query {at} stands where {query.number} should")
+        elif name == "told":
+            query = self.rows[at]
+            self.tell(at, event["accuracy"], event["loss"])
+            query.told = event["time"]
+        elif name in ("started", "finished", "failed"):
+            self.note(event)
+
+    def note(self, event: Mapping[str, Any]) -> None:
+        """Takes in an event that does not concern the searcher."""
+        query = self.rows[event["query"]]
+        if event["event"] == "started":
+            query.attempts += 1
+        elif event["event"] == "finished":
+            query.result = event["accuracy"], event["loss"]
+            query.seconds, query.worker = event["seconds"], event["worker"]
+            query.error = ""
+        else:
+            query.failures += bool(event.get("counted", True))
+            query.error = event.get("error", "")
+
+    def _arch(self, event: Mapping[str, Any]) -> np.ndarray:
+        return np.asarray(event["arch"], np.uint8).reshape(self.space.arch_shape)
+
+
+# Compiled once for a searcher, however many searches it makes.
+@functools.partial(jax.jit, static_argnums=0)
+def _ask(searcher, key, state, step, beside):
+    return search.ask(key, searcher, state, step, beside)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _tell(searcher, key, state, note, step, arch, outcome):
+    return search.tell(key, searcher, state, note, step, arch, outcome)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _adopt(searcher, state, step, arch):
+    return search.adopt(searcher, state, step, arch)
+
+
+def _no_evaluate(*_: Any) -> Any:
+    raise NotImplementedError
+
+
+def _words(key: chex.PRNGKey) -> list[int]:
+    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    words = jax.random.key_data(jax.random.clone(key)) if typed else key
+    return np.asarray(words).ravel().tolist()
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,196 @@
+"""The end of a search: its best architectures, results.csv and a picture."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nasjax.analysis.plots import style
+from nasjax.parallel.queries import Queries, Query
+from nasjax.parallel.store import Store
+from nasjax.spaces import CellSpace, costs, genotypes, nas_bench_201
+
+BEST = 10
+COLUMNS = (
+    "query",
+    "order",
+    "status",
+    "accuracy",
+    "loss",
+    "seconds",
+    "hours",
+    "attempts",
+    "worker",
+    "arch",
+    "genotype",
+    "error",
+)
+
+
+class Candidate(NamedTuple):
+    """An architecture and its score."""
+
+    query: int | None  # None if it is an earlier evaluation
+    arch: np.ndarray  # uint8 [*arch_shape]
+    genotype: str
+    accuracy: float
+    loss: float  # NaN where there is none
+    parameters: int | None  # None where the space has no costs
+    macs: int | None  # multiply-adds
+
+
+class Result(NamedTuple):
+    """What a search came to.
+
+    Attributes:
+      best: the best distinct architectures, best first; ten at most.
+      rows: every query, in the order of asking.
+      reason: why the search ended.
+      state: the searcher's, a `SearchState`.
+    """
+
+    best: tuple[Candidate, ...]
+    rows: tuple[Query, ...]
+    reason: str
+    state: Any
+
+
+def genotype(space: CellSpace, arch: np.ndarray) -> str:
+    """The architecture as a text that `earlier.architecture` reads."""
+    if space.inputs_per_node is not None:
+        return str(genotypes.from_arch(arch, space))
+    if space.cells == 1:
+        return space.arch_string(arch)
+    return " ".join(map(str, arch.ravel().tolist()))
+
+
+def best(state: Queries, count: int = BEST) -> tuple[Candidate, ...]:
+    """The best distinct architectures, those of before the search included."""
+    rows: list[tuple[int | None, np.ndarray, float, float]]
+    rows = [(None, *row) for row in state.earlier]
+    rows += [(row.number, row.arch, row.accuracy, row.loss) for row in state.rows]
+    rows = [row for row in rows if np.isfinite(row[2])]
+    rows.sort(key=lambda row: -row[2])
+    table = _costs(state.space)
+    chosen: dict[bytes, Candidate] = {}
+    for number, arch, accuracy, loss in rows:
+        if len(chosen) == count:
+            break
+        cost: tuple[int | None, int | None] = (None, None)
+        if table is not None:
+            cost = int(costs.params(table, arch)), int(costs.macs(table, arch))
+        text = genotype(state.space, arch)
+        candidate = Candidate(number, arch, text, accuracy, loss, *cost)
+        chosen.setdefault(arch.tobytes(), candidate)
+    return tuple(chosen.values())
+
+
+def _costs(space: CellSpace) -> costs.CostTable | None:
+    """Of the networks that are trained from scratch, at their usual size."""
+    if space == nas_bench_201():
+        return costs.nb201_network()
+    return costs.darts_network(space) if space.name == "darts" else None
+
+
+def percent(score: float) -> str:
+    """A fraction in percent; another score as it is."""
+    return f"{100 * score:.2f} %" if 0 <= score <= 1 else f"{score:g}"
+
+
+def text(candidates: Sequence[Candidate], space: CellSpace) -> str:
+    """The table of the best."""
+    lines = ["accuracy  parameters  multiply-adds  architecture"]
+    for row in candidates:
+        size = "-" if row.parameters is None else f"{row.parameters / 1e6:.3f} M"
+        macs = "-" if row.macs is None else f"{row.macs / 1e6:.1f} M"
+        lines.append(
+            f"{percent(row.accuracy):>8}  {size:>10}  {macs:>13}  {row.genotype}"
+        )
+    if space.inputs_per_node is not None:
+        lines.append("(parameters and multiply-adds of 20 cells with 36 channels)")
+    return "\n".join(lines)
+
+
+def hours(rows: Sequence[Query], breaks: Sequence[tuple[float, float]]) -> np.ndarray:
+    """Hours of searching until each row was told, without the time between runs.
+
+    Args:
+      rows: that were told.
+      breaks: (end, start) of runs that followed one another, seconds since 1970.
+    """
+    if not rows:
+        return np.zeros(0)
+    told = np.array([row.told for row in rows])
+    start = min(row.asked for row in rows)
+    idle = sum(np.where(told >= on, on - off, 0.0) for off, on in breaks)
+    return np.asarray((told - start - idle) / 3600)
+
+
+def write(state: Queries, saved: Store, reason: str, show: bool) -> Result:
+    """Writes results.csv, best.json and results.png; prints the best."""
+    chosen = best(state)
+    folder = saved.folder
+    told = sorted(
+        (r for r in state.rows if r.order is not None), key=lambda r: r.order or 0
+    )
+    spent = hours(told, saved.breaks)
+    if folder is not None:
+        folder.write_text(
+            "results.csv",
+            _csv(state, dict(zip([row.number for row in told], spent, strict=True))),
+        )
+        entries = [c._asdict() | {"arch": c.arch} for c in chosen]
+        folder.write_json("best.json", {"reason": reason, "best": entries})
+        if told:
+            _draw(folder.file("results.png"), told, spent)
+    if show and chosen:
+        failed = sum(row.failed for row in told)
+        print(
+            f"{len(told)} queries, {failed} failed, {len(state.earlier)} earlier; "
+            f"{reason}\n{text(chosen, state.space)}"
+        )
+    return Result(chosen, tuple(state.rows), reason, state.state)
+
+
+def _csv(state: Queries, spent: Mapping[int, float]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in state.rows:
+        status = "pending" if row.order is None else "failed" if row.failed else "done"
+        numbers = {
+            "accuracy": row.accuracy,
+            "loss": row.loss,
+            "seconds": row.seconds,
+            "hours": spent.get(row.number, float("nan")),
+        }
+        entry: dict[str, Any] = {
+            "query": row.number,
+            "order": row.order,
+            "status": status,
+            "attempts": row.attempts,
+            "worker": row.worker,
+            "arch": " ".join(map(str, row.arch.ravel().tolist())),
+            "genotype": genotype(state.space, row.arch),
+            "error": row.error,
+        }
+        entry |= {k: x if np.isfinite(x) else None for k, x in numbers.items()}
+        writer.writerow(entry)
+    return out.getvalue()
+
+
+def _draw(path: Any, told: Sequence[Query], spent: np.ndarray) -> None:
+    """Scores and the best so far, against queries and against hours."""
+    figure, axes = style.panels(2, (5, 3.5))
+    accuracy = np.array([row.accuracy for row in told])
+    best_so_far = np.fmax.accumulate(accuracy)
+    for axis, x, name in zip(
+        axes, (np.arange(1, len(told) + 1), spent), ("queries", "hours"), strict=True
+    ):
+        axis.plot(x, accuracy, ".", color="0.7")
+        axis.step(x, best_so_far, where="post")
+        axis.set_xlabel(name)
+    axes[0].set_ylabel("accuracy")
+    style.save(figure, path)

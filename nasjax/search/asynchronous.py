@@ -1,0 +1,156 @@
+"""Asking on while outcomes are pending: ask and tell in any order.
+
+    state, note, arch = search.ask(key, searcher, state, asked, pending)
+    ...  # other queries are asked and told
+    state, info = search.tell(key, searcher, state, note, told, arch, outcome)
+
+`asked` and `told` count the asks and the tells so far. A search that tells each query
+before it asks the next one is `search.run`, to the bit.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.search import keys
+from nasjax.search.outcomes import Outcome
+from nasjax.search.protocol import (
+    Asynchronous,
+    Pending,
+    PyTree,
+    Searcher,
+    SearchState,
+)
+
+TRIES = 100  # a new draw at most so often, where an architecture is pending already
+
+
+def ask(
+    key: chex.PRNGKey,
+    searcher: Searcher,
+    state: SearchState,
+    asked: chex.Numeric,
+    pending: Pending | None = None,
+) -> tuple[SearchState, PyTree, chex.Array]:
+    """The next architecture, and a note that `tell` needs with its outcome.
+
+    Args:
+      key: of the whole search.
+      searcher, state: see their classes.
+      asked: int32 [], how many were asked before, those in `adopt` included.
+      pending: what has no outcome yet; None where there is none.
+
+    Returns:
+      The next state, the note, the architecture uint8 [*arch_shape].
+    """
+    key_ask, _, _ = keys.of_step(keys.of_steps(key), asked)
+    ways = searcher.asynchronous or Asynchronous()
+    if pending is None:
+        new, arch = searcher.ask(key_ask, state.searcher, asked)
+    elif ways.ask is not None:
+        new, arch = ways.ask(key_ask, state.searcher, asked, pending)
+    else:
+        new, arch = redrawn(searcher.ask, key_ask, state.searcher, asked, pending)
+    return state._replace(searcher=new), ways.note(new), arch
+
+
+def tell(
+    key: chex.PRNGKey,
+    searcher: Searcher,
+    state: SearchState,
+    note: PyTree,
+    told: chex.Numeric,
+    arch: chex.Array,
+    outcome: Outcome,
+) -> tuple[SearchState, Any]:
+    """Tells one outcome, whichever query it is of.
+
+    Args:
+      key: of the whole search.
+      note: what `ask` or `adopt` returned for this query.
+      told: int32 [], how many were told before.
+      arch, outcome: of the query.
+
+    Returns:
+      The next state and the searcher's diagnostics.
+    """
+    _, _, key_tell = keys.of_step(keys.of_steps(key), told)
+    ways = searcher.asynchronous or Asynchronous()
+    before = ways.recall(state.searcher, note)
+    new, info = searcher.tell(key_tell, before, told, arch, outcome)
+    return state._replace(searcher=new), info
+
+
+def adopt(
+    searcher: Searcher, state: SearchState, asked: chex.Numeric, arch: chex.Array
+) -> tuple[SearchState, PyTree]:
+    """As `ask`, of an architecture that comes from elsewhere.
+
+    Evaluations of before the search are told that way.
+
+    Returns:
+      The next state and the note.
+    """
+    ways = searcher.asynchronous or Asynchronous()
+    new = ways.adopt(state.searcher, asked, arch)
+    return state._replace(searcher=new), ways.note(new)
+
+
+def pending(archs: Sequence[np.ndarray], shape: tuple[int, ...]) -> Pending | None:
+    """`Pending` of so many architectures, None of none.
+
+    There are 8, 32, 128, ... slots: few sizes, so few compilations, and the size
+    follows from what is pending alone.
+    """
+    if not archs:
+        return None
+    slots = 8
+    while slots < len(archs):
+        slots *= 4
+    rows = np.zeros((slots, *shape), np.uint8)
+    rows[: len(archs)] = np.stack(archs)
+    return Pending(jnp.asarray(rows), jnp.arange(slots) < len(archs))
+
+
+def is_pending(pending: Pending, arch: chex.Array) -> chex.Array:
+    """bool [...]: the architectures [..., *arch_shape] are among those pending."""
+    slots, *shape = pending.arch.shape
+    rows = arch.reshape(*arch.shape[: arch.ndim - len(shape)], 1, -1)
+    same = jnp.all(rows == pending.arch.reshape(slots, -1), axis=-1)
+    return jnp.any(same & pending.held, axis=-1)
+
+
+def redrawn(
+    ask: Callable[..., tuple[PyTree, chex.Array]],
+    key: chex.PRNGKey,
+    state: PyTree,
+    step: chex.Numeric,
+    pending: Pending,
+    again: Callable[..., tuple[PyTree, chex.Array]] | None = None,
+) -> tuple[PyTree, chex.Array]:
+    """Asks until the answer is not pending, TRIES times at most.
+
+    Args:
+      ask: `(key, state, step) -> (state, arch)`, asked first and with `key` itself.
+      again: `(key, state, step, tries) -> (state, arch)`, asked from then on; `ask` if
+        None.
+    """
+
+    def wanted(carry):
+        tries, _, arch = carry
+        return is_pending(pending, arch) & (tries < TRIES)
+
+    def draw(carry):
+        tries = carry[0] + 1
+        new = jax.random.fold_in(key, tries)
+        if again is None:
+            return tries, *ask(new, state, step)
+        return tries, *again(new, state, step, tries)
+
+    first = (jnp.int32(0), *ask(jax.random.clone(key), state, step))
+    _, new, arch = jax.lax.while_loop(wanted, draw, first)
+    return new, arch

@@ -1,0 +1,125 @@
+"""A search on simulated workers, whose evaluations take time: one compiled loop."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from nasjax.search import asynchronous, keys, outcomes
+from nasjax.search.protocol import (
+    Environment,
+    Pending,
+    PyTree,
+    Searcher,
+    SearchState,
+    Trace,
+    check_integer,
+)
+
+
+class _Slots(NamedTuple):
+    """What each of W workers evaluates."""
+
+    arch: chex.Array  # uint8 [W, *arch_shape]
+    query: chex.Array  # int32 [W]
+    note: PyTree  # of [W, ...]
+    finish: chex.Array  # float32 [W], when it is done; infinity for an idle one
+
+
+def simulate(
+    key: chex.PRNGKey,
+    searcher: Searcher,
+    env: Environment,
+    steps: int,
+    workers: chex.Numeric,
+    seconds: Callable[[chex.Array], chex.Array],
+    slots: int | None = None,
+) -> tuple[SearchState, Trace, chex.Array]:
+    """A whole search on `workers` that each evaluate one architecture at a time.
+
+    A worker that is done tells its outcome and is given the next architecture at once.
+    With one worker it is `search.run`. Not jitted here, so that it can be vmapped.
+
+    Args:
+      key: of the search.
+      env: without state.
+      steps: how many queries, static.
+      workers: at least 1 and at most `steps`; may be traced if `slots` is given.
+      seconds: from an architecture to what its evaluation takes, float32 [].
+      slots: the most workers that fit, static.
+
+    Returns:
+      The last state; the trace in the order in which queries were told; when they were
+      told, float32 [steps] seconds.
+
+    Raises:
+      ValueError: `steps` or `slots` is no integer of at least 1.
+    """
+    slots = workers if slots is None else slots
+    check_integer("steps", steps, 1)
+    check_integer("slots", slots, 1)
+    state = SearchState(searcher.init(keys.of_init(key), steps), env.state)
+    key_steps = keys.of_steps(key)
+
+    def ask(now, state, held, step):
+        busy = jnp.isfinite(held.finish)
+        pending = Pending(held.arch, busy)
+        state, note, arch = asynchronous.ask(key, searcher, state, step, pending)
+        free = jnp.argmin(busy)
+        new = _Slots(arch, step, note, now + seconds(arch).astype(jnp.float32))
+        return state, jax.tree.map(lambda a, x: a.at[free].set(x), held, new)
+
+    def tell(state, held, told):
+        done = jnp.argmin(held.finish)
+        arch, query, note, now = jax.tree.map(lambda x: x[done], held)
+        _, key_evaluate, _ = keys.of_step(key_steps, query)
+        returned = env.evaluate(key_evaluate, env.params, env.state, arch)
+        _, accuracy, loss = outcomes.read(returned, env.state)
+        outcome = outcomes.outcome(accuracy, loss)
+        state, info = asynchronous.tell(key, searcher, state, note, told, arch, outcome)
+        held = held._replace(finish=held.finish.at[done].set(jnp.inf))
+        return now, state, held, (Trace(arch, *outcome, info), now)
+
+    nobody = _nobody(searcher, state, slots)
+    nothing = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype),
+        jax.eval_shape(lambda: tell(state, nobody, jnp.int32(0))[-1]),
+    )
+
+    def event(carry, step):
+        now, state, held = carry
+        told = step - workers + 1
+        state, held = jax.lax.cond(
+            step < steps, lambda: ask(now, state, held, step), lambda: (state, held)
+        )
+        now, state, held, out = jax.lax.cond(
+            (told >= 0) & (told < steps),
+            lambda: tell(state, held, told),
+            lambda: (now, state, held, nothing),
+        )
+        return (now, state, held), out
+
+    events = jnp.arange(steps + slots - 1, dtype=jnp.int32)
+    (_, state, _), out = jax.lax.scan(event, (jnp.float32(0), state, nobody), events)
+    trace, when = jax.tree.map(
+        lambda x: jax.lax.dynamic_slice_in_dim(x, workers - 1, steps), out
+    )
+    return state, trace, when
+
+
+def _nobody(searcher: Searcher, state: SearchState, slots: int) -> _Slots:
+    """Slots of the shapes that `ask` fills, all idle."""
+
+    def first(key):
+        _, note, arch = asynchronous.ask(key, searcher, state, jnp.int32(0))
+        return note, arch
+
+    def empty(x):
+        return jnp.zeros((slots, *x.shape), x.dtype)
+
+    shapes = jax.eval_shape(first, jax.random.key(0))
+    note, arch = jax.tree.map(empty, shapes)
+    idle = jnp.full(slots, jnp.inf, jnp.float32)
+    return _Slots(arch, jnp.zeros(slots, jnp.int32), note, idle)

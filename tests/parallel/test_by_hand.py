@@ -1,0 +1,48 @@
+"""`python -m nasjax.parallel`, which a program in any language can call."""
+
+import json
+
+import pytest
+
+from nasjax.parallel.__main__ import main
+
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
+
+def test_ask_tell_best(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "run")]
+    settings = ["--space", "nb201", "--method", "evolution", "--queries", "3"]
+    earlier = tmp_path / "earlier.csv"
+    earlier.write_text("arch,accuracy\n1 1 1 1 1 1,0.3\n")
+
+    def call(command, *flags):
+        status = main([command, *out, *flags])
+        return status, capsys.readouterr()
+
+    assert call("tell", "--query", "0", "--accuracy", "1")[0] == 2
+    _, printed = call("ask", *settings, "--earlier", str(earlier))
+    first = json.loads(printed.out)
+    assert first["query"] == 0
+    assert len(first["arch"]) == 6
+    assert first["genotype"].startswith("|")
+    second = json.loads(call("ask")[1].out)
+    assert second["query"] == 1
+    assert second["arch"] != first["arch"]
+    assert call("tell", "--query", "1", "--accuracy", "0.93")[0] == 0
+    status, printed = call("tell", "--query", "1", "--accuracy", "0.93")
+    assert status == 2
+    assert "told already; pending: 0" in printed.err
+    assert call("tell", "--query", "0", "--failed", "no memory")[0] == 0
+    json.loads(call("ask")[1].out)
+    status, printed = call("ask")
+    assert status == 2
+    assert "all 3 queries are asked" in printed.err
+    assert json.loads(call("ask", "--queries", "4")[1].out)["query"] == 3
+    status, printed = call("ask", "--seed", "1")
+    assert status == 2
+    assert "has --seed 0" in printed.err
+    _, printed = call("best")
+    assert "2 queries, 1 failed, 1 earlier" in printed.out
+    assert "93.00 %" in printed.out
+    assert "pending: 2, 3" in printed.out
+    assert (tmp_path / "run" / "results.csv").read_text().count("\n") == 5
