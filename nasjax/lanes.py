@@ -211,7 +211,7 @@ class Runner:
             return lowered.compile()
 
     def _start(self, key, made):
-        return search.init(key, *made, self._steps)
+        return search.init(key, made[0], made[1], self._steps)
 
     def init(self) -> search.SearchState:
         """The state of every lane before step 0."""
@@ -253,7 +253,7 @@ class Runner:
         search.check_budget(self._steps, first, length)
 
         def chunk(key, made, state, first):
-            return search.advance(key, *made, state, first, length)
+            return search.advance(key, made[0], made[1], state, first, length)
 
         first = self._put(np.int32(first), PartitionSpec())
         return self._call(length, chunk, state, shared=(first,), run=run)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from nasjax.agent import networks
 from nasjax.agent.actor_critic import squared_loss
 from nasjax.agent.networks import Actor, StateCritic
 
@@ -135,16 +136,18 @@ def ddpg(
         )
 
     def act(state, observation):
-        return actor.apply(state.actor, observation)
+        return networks.apply(actor, state.actor, observation)
 
     def first(params, observation, action):
-        return critic.apply(jax.tree.map(lambda x: x[0], params), observation, action)
+        return networks.apply(
+            critic, jax.tree.map(lambda x: x[0], params), observation, action
+        )
 
     def value(state, observation, action):
         return first(state.critics, observation, action)
 
     def update(key, state, batch, update_actor=True):
-        ahead = actor.apply(state.target_actor, batch.next_observation)
+        ahead = networks.apply(actor, state.target_actor, batch.next_observation)
         if critics > 1:
             noise = smoothing * jax.random.normal(key, ahead.shape, ahead.dtype)
             noise = jnp.clip(noise, -smoothing_clip, smoothing_clip)
@@ -161,7 +164,7 @@ def ddpg(
         critic_params = optax.apply_updates(state.critics, updates)
 
         def of_actor(params):
-            action = actor.apply(params, batch.observation)
+            action = networks.apply(actor, params, batch.observation)
             return -jnp.mean(first(critic_params, batch.observation, action))
 
         grads = jax.grad(of_actor)(state.actor)

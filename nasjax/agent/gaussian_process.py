@@ -202,7 +202,8 @@ def loss(
     root = inverse_root(jax.lax.stop_gradient(C))
     solved = root.T @ (root @ (score * held))
     slope = 0.5 * (root.T @ root - solved[:, None] * solved)
-    mean = init(*kernel.own.shape[:2], prior)
+    rows, operations = kernel.own.shape[:2]
+    mean = init(rows, operations, prior)
     off = [getattr(kernel, n) - getattr(mean, n) for n in ("log_noise", "additive")]
     return (
         jnp.sum(slope * C)

@@ -7,7 +7,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 import numpy as np
@@ -93,7 +93,11 @@ def write_text(path: Path, text: str) -> None:
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Writes a compressed npz in one step."""
-    write_file(path, lambda file: np.savez_compressed(file, **arrays))
+
+    def write(file: BinaryIO) -> None:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # a bool option
+
+    write_file(path, write)
 
 
 def _plain(value: Any) -> Any:

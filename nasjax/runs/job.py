@@ -134,8 +134,9 @@ class Loop:
         checkpoint_seconds: float = 60.0,
     ):
         self._job, self._folder, self._every = job, folder, checkpoint_seconds
-        self._checkpoints = None
-        self.first, self.carry = 0, None
+        self._checkpoints: Checkpoints | None = None
+        self.first = 0
+        self.carry: Any
         restored = None
         if folder is not None:
             self._checkpoints = Checkpoints(folder.checkpoints / job.name)

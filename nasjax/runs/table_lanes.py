@@ -124,7 +124,9 @@ class Lanes(job.Job):
         study, seeds = self._study, jnp.asarray(self._group.seeds, jnp.uint32)
 
         def make(params, lane):
-            env = study.env.replace(params=params, state=TabularState(lane))
+            env = dataclasses.replace(
+                study.env, params=params, state=TabularState(lane)
+            )
             if study.incomplete:
                 return self._factory(study.space, params), env
             return self._factory(study.space), env
@@ -209,17 +211,17 @@ class Lanes(job.Job):
             carry["kept"][step] = kept
         return carry | {"home": home}
 
-    def best(self, carry: Any, step: int) -> dict[str, float]:
+    def best(self, carry: Any, step: int) -> dict[str, float | None]:
         """Mean over seeds of the best so far, by column; of what did not fail."""
         seen = carry["trace"].accuracy[:, :step]
         best = np.where(np.isfinite(seen), seen, -np.inf).max(axis=1)
         column_of = np.array(self._group.columns)
-        found = {}
+        means: dict[str, float | None] = {}
         for column in dict.fromkeys(self._group.columns):
             mine = best[column_of == column]
             mine = mine[np.isfinite(mine)]
-            found[column] = self._study.sign * float(mine.mean()) if mine.size else None
-        return found
+            means[column] = self._study.sign * float(mine.mean()) if mine.size else None
+        return means
 
     def postfix(self, carry: Any, step: int) -> str:
         # Columns may have different units: the first one stands for all.

@@ -165,7 +165,9 @@ def _step(key_steps, searcher, env, state, step):
     returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
     env_state, outcome = _read(searcher, returned, state)
     told, info = searcher.tell(key_tell, asked, step, arch, outcome)
-    return SearchState(told, env_state), Trace(arch, *outcome, info)
+    return SearchState(told, env_state), Trace(
+        arch, outcome.accuracy, outcome.loss, info
+    )
 
 
 def advance(
@@ -236,10 +238,10 @@ def drive(
         state = init(key, searcher, env, steps)
     _check_budget(searcher, state, first, steps - first)
     key_steps = _key_of_steps(key)
-    rows = []
-    for t in range(first, steps):
-        key_ask, key_evaluate, key_tell = _step_keys(key_steps, t)
-        t = jnp.int32(t)
+    rows: list[Trace] = []
+    for query in range(first, steps):
+        key_ask, key_evaluate, key_tell = _step_keys(key_steps, query)
+        t = jnp.int32(query)
         asked, arch = ask(key_ask, state.searcher, t)
         try:
             returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
@@ -247,18 +249,18 @@ def drive(
         except Exception as error:
             arch, trace = np.asarray(arch), _stack(rows) if rows else None
             raise EvaluationError(
-                f"query {t} failed ({type(error).__name__}: {error}); its architecture "
-                f"is {arch.tolist()}",
-                int(t),
+                f"query {query} failed ({type(error).__name__}: {error}); its "
+                f"architecture is {arch.tolist()}",
+                query,
                 arch,
                 state,
                 trace,
             ) from error
         told, info = tell(key_tell, asked, t, arch, outcome)
         state = SearchState(told, env_state)
-        rows.append(Trace(arch, *outcome, info))
+        rows.append(Trace(arch, outcome.accuracy, outcome.loss, info))
         if on_step is not None:
-            on_step(int(t) + 1, state, rows[-1])
+            on_step(query + 1, state, rows[-1])
     return state, _stack(rows)
 
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nasjax.agent import Policy, adam
+from nasjax.agent import Policy, adam, networks
 from nasjax.agent import gaussian_process as gp
 from nasjax.search import Searcher, in_float32
 from nasjax.search.outcomes import or_worst
@@ -145,7 +145,7 @@ def bayesian_actor_critic(
         found = []
         if acted:
             best = elite(state)
-            action = jax.nn.softmax(policy.apply(state.actor, best))
+            action = jax.nn.softmax(networks.apply(policy, state.actor, best))
             action = action[jnp.arange(acted) % best.shape[0]]
             noise = jax.random.gumbel(key_noise, action.shape, jnp.float32)
             scale = jnp.linspace(0.0, 1.0, acted, dtype=jnp.float32)
@@ -228,8 +228,10 @@ def bayesian_actor_critic(
             order = jax.random.uniform(jax.random.fold_in(key, i), (n,), jnp.float32)
             order = order + held
             index = jax.lax.top_k(order, min(config.batch_size, n))[1]
-            batch = alpha[index], score[index], held[index]
-            return gp.update(critic_adam, *carry, prior, *batch)
+            kernel, opt = carry
+            return gp.update(
+                critic_adam, kernel, opt, prior, alpha[index], score[index], held[index]
+            )
 
         cycles = jnp.where(step + 1 >= config.warm_up, config.cycles, 0)
         kernel, critic_opt = jax.lax.fori_loop(
@@ -246,7 +248,7 @@ def bayesian_actor_critic(
             best = elite(state)
 
             def of_actor(params):
-                action = jax.nn.softmax(policy.apply(params, best))
+                action = jax.nn.softmax(networks.apply(policy, params, best))
                 mean, deviation = predict(state, action)
                 return -jnp.mean(mean + config.beta * deviation)
 
