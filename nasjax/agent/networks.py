@@ -6,6 +6,7 @@ thesis's actor learning rate of 1e-8 that scale is what lets the actor move at a
 """
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import chex
 import flax.linen as nn
@@ -59,6 +60,11 @@ def _mlp(x: chex.Array, hidden: Sequence[int], size: int) -> chex.Array:
     for width in hidden:
         x = nn.relu(_dense(width)(x))
     return _dense(size, 1e-3)(x)
+
+
+def apply(network: nn.Module, params: Any, *inputs: chex.Array) -> chex.Array:
+    """The output of a network without mutable variables, which flax leaves untyped."""
+    return cast(chex.Array, network.apply(params, *inputs))
 
 
 class Actor(nn.Module):
