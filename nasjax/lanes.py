@@ -19,16 +19,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from nasjax import search
+from nasjax import compiler, search
 
 INNER = ("auto", "map", "vmap")
 AXIS = "lane"
-# In-place updates and whole vector registers. Without them a cycle of CADAM takes 3%
-# longer (jax 0.12.0.1, median of 30 pairs; quartiles 2% and 5%). Optional (`_compile`).
-CPU_OPTIONS = {
-    "xla_cpu_copy_insertion_use_region_analysis": True,
-    "xla_cpu_prefer_vector_width": 512,
-}
 
 
 def lane_mesh(devices: Sequence[Any] | None = None) -> Mesh:
@@ -129,6 +123,7 @@ class Runner:
         steps: int,
         mesh: Mesh | None = None,
         inner: str = "auto",
+        shapes_only: bool = False,
     ):
         """Places lanes on devices.
 
@@ -139,6 +134,8 @@ class Runner:
           lanes: pytree of arrays [L, ...]: what differs between lanes besides the key.
           steps: the whole budget of queries per lane.
           mesh, inner: see `spread`.
+          shapes_only: nothing is placed and only `lower` may be called: for a mesh of
+            described devices, which compile and cannot run.
 
         Raises:
           ValueError: there are no lanes.
@@ -147,6 +144,7 @@ class Runner:
             raise ValueError("there are no lanes to run: keys is empty")
         self._mesh = lane_mesh() if mesh is None else mesh
         self._inner, self._make, self._steps = inner, make, steps
+        self._shapes_only = shapes_only
         self._impl = jax.random.key_impl(keys)
         self._count = keys.shape[0]
         devices = self._mesh.devices.size
@@ -161,7 +159,13 @@ class Runner:
 
     def _put(self, tree, spec):
         sharding = NamedSharding(self._mesh, spec)
-        return jax.tree.map(lambda x: jax.device_put(np.asarray(x), sharding), tree)
+
+        def one(x):
+            if self._shapes_only:
+                return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+            return jax.device_put(np.asarray(x), sharding)
+
+        return jax.tree.map(one, tree)
 
     def place(self, tree: Any) -> Any:
         """Puts arrays [L, ...] on the devices, padded by copies of the last lane."""
@@ -177,21 +181,24 @@ class Runner:
         # A copy: on CPU np.asarray would be a view of a buffer that is donated next.
         return jax.tree.map(lambda x: np.array(x)[: self._count], tree)
 
-    def _call(self, name, function, *lanes, shared=(), run=True):
-        """Compiles `function((shared, extra), data, lane, ...)` once; calls it."""
+    def _spread(self, function):
+        """`function(key, made, *rest, *extra)` of one lane, over all of them."""
 
         def one(shared, lane, *rest):
             key = jax.random.wrap_key_data(lane[0], impl=self._impl)
             return function(key, self._make(shared[0], lane[1]), *rest, *shared[1])
 
+        return spread(one, self._mesh, self._inner)
+
+    def _call(self, name, function, *lanes, shared=(), run=True):
+        """Compiles `function((shared, extra), data, lane, ...)` once; calls it."""
         arguments = ((self._shared, shared), self._real, self._lanes, *lanes)
         clock = time.perf_counter()
         if name not in self._compiled:
             donated = tuple(range(3, len(arguments)))
-            jitted = jax.jit(
-                spread(one, self._mesh, self._inner), donate_argnums=donated
-            )
-            self._compiled[name] = self._compile(jitted.lower(*arguments))
+            jitted = jax.jit(self._spread(function), donate_argnums=donated)
+            options = compiler.lane_options(self._mesh.local_devices[0])
+            self._compiled[name] = jitted.lower(*arguments).compile(options)
             self.compile_seconds += time.perf_counter() - clock
         if not run:
             return None
@@ -200,18 +207,9 @@ class Runner:
         self.run_seconds += time.perf_counter() - clock
         return out
 
-    def _compile(self, lowered):
-        if self._mesh.devices.flat[0].platform != "cpu":
-            return lowered.compile()
-        try:
-            return lowered.compile(CPU_OPTIONS)
-        except jax.errors.JaxRuntimeError as error:
-            if "No such compile option" not in str(error):
-                raise
-            return lowered.compile()
-
     def _start(self, key, made):
-        return search.init(key, *made, self._steps)
+        searcher, env = made
+        return search.init(key, searcher, env, self._steps)
 
     def init(self) -> search.SearchState:
         """The state of every lane before step 0."""
@@ -251,12 +249,30 @@ class Runner:
         With `run=False` it only compiles; ValueError past the budget.
         """
         search.check_budget(self._steps, first, length)
-
-        def chunk(key, made, state, first):
-            return search.advance(key, *made, state, first, length)
-
         first = self._put(np.int32(first), PartitionSpec())
+        chunk = self._chunk(length)
         return self._call(length, chunk, state, shared=(first,), run=run)
+
+    def lower(self, length: int) -> jax.stages.Lowered:
+        """The program of `advance`, lowered for the mesh's devices and not compiled."""
+        fixed = (self._real, self._lanes)
+        start = self._spread(self._start)
+        state = jax.eval_shape(start, (self._shared, ()), *fixed)
+        each = NamedSharding(self._mesh, PartitionSpec(AXIS))
+        state = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=each), state
+        )
+        first = self._put(np.int32(0), PartitionSpec())
+        jitted = jax.jit(self._spread(self._chunk(length)), donate_argnums=3)
+        return jitted.lower((self._shared, (first,)), *fixed, state)
+
+    @staticmethod
+    def _chunk(length):
+        def chunk(key, made, state, first):
+            searcher, env = made
+            return search.advance(key, searcher, env, state, first, length)
+
+        return chunk
 
     def run(
         self,

@@ -8,6 +8,7 @@ import jax
 import pytest
 
 import nasjax
+from nasjax.analysis.gpu import card, compiling
 from nasjax.data import nb201
 
 # Read when the backend starts, which no import does.
@@ -58,3 +59,12 @@ def quick_compile():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.fixture(scope="session")
+def gpu_mesh():
+    """A described H100, which compiles; skips where JAX has no compiler for it."""
+    try:
+        return compiling.mesh(card.description("h100"))
+    except compiling.NoCompilerError as error:
+        pytest.skip(str(error))

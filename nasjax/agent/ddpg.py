@@ -144,7 +144,7 @@ def ddpg(
         return first(state.critics, observation, action)
 
     def update(key, state, batch, update_actor=True):
-        ahead = actor.apply(state.target_actor, batch.next_observation)
+        ahead: Any = actor.apply(state.target_actor, batch.next_observation)
         if critics > 1:
             noise = smoothing * jax.random.normal(key, ahead.shape, ahead.dtype)
             noise = jnp.clip(noise, -smoothing_clip, smoothing_clip)

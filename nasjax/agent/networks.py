@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 
 NEWTON_SCHULZ_ITERATIONS = 40
+# A GPU would round the inputs of float32 products to TF32, ten bits of mantissa. These
+# products are small, and learning rates of 1e-8 need what that loses.
+PRECISION = jax.lax.Precision.HIGHEST
 
 
 def orthogonal(scale: float = 1.0) -> nn.initializers.Initializer:
@@ -38,7 +41,8 @@ def orthogonal(scale: float = 1.0) -> nn.initializers.Initializer:
         x = x / jnp.linalg.norm(x)
 
         def iterate(_, x):
-            return 1.5 * x - 0.5 * (x @ x.T) @ x
+            square = jnp.matmul(x, x.T, precision=PRECISION)
+            return 1.5 * x - jnp.matmul(0.5 * square, x, precision=PRECISION)
 
         x = jax.lax.fori_loop(0, NEWTON_SCHULZ_ITERATIONS, iterate, x)
         x = x if shape[0] <= shape[1] else x.T
@@ -47,10 +51,14 @@ def orthogonal(scale: float = 1.0) -> nn.initializers.Initializer:
     return init
 
 
+def _dense(width: int, scale: float = 1.0) -> nn.Dense:
+    return nn.Dense(width, kernel_init=orthogonal(scale), precision=PRECISION)
+
+
 def _mlp(x: chex.Array, hidden: Sequence[int], size: int) -> chex.Array:
     for width in hidden:
-        x = nn.relu(nn.Dense(width, kernel_init=orthogonal())(x))
-    return nn.Dense(size, kernel_init=orthogonal(1e-3))(x)
+        x = nn.relu(_dense(width)(x))
+    return _dense(size, 1e-3)(x)
 
 
 class Actor(nn.Module):
@@ -102,7 +110,7 @@ class StateCritic(nn.Module):
         """[..., S], [..., D] -> [...]."""
         x = observation
         for width in self.hidden[: self.action_layer]:
-            x = nn.relu(nn.Dense(width, kernel_init=orthogonal())(x))
+            x = nn.relu(_dense(width)(x))
         x = jnp.concatenate([x, action], axis=-1)
         return jnp.squeeze(_mlp(x, self.hidden[self.action_layer :], 1), axis=-1)
 

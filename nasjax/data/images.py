@@ -148,13 +148,14 @@ def _pack(
     std: tuple[float, ...],
     source: str,
 ) -> ImageData:
-    arrays = [array for split in splits for array in split]
+    train, test = splits
     checksum = hashlib.sha256()
-    for array in arrays:
+    for array in (*train, *test):
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         checksum.update(f"{little.dtype.str}{little.shape}".encode())
         checksum.update(little)
-    return ImageData(name, *arrays, classes, mean, std, source, checksum.hexdigest())
+    digest = checksum.hexdigest()
+    return ImageData(name, *train, *test, classes, mean, std, source, digest)
 
 
 def _roots(explicit: Path | None) -> list[tuple[str, Path]]:
@@ -201,8 +202,8 @@ def _tfds(
             continue
         names = "train", facts.tfds_test
         if set(names) <= set(found):
-            splits = (_decode(facts, found[n], f"{source}, {n}") for n in names)
-            return tuple(splits), source
+            train, test = (_decode(facts, found[n], f"{source}, {n}") for n in names)
+            return (train, test), source
         places.append(f"{source}: not prepared")
     if not online:
         places.append("download switched off by NASJAX_OFFLINE")

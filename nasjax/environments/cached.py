@@ -1,5 +1,6 @@
 """An environment that remembers: what was asked once is not computed again."""
 
+import dataclasses
 from typing import Any
 
 import chex
@@ -86,4 +87,4 @@ def cached(env: Environment) -> Environment:
     """
     if jax.tree.leaves(env.state):
         raise ValueError("an environment with a state cannot be cached")
-    return env.replace(evaluate=Cache(env), traceable=False)
+    return dataclasses.replace(env, evaluate=Cache(env), traceable=False)

@@ -159,9 +159,9 @@ def from_arrays(
             f"operations {flat.min()}..{flat.max()} in the table; {space.name} has "
             f"0..{space.num_operations - 1}{also}"
         )
-    values = np.stack([np.asarray(v, np.float32) for v in values])
-    if values.shape[1:] != (len(ops),):
-        raise ValueError(f"{values.shape[1:]} values for {len(ops)} architectures")
+    means = np.stack([np.asarray(v, np.float32) for v in values])
+    if means.shape[1:] != (len(ops),):
+        raise ValueError(f"{means.shape[1:]} values for {len(ops)} architectures")
     if trials is None:
         stacked = np.zeros((len(values), len(ops), 0), np.float32)
     else:
@@ -182,7 +182,7 @@ def from_arrays(
     params = TabularParams(
         ops=jnp.asarray(flat[order], jnp.uint8),
         row=jnp.asarray(order, jnp.int32),
-        values=jnp.asarray(values),
+        values=jnp.asarray(means),
         trials=jnp.asarray(stacked),
     )
     evaluate = _evaluate_mean if trials is None else _evaluate_random

@@ -42,9 +42,11 @@ class Evaluate:
         batches: int,
         eval_batch: int,
         scan: bool,
+        together: int | None = None,
     ):
         self._config, self._recipe, self._augment = config, recipe, augment
         self._batches, self._eval_batch, self._scan = batches, eval_batch, scan
+        self._together = together  # of `score`
         self._order = self._rows if scan else jax.jit(self._rows, static_argnums=1)
         self._train = self._step if scan else jax.jit(self._step)
         self._score = self._judge if scan else jax.jit(self._judge)
@@ -79,6 +81,7 @@ class Evaluate:
             mean=mean,
             std=std,
             batch_size=self._eval_batch,
+            together=self._together,
         )
 
     def __call__(
@@ -141,8 +144,8 @@ def trainable_supernet(
     if not 1 <= batches <= full:
         raise ValueError(f"batches is {batches}; the training half has 1..{full}")
     for name in ("train", "valid"):
-        examples = (getattr(images, f"{name}_{x}") for x in ("images", "labels"))
-        image_sizes.check_examples(*examples, config, f"{name}_images")
+        pixels, labels = (getattr(images, f"{name}_{x}") for x in ("images", "labels"))
+        image_sizes.check_examples(pixels, labels, config, f"{name}_images")
     scan = jax.default_backend() != "cpu" if scan is None else scan
     evaluate = Evaluate(config, recipe, augment, batches, eval_batch, scan)
     shared = Images(*(jnp.asarray(x) for x in images))

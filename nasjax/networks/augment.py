@@ -53,7 +53,9 @@ def check_statistics(
         raise ValueError(f"mean {mean} and std {std}: give both or neither")
     if std is not None and not all(value > 0 for value in std):
         raise ValueError(f"std {std} must be positive")
-    if None not in (std, channels) and {len(mean), len(std)} != {channels}:
+    if mean is None or std is None or channels is None:
+        return
+    if {len(mean), len(std)} != {channels}:
         raise ValueError(
             f"mean {mean} and std {std}: the images have {channels} channels"
         )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from nasjax import compiler
 from nasjax.environments.trainable_supernet import Images, trainable_supernet
 from nasjax.runs import image_sets, methods, supernets
 from nasjax.runs.methods import Method
@@ -129,6 +130,8 @@ def load(
         eval_batch=eval_batch,
     )
     if env.traceable:
-        env = dataclasses.replace(env, evaluate=jax.jit(env.evaluate))
+        options = compiler.graph_options(jax.local_devices()[0])
+        evaluate = jax.jit(env.evaluate, compiler_options=options)
+        env = dataclasses.replace(env, evaluate=evaluate)
     one_shot = float(whole[:, 0].max()), float(whole[-1, 1])
     return WarmedUp(net, halves.source, halves.sha256, env, one_shot)

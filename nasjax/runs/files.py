@@ -91,7 +91,7 @@ def write_text(path: Path, text: str) -> None:
     write_file(path, lambda file: file.write(text.encode()))
 
 
-def write_npz(path: Path, **arrays: np.ndarray) -> None:
+def write_npz(path: Path, **arrays: Any) -> None:
     """Writes a compressed npz in one step."""
     write_file(path, lambda file: np.savez_compressed(file, **arrays))
 

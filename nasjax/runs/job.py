@@ -135,7 +135,8 @@ class Loop:
     ):
         self._job, self._folder, self._every = job, folder, checkpoint_seconds
         self._checkpoints = None
-        self.first, self.carry = 0, None
+        self.first: int = 0
+        self.carry: Any = None
         restored = None
         if folder is not None:
             self._checkpoints = Checkpoints(folder.checkpoints / job.name)

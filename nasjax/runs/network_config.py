@@ -84,7 +84,7 @@ class NetworkRun:
         architecture = architectures.read(self.genotype)
         return derived.DerivedConfig(
             architecture.space,
-            architecture.arch,  # type: ignore[arg-type]  # arrays become tuples
+            architecture.arch,
             channels=self.channels,
             cells=self.cells,
             classes=self.classes or DATASETS.get(self.dataset, 10),

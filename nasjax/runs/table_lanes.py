@@ -124,7 +124,8 @@ class Lanes(job.Job):
         study, seeds = self._study, jnp.asarray(self._group.seeds, jnp.uint32)
 
         def make(params, lane):
-            env = study.env.replace(params=params, state=TabularState(lane))
+            state = TabularState(lane)
+            env = dataclasses.replace(study.env, params=params, state=state)
             if study.incomplete:
                 return self._factory(study.space, params), env
             return self._factory(study.space), env
@@ -209,7 +210,7 @@ class Lanes(job.Job):
             carry["kept"][step] = kept
         return carry | {"home": home}
 
-    def best(self, carry: Any, step: int) -> dict[str, float]:
+    def best(self, carry: Any, step: int) -> dict[str, float | None]:
         """Mean over seeds of the best so far, by column; of what did not fail."""
         seen = carry["trace"].accuracy[:, :step]
         best = np.where(np.isfinite(seen), seen, -np.inf).max(axis=1)

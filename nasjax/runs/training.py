@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from nasjax import compiler
 from nasjax.networks.training import Recipe
 from nasjax.runs.devices import SEEDS, data_parallel
 from nasjax.runs.feeds import Feed
@@ -117,9 +118,12 @@ class Trainer:
                 check_vma=False,
             )(*args)
 
-        out = self._sharding
-        self._train = jax.jit(over_seeds(train, 3), donate_argnums=1, out_shardings=out)
-        self._score = jax.jit(over_seeds(score, 1), out_shardings=out)
+        options: Any = {
+            "out_shardings": self._sharding,
+            "compiler_options": compiler.graph_options(jax.local_devices()[0]),
+        }
+        self._train = jax.jit(over_seeds(train, 3), donate_argnums=1, **options)
+        self._score = jax.jit(over_seeds(score, 1), **options)
 
     def with_seeds(self, seeds: Sequence[int]) -> "Trainer":
         """The same compiled programs for as many other seeds."""

@@ -162,7 +162,8 @@ def _step(key_steps, searcher, env, state, step):
     returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
     env_state, outcome = _read(searcher, returned, state)
     told, info = searcher.tell(key_tell, asked, step, arch, outcome)
-    return SearchState(told, env_state), Trace(arch, *outcome, info)
+    entry = Trace(arch, outcome.accuracy, outcome.loss, info)
+    return SearchState(told, env_state), entry
 
 
 def advance(
@@ -233,11 +234,11 @@ def drive(
         state = init(key, searcher, env, steps)
     _check_budget(searcher, state, first, steps - first)
     key_steps = keys.of_steps(key)
-    rows = []
+    rows: list[Trace] = []
     for t in range(first, steps):
         key_ask, key_evaluate, key_tell = keys.of_step(key_steps, t)
-        t = jnp.int32(t)
-        asked, arch = asking(key_ask, state.searcher, t)
+        step = jnp.int32(t)
+        asked, arch = asking(key_ask, state.searcher, step)
         try:
             returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
             env_state, outcome = _read(searcher, returned, state)
@@ -246,16 +247,16 @@ def drive(
             raise EvaluationError(
                 f"query {t} failed ({type(error).__name__}: {error}); its architecture "
                 f"is {arch.tolist()}",
-                int(t),
+                t,
                 arch,
                 state,
                 trace,
             ) from error
-        told, info = telling(key_tell, asked, t, arch, outcome)
+        told, info = telling(key_tell, asked, step, arch, outcome)
         state = SearchState(told, env_state)
-        rows.append(Trace(arch, *outcome, info))
+        rows.append(Trace(arch, outcome.accuracy, outcome.loss, info))
         if on_step is not None:
-            on_step(int(t) + 1, state, rows[-1])
+            on_step(t + 1, state, rows[-1])
     return state, _stack(rows)
 
 

@@ -138,7 +138,8 @@ def bayesian_actor_critic(
             jax.nn.one_hot(x, O + 1, dtype=jnp.float32).reshape(len(x), -1)
             for x in (arch, state.asked)
         )
-        return jnp.any(a @ b.T > E - 0.5, axis=1)
+        both = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+        return jnp.any(both > E - 0.5, axis=1)
 
     def propose(key, state):
         """Architectures [n, *arch_shape]: first those of the actor."""
@@ -146,7 +147,8 @@ def bayesian_actor_critic(
         found = []
         if acted:
             best = elite(state)
-            action = jax.nn.softmax(policy.apply(state.actor, best))
+            logits: Any = policy.apply(state.actor, best)
+            action = jax.nn.softmax(logits)
             action = action[jnp.arange(acted) % best.shape[0]]
             noise = jax.random.gumbel(key_noise, action.shape, jnp.float32)
             scale = jnp.linspace(0.0, 1.0, acted, dtype=jnp.float32)
@@ -233,11 +235,12 @@ def bayesian_actor_critic(
         alpha = rows(archs)
 
         def learn_kernel(i, carry):
+            kernel, opt = carry
             order = jax.random.uniform(jax.random.fold_in(key, i), (n,), jnp.float32)
             order = order + held
             index = jax.lax.top_k(order, min(config.batch_size, n))[1]
             batch = alpha[index], score[index], held[index]
-            return gp.update(critic_adam, *carry, prior, *batch)
+            return gp.update(critic_adam, kernel, opt, prior, *batch)
 
         cycles = jnp.where(step + 1 >= config.warm_up, config.cycles, 0)
         kernel, critic_opt = jax.lax.fori_loop(
@@ -254,7 +257,8 @@ def bayesian_actor_critic(
             best = elite(state)
 
             def of_actor(params):
-                action = jax.nn.softmax(policy.apply(params, best))
+                logits: Any = policy.apply(params, best)
+                action = jax.nn.softmax(logits)
                 mean, deviation = predict(state, action)
                 return -jnp.mean(mean + config.beta * deviation)
 

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import chex
 import jax
@@ -266,7 +267,7 @@ def check_count(name: str, value: int) -> None:
         raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
-def check_operations(operations: tuple[str, ...]) -> None:
+def check_operations(operations: Sequence[str]) -> None:
     if isinstance(operations, str):
         raise ValueError(f"operations must be a list of names, got {operations!r}")
     for operation in operations:

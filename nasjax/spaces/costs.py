@@ -141,8 +141,8 @@ def _table(
         # The dearest in-edges that the node may keep.
         dearest = np.sort(largest[:, targets == node], axis=1)[:, ::-1]
         limit += dearest[:, : space.inputs_per_node].sum(axis=(0, 1))
-    edges = Costs(*np.moveaxis(edges, -1, 0))
-    return CostTable(Costs(*base), edges, Costs(*limit), np.int64(auxiliary))
+    of_edges = Costs(*np.moveaxis(edges, -1, 0))
+    return CostTable(Costs(*base), of_edges, Costs(*limit), np.int64(auxiliary))
 
 
 class _Cell(NamedTuple):
@@ -154,7 +154,8 @@ class _Cell(NamedTuple):
 
     def preprocessing(self) -> np.ndarray:
         """To C channels; a factorized reduce costs what a 1x1 convolution does."""
-        return sum(_convolution(C, self.channels, 1, self.given) for C in self.inputs)
+        costs = [_convolution(C, self.channels, 1, self.given) for C in self.inputs]
+        return np.sum(costs, axis=0)
 
 
 def _plan(
@@ -286,7 +287,8 @@ def nb201_network(
     if min(cells_per_stage, channels) < 1:
         raise ValueError(f"{cells_per_stage} cells, {channels} channels: at least 1")
     space, areas = nas_bench_201(), image_sizes.areas(image_size, 2)
-    base, edges = _convolution(image_channels, channels, 3, areas[0]), 0
+    base = _convolution(image_channels, channels, 3, areas[0])
+    edges = np.zeros_like(_edges(space, channels, areas[0]))
     for stage, area in enumerate(areas):
         C = channels * 2**stage
         if stage:

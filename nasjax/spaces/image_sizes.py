@@ -5,7 +5,6 @@ are [B, H, W, C].
 """
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import Any
 
 import jax
@@ -25,10 +24,12 @@ def sides(image_size: Size | Sequence[int], halvings: int = 0) -> Sides:
     Raises:
       ValueError: neither, a side below 1, or fewer pixels than can be halved.
     """
-    pair = image_size
-    if not isinstance(pair, Sequence):
-        pair = (image_size, image_size)
-    if len(pair) != 2 or not all(isinstance(n, Integral) and n >= 1 for n in pair):
+    pair = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+    if (
+        len(pair) != 2
+        or not all(isinstance(n, int | np.integer) for n in pair)
+        or (min(pair) < 1)
+    ):
         raise ValueError(
             f"image_size is {image_size!r}; allowed: a whole number from 1 on, or two "
             "(height, width)"

@@ -26,11 +26,15 @@ def one_hot(count, seed=1):
     return jnp.asarray(np.eye(O)[index], jnp.float32)
 
 
-def test_inverse_root():
+@pytest.mark.parametrize("form", ("inverse_root", "_by_halves", "_by_cholesky"))
+def test_inverse_root(form):
+    """Also the forms that no CPU takes by itself, and several matrices at once."""
+    root_of = getattr(gp, form if form == "inverse_root" else f"_root{form}")
     for n in (1, 5, 32, 33, 100):
         x = RNG.normal(size=(n, n + 3))
         matrix = x @ x.T / n + np.eye(n)
-        root = np.asarray(gp.inverse_root(jnp.asarray(matrix, jnp.float32)))
+        two = jnp.asarray(np.stack([np.eye(n), matrix]), jnp.float32)
+        root = np.asarray(jax.vmap(root_of)(two))[1]
         np.testing.assert_allclose(root @ matrix @ root.T, np.eye(n), atol=2e-4)
         assert np.all(np.triu(root, 1) == 0)
 

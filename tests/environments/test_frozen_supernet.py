@@ -11,8 +11,8 @@ import pytest
 import nasjax
 from nasjax import search
 from nasjax.environments.cached import cached
+from nasjax.environments.frozen_supernet import batches_together, score
 from nasjax.environments.frozen_supernet import frozen_supernet as environment
-from nasjax.environments.frozen_supernet import score
 from nasjax.networks import supernet
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -84,6 +84,28 @@ def test_running_statistics_and_plain_pixels(params):
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
     _, by_batch = by_hand(params, ARCHS[0], (0, 0, 0), (1, 1, 1))
     assert abs(by_batch - found.loss) > 1e-3
+
+
+def test_batches_side_by_side(params, monkeypatch):
+    """As a GPU takes them: each still by its own statistics."""
+    judge = functools.partial(
+        score, CONFIG, params, images=IMAGES, labels=LABELS, mean=MEAN, std=STD
+    )
+    alone, several = (
+        jax.jit(functools.partial(judge, batch_size=4, together=together))
+        for together in (1, 5)
+    )
+    found, wanted = several(arch=ARCHS[0]), alone(arch=ARCHS[0])
+    assert found.accuracy == wanted.accuracy
+    np.testing.assert_allclose(found.loss, wanted.loss, rtol=1e-5)
+    # Conditionals stay conditionals.
+    assert " cond[" in str(jax.make_jaxpr(lambda arch: several(arch=arch))(ARCHS[0]))
+    with pytest.raises(ValueError, match="together is 2; allowed: divisors of 5"):
+        judge(arch=ARCHS[0], batch_size=4, together=2)
+    assert batches_together(50, 500) == 1
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert batches_together(50, 500) == 5
+    assert batches_together(7, 10_000) == 1
 
 
 def test_lanes_run_one_after_another(env):

@@ -9,11 +9,23 @@ import numpy_supernet as reference
 import pytest
 from jax import lax
 
-from nasjax.networks import primitives
+from nasjax.networks import moments as images
+from nasjax.networks import platforms, primitives
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 SIZES = [(8, 6), (7, 5)]
+
+
+@pytest.fixture(params=("cpu", "gpu"))
+def forms(request, monkeypatch):
+    """The forms of a CPU, and those for a GPU on the CPU."""
+    if request.param == "gpu":
+        monkeypatch.setattr(platforms, "GPUS", ("cuda", "cpu"))
+    jax.clear_caches()
+    yield
+    monkeypatch.undo()
+    jax.clear_caches()
 
 
 def normal(*shape, seed=0):
@@ -72,7 +84,7 @@ def grouped(dilation, stride):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("k, size", [(3, (8, 6)), (3, (7, 5)), (5, (8, 7))])
-def test_depthwise(k, dilation, stride, size):
+def test_depthwise(k, dilation, stride, size, forms):
     x, kernel = normal(3, *size, 4), normal(k, k, 4)
 
     def mine(x, kernel):
@@ -147,7 +159,7 @@ def max_pool_gradient(x, g, stride):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("stride", [1, 2])
-def test_max_pool(stride, size):
+def test_max_pool(stride, size, forms):
     run = jax.jit(
         lambda x: value_and_gradients(lambda x: primitives.max_pool(x, stride), x)
     )
@@ -164,7 +176,7 @@ def test_max_pool(stride, size):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("stride", [1, 2])
-def test_average_pool(stride, size):
+def test_average_pool(stride, size, forms):
     x = normal(2, *size, 3)
 
     def other(x):
@@ -184,7 +196,7 @@ def test_average_pool(stride, size):
     np.testing.assert_allclose(y[0, 0, 0], x[0, :2, :2].mean((0, 1)), rtol=1e-5)
 
 
-def test_batch_norm():
+def test_batch_norm(forms):
     x = 2 * normal(4, 5, 6, 3) + np.array([0, 3, -1], np.float32)
 
     def mine(x):
@@ -207,8 +219,14 @@ def test_batch_norm():
 
 
 @pytest.mark.parametrize("ratio, tolerance", [(10, 4e-6), (30, 8e-6), (100, 3e-5)])
-def test_batch_norm_where_the_mean_is_large(ratio, tolerance):
-    """PyTorch's error is 1e-6, 2e-6, 6e-6; E[x^2] - E[x]^2 has 3e-5, 4e-4, 4e-3."""
+def test_batch_norm_where_the_mean_is_large(ratio, tolerance, forms):
+    """PyTorch's error is 1e-6, 2e-6, 6e-6; E[x^2] - E[x]^2 has 3e-5, 4e-4, 4e-3.
+
+    In one pass around a pixel it is 7e-6 whatever the mean: a pixel may lie three
+    deviations off.
+    """
+    if "cpu" in platforms.GPUS:
+        tolerance = max(tolerance, 1e-5)
     x = normal(64, 8, 8, 8) + np.float32(ratio)
     (y, statistics), slope = jax.jit(
         lambda x: (
@@ -228,11 +246,12 @@ def test_batch_norm_where_the_mean_is_large(ratio, tolerance):
     np.testing.assert_allclose(slope, slope_wanted, rtol=0, atol=2 * tolerance)
 
 
-def test_moments_of_devices_are_the_whole_batchs():
+@pytest.mark.parametrize("moments", ("moments", "moments_in_one_pass"))
+def test_moments_of_devices_are_the_whole_batchs(moments):
     """Each device's own mean is off by several deviations."""
     x = normal(8, 8, 8, 4) + 100 + np.arange(8, dtype=np.float32).reshape(-1, 1, 1, 1)
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("data",))
-    over = functools.partial(primitives.moments, axis_name="data")
+    over = functools.partial(getattr(images, moments), axis_name="data")
     split, whole = jax.P("data"), jax.P()
     mapped = jax.shard_map(
         over, mesh=mesh, in_specs=split, out_specs=whole, check_vma=False
@@ -243,7 +262,7 @@ def test_moments_of_devices_are_the_whole_batchs():
     np.testing.assert_allclose(variance, wide.var((0, 1, 2)), rtol=1e-5)
 
 
-def test_batch_norm_of_a_constant():
+def test_batch_norm_of_a_constant(forms):
     x = np.full((4, 3, 3, 2), [0.0, 7.3], np.float32)
     y, (g_x,) = gradients(lambda x: primitives.batch_norm(x)[0], x)
     np.testing.assert_allclose(y, 0, atol=1e-3)

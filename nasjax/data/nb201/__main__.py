@@ -8,22 +8,22 @@ from pathlib import Path
 from nasjax.data import nb201
 from nasjax.data.nb201 import files
 from nasjax.data.nb201.cells import TableError, official_ops
-from nasjax.data.nb201.table import COLUMNS, Table, build
+from nasjax.data.nb201.table import COLUMNS, Column, Table, build
 
 
 def _save(out: str) -> Table:
     """Writes every column that can be found, without predictions."""
-    found = {}
+    columns: dict[str, Column] = {}
     for name in COLUMNS:
         try:
-            found |= nb201.load(
+            columns |= nb201.load(
                 columns=[name], predictor=False, log=lambda _: None
             ).columns
         except TableError as error:
             reason = error
-    if not found:
+    if not columns:
         raise reason
-    table = build(official_ops(), found, out)
+    table = build(official_ops(), columns, out)
     files.write(table, out)
     return table
 

@@ -32,9 +32,9 @@ def parse_trials(results: Any, where: str) -> np.ndarray:
       TableError: if the containers hold anything else; it describes what they hold.
     """
     if isinstance(results, dict):
-        rows, values = _rows(list(results), where), results.values()
+        rows, values = _rows(list(results), where), list(results.values())
     elif isinstance(results, list | tuple):
-        rows, values = np.arange(len(results)), results
+        rows, values = np.arange(len(results)), list(results)
     else:
         raise TableError(f"{where}: {_describe(results)}, not a dict or a list")
     if not np.array_equal(np.sort(rows), np.arange(NUM_ARCHS)):

@@ -89,7 +89,7 @@ class Column:
           QueryError: if the column has no such trial.
         """
         count = 0 if self.trials is None else self.trials.shape[1]
-        if not 0 <= index < count:
+        if self.trials is None or not 0 <= index < count:
             has = f"trials 0 to {count - 1}" if count else "only means over trials"
             raise QueryError(f"{self.name} has no trial {index}: it has {has}")
         return dataclasses.replace(

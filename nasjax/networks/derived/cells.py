@@ -56,9 +56,9 @@ class Operation(nn.Module):
             case "nor_conv_1x1" | "nor_conv_3x3":
                 return ReluConvNorm(C, int(self.operation[-1]), self.norm, s)(x)
             case "sep_conv_3x3" | "sep_conv_5x5":
-                dilation, strides = 1, (s, 1)
+                dilation, strides = 1, [s, 1]
             case "dil_conv_3x3" | "dil_conv_5x5":
-                dilation, strides = 2, (s,)
+                dilation, strides = 2, [s]
             case other:
                 raise ValueError(f"operation {other!r} is not known")
         for stride in strides:

@@ -39,7 +39,7 @@ class DerivedConfig:
     """
 
     space: CellSpace
-    arch: tuple[int, ...] | tuple[tuple[int, ...], ...]
+    arch: Any  # of integers
     channels: int = 36
     cells: int = 20
     classes: int = 10

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 
 from nasjax.networks import halving, primitives
 from nasjax.networks.initializers import uniform
+from nasjax.networks.moments import moments
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
 
-Norm = Callable[[], nn.Module]  # makes a batch normalisation
+Norm = Callable[..., nn.Module]  # makes a batch normalisation
 
 
 class Convolution(nn.Module):
@@ -97,7 +98,7 @@ class BatchNorm(nn.Module):
         count = x.size // x.shape[-1]
         if axis_name is not None:
             count *= jax.lax.axis_size(axis_name)
-        return *primitives.moments(x, axis_name), count
+        return *moments(x, axis_name), count
 
 
 class FactorizedReduce(nn.Module):

@@ -110,7 +110,7 @@ def gradient(
       labels: int32 [B].
       config, recipe: static.
     """
-    options = {"mutable": ["statistics"]}
+    options: dict[str, Any] = {"mutable": ["statistics"]}
     if recipe.drop_path:
         options |= {"drop_path": drop_path, "rngs": {"drop_path": key}}
 

@@ -31,4 +31,4 @@ class Norms:
         compute = {"path": path.path, "dense": dense.dense}[mode]
         given = None if self.given is None else self.given[name]
         nodes, self.used[name] = compute(cell, weights, inputs, choice, given)
-        return nodes
+        return list(nodes)

@@ -7,7 +7,7 @@ loop run backwards.
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -27,7 +27,7 @@ class Slots(NamedTuple):
     operation: chex.Array
 
     def at(self, slot: chex.Numeric) -> "Slots":
-        return Slots(*(x[slot] for x in self))
+        return jax.tree.map(lambda x: x[slot], self)
 
 
 def _slots(
@@ -40,8 +40,11 @@ def _slots(
         idle |= mine == cell.names.index("none")
     order = jnp.argsort(idle, stable=True).astype(jnp.int32)
     ends = np.array([cell.edges[e] for e in group.edges], np.int32)
-    rows = (np.array(group.edges, np.int32), ends[:, 0], ends[:, 1])
-    slots = Slots(order, *(jnp.asarray(x)[order] for x in rows), mine[order])
+    edges, sources, targets = (
+        jnp.asarray(x)[order]
+        for x in (np.array(group.edges, np.int32), ends[:, 0], ends[:, 1])
+    )
+    slots = Slots(order, edges, sources, targets, mine[order])
     return slots, jnp.sum(~idle)
 
 
@@ -84,7 +87,7 @@ def _backward(cell, saved, cotangent):
     weights, features, arch, given = saved
     grown = jax.tree.map(jnp.zeros_like, features)
     grown = grown._replace(nodes=cells.put_computed(cell, grown.nodes, cotangent))
-    g_weights = []
+    g_weights: list[Any] = []
     for group, stack in reversed(list(zip(cell.groups, weights, strict=True))):
         slots, count = _slots(cell, group, arch)
 

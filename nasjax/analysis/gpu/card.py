@@ -1,0 +1,82 @@
+"""A GPU as XLA's target description states it, and what a model needs besides."""
+
+import dataclasses
+import importlib.resources
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+TARGETS = ("h100",)
+# Keys of rate_infos are XLA's PrimitiveType; float32 products run as TF32.
+_FORMATS = {16: "bf16", 10: "f16", 11: "tf32"}
+
+
+def description(target: str) -> str:
+    """Text of a target: one that is shipped, by its name, or a file.
+
+    Raises:
+      ValueError: neither a known name nor a file.
+    """
+    if target in TARGETS:
+        folder = importlib.resources.files("nasjax.analysis.gpu")
+        return (folder / f"{target}_sxm.txtpb").read_text("utf-8")
+    path = Path(target)
+    if not path.is_file():
+        raise ValueError(
+            f"--target {target}: no such file, and of names only {', '.join(TARGETS)}"
+        )
+    return path.read_text("utf-8")
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """Rates per second at the clock that the description states.
+
+    Attributes:
+      name: of the card.
+      memory: bytes of device memory.
+      cache: bytes of the second-level cache.
+      bandwidth: bytes per second of device memory.
+      instructions: of threads, one per float32 unit and clock.
+      products: {format: operations} of matrix units, and of float32 in full precision.
+    """
+
+    name: str
+    memory: float
+    cache: float
+    bandwidth: float
+    instructions: float
+    products: Mapping[str, float]
+
+    @classmethod
+    def read(cls, text: str) -> "Card":
+        """From the text of a description; ValueError if a field is missing."""
+
+        def number(field: str) -> float:
+            match = re.search(rf"\b{field}:\s*([\d.eE+]+)", text)
+            if match is None:
+                raise ValueError(f"the target's description has no {field}")
+            return float(match.group(1))
+
+        cores = number("core_count")
+        scalar = 1e9 * number("clock_rate_ghz") * cores * number("fpus_per_core")
+        products = {"f32": 2 * scalar, "f64": scalar}
+        _, _, matrix = text.partition("matrix_unit_description")
+        for key, clock, units, per_clock in re.findall(
+            r"key:\s*(\d+).*?clock_rate_ghz:\s*([\d.]+)"
+            r".*?units_per_core:\s*(\d+).*?ops_per_clock:\s*(\d+)",
+            matrix,
+            re.DOTALL,
+        ):
+            if int(key) in _FORMATS:
+                rate = 2e9 * float(clock) * cores * int(units) * int(per_clock)
+                products[_FORMATS[int(key)]] = rate
+        found = re.search(r'\bname:\s*"([^"]*)"', text)
+        return cls(
+            found.group(1) if found else "an unnamed card",
+            number("device_memory_size"),
+            number("l2_cache_size"),
+            number("memory_bandwidth"),
+            scalar,
+            products,
+        )

@@ -1,0 +1,284 @@
+"""Bytes and operations of one kernel, counted from its HLO.
+
+A fused loop computes an element again for each index at which it is needed: behind a
+slice, a padding or a transposition the operand's index differs, so what stands there is
+evaluated once per reader. `Fusion` follows these index paths.
+"""
+
+import dataclasses
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+
+from nasjax.analysis.gpu import hlo
+from nasjax.analysis.gpu.hlo import Computation, Instruction, Module, elements, size
+
+# Instructions of a thread per element. Transcendentals take a few multiply-adds and a
+# special-function instruction; a padded read tests its bounds: 443-476 instructions for
+# four elements of a 3 x 3 stencil fell to 72 without the tests, in SASS compiled here.
+_HARD = 8.0
+_PAD = 10.0
+_HARD_OPCODES = {
+    *("cbrt", "cosine", "divide", "erf", "exponential", "exponential-minus-one", "log"),
+    *("log-plus-one", "logistic", "power", "remainder", "rsqrt", "sine", "sqrt"),
+    *("tan", "tanh"),
+}
+_FREE_OPCODES = {
+    *("bitcast", "bitcast-convert", "broadcast", "constant", "copy", "dot", "iota"),
+    *("get-tuple-element", "parameter", "reshape", "slice", "transpose", "tuple"),
+}
+_READERS = ("slice", "dynamic-slice", "gather")  # they read a part of operand 0
+_INDEX_CHANGES = {
+    *("broadcast", "concatenate", "dynamic-slice", "dynamic-update-slice", "gather"),
+    *("pad", "reduce", "reduce-window", "reverse", "slice", "transpose"),
+}
+_MOST_PATHS = 256  # of an instruction; beyond, only their number is kept
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """One run of a kernel.
+
+    Attributes:
+      kind: loop, reduction, product, convolution, another library call; or the opcode.
+      bytes: read and written in memory.
+      instructions: of threads, by element, without loads.
+      loads: elements that threads load, cached ones too.
+      products: {dtype: operations} of matrix products and convolutions, two per
+        multiply-add; `tf32` where float32 products may be rounded.
+      op_name: where in the JAX program it comes from.
+    """
+
+    kind: str
+    bytes: float = 0.0
+    instructions: float = 0.0
+    loads: float = 0.0
+    products: dict[str, float] = dataclasses.field(default_factory=dict)
+    op_name: str = ""
+
+    @property
+    def flops(self) -> float:
+        """Operations of products and of threads together."""
+        return sum(self.products.values()) + self.instructions
+
+
+def cost(module: Module, name: str) -> Cost:
+    """Cost of the instruction that a thunk runs; of an unknown name, nothing."""
+    instruction = module.find(name)
+    if instruction is None:
+        return Cost("unknown")
+    if instruction.opcode == "fusion" and instruction.calls:
+        fusion = Fusion(module.computations[instruction.calls], instruction)
+        return fusion.cost()
+    operands = [module.operand_shape(name, i) for i in range(len(instruction.operands))]
+    written = size(instruction.shape)
+    moved: float = sum(map(size, operands)) + written
+    if instruction.opcode in ("slice", "dynamic-slice"):
+        moved = 2 * written
+    elif instruction.opcode == "dynamic-update-slice":
+        moved = 2 * size(operands[1])
+    products = {}
+    if instruction.opcode == "custom-call":
+        flops = _library_flops(instruction, operands)
+        products = {_precision(instruction, operands): flops} if flops else {}
+    kind = "library" if instruction.target else instruction.opcode
+    if products:
+        kind = "convolution" if "conv" in instruction.target.lower() else "product"
+    work = 0.0 if instruction.target else _per_element(instruction.opcode)
+    return Cost(
+        kind,
+        moved,
+        work * elements(instruction.shape),
+        0.0,
+        products,
+        instruction.op_name,
+    )
+
+
+def _per_element(opcode: str) -> float:
+    if opcode in _FREE_OPCODES:
+        return 0.0
+    if opcode == "pad":
+        return _PAD
+    return _HARD if opcode in _HARD_OPCODES else 1.0
+
+
+def _precision(instruction: Instruction, operands: list[hlo.Shape]) -> str:
+    """Number format of a product: that of its first operand, or TF32."""
+    dtype = operands[0][0].dtype if operands and operands[0] else "f32"
+    full = re.search("highest", instruction.attributes, re.IGNORECASE)
+    return "tf32" if dtype == "f32" and not full else dtype
+
+
+def _contracted(instruction: Instruction, left: hlo.Shape, pattern: str) -> int:
+    """Product of the dimensions that a matrix product sums over."""
+    text = instruction.attribute(pattern)
+    if text is None:
+        return left[0].dims[-1]
+    dims = [int(d) for d in re.findall(r"\d+", text)]
+    return math.prod(left[0].dims[d] for d in dims)
+
+
+def _library_flops(instruction: Instruction, operands: list[hlo.Shape]) -> float:
+    """Operations of a product or convolution by a library, 0 of other calls."""
+    target = instruction.target.lower()
+    if "gemm" in target or "matmul" in target:
+        pattern = r'"lhs_contracting_dimensions":\[([^\]]*)\]'
+        summed = _contracted(instruction, operands[0], pattern)
+        return 2.0 * instruction.shape[0].elements * summed
+    if "conv" not in target:
+        return 0.0
+    # Output pixels x window x input channels x output channels, times two. Which
+    # operand is image, kernel or output depends on the direction, the count does not.
+    window = instruction.attribute(r"window=\{size=([\dx]+)") or "1"
+    labels = instruction.attribute(r"dim_labels=\w+_(\w+)->")
+    arrays = [operand[0] for operand in operands[:2]]
+    if "backwardfilter" in target:
+        kernel, image = instruction.shape[0], arrays[1]
+    elif "backwardinput" in target:
+        kernel, image = arrays[1], arrays[0]
+    else:
+        kernel, image = arrays[1], instruction.shape[0]
+    channels = kernel.dims[labels.index("i")] if labels else kernel.dims[-2]
+    taps = math.prod(int(n) for n in window.split("x"))
+    return 2.0 * image.elements * taps * channels
+
+
+class Fusion:
+    """A fused computation: bytes at its border, evaluations inside."""
+
+    def __init__(self, body: Computation, caller: Instruction):
+        self.body, self.caller = body, caller
+        self.root = next(i for i in body.values() if i.is_root)
+        self.readers: dict[str, list[tuple[Instruction, int]]] = defaultdict(list)
+        for instruction in body.values():
+            for position, operand in enumerate(instruction.operands):
+                self.readers[operand.name].append((instruction, position))
+
+    def cost(self) -> Cost:
+        """Bytes, instructions, loads and products of one run."""
+        evaluated = self.evaluations()
+        work = loads = 0.0
+        products: dict[str, float] = defaultdict(float)
+        parameters = []
+        for name, instruction in self.body.items():
+            if instruction.opcode == "parameter":
+                parameters.append(name)
+                loads += evaluated[name]
+            elif instruction.opcode == "custom-call":
+                operands = [self.body[o.name].shape for o in instruction.operands]
+                flops = _library_flops(instruction, operands)
+                products[_precision(instruction, operands)] += flops
+            elif instruction.opcode == "dot":
+                operands = [self.body[o.name].shape for o in instruction.operands]
+                pattern = r"lhs_contracting_dims=\{([\d,]*)\}"
+                summed = _contracted(instruction, operands[0], pattern)
+                flops = 2.0 * instruction.shape[0].elements * summed
+                products[_precision(instruction, operands)] += flops
+            elif instruction.opcode == "reduce":
+                work += sum(
+                    elements(self.body[o.name].shape)
+                    for o in instruction.operands[: len(instruction.operands) // 2]
+                )
+            elif instruction.opcode == "concatenate":
+                # A search among the parts for each element.
+                parts = len(instruction.operands)
+                work += 3 * math.ceil(math.log2(max(parts, 2))) * evaluated[name]
+            else:
+                work += _per_element(instruction.opcode) * evaluated[name]
+        read = sum(self.read(name) for name in parameters)
+        return Cost(
+            self.kind(products),
+            read + self.written(self.root),
+            work,
+            loads,
+            dict(products),
+            self.caller.op_name,
+        )
+
+    def kind(self, products: Mapping[str, float]) -> str:
+        """Product, reduction or loop."""
+        if products:
+            return "product"
+        kind = self.caller.attribute(r"kind=k(\w+)")
+        reduces = any(i.opcode == "reduce" for i in self.body.values())
+        return "reduction" if kind == "Input" or reduces else "loop"
+
+    def read(self, name: str) -> int:
+        """Bytes of an operand that are read, at most all of them."""
+        whole, total = size(self.body[name].shape), 0
+        for reader, position in self.readers[name]:
+            if reader.opcode in _READERS and position == 0:
+                total += size(reader.shape)
+            elif reader.opcode in ("bitcast", "get-tuple-element"):
+                total += self.read(reader.name)
+            elif reader.opcode not in ("dynamic-update-slice", "scatter") or position:
+                return whole
+        return min(total, whole)
+
+    def written(self, instruction: Instruction) -> int:
+        """Bytes that are written; of updates in place, the update alone."""
+        operands = [self.body[operand.name] for operand in instruction.operands]
+        if instruction.opcode == "tuple":
+            return sum(self.written(operand) for operand in operands)
+        if instruction.opcode == "parameter":  # handed on, in place
+            return 0
+        if instruction.opcode == "bitcast" and operands:
+            return self.written(operands[0])
+        if instruction.opcode == "dynamic-update-slice":
+            return size(operands[1].shape)
+        if instruction.opcode == "scatter":  # reads what it adds to
+            updates = operands[(len(operands) - 1) // 2 + 1 :]
+            return 2 * sum(size(update.shape) for update in updates)
+        return size(instruction.shape)
+
+    def evaluations(self) -> dict[str, float]:
+        """How many elements of each instruction are computed.
+
+        A kernel that works on tiles (kind=kCustom) computes each element once.
+        """
+        if self.caller.attribute(r"kind=k(\w+)") == "Custom":
+            return {n: float(elements(i.shape)) for n, i in self.body.items()}
+        # By instruction: elements at each path of index changes from the root.
+        paths: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
+        paths[self.root.name][()] = float(elements(self.root.shape))
+        evaluated = {}
+        for name, instruction in reversed(list(self.body.items())):
+            here = paths[name]
+            evaluated[name] = sum(here.values())
+            if len(here) > _MOST_PATHS:
+                here = {("many", name): evaluated[name]}
+            for position, operand in enumerate(instruction.operands):
+                source = self.body[operand.name]
+                if elements(source.shape) <= 1 or source.opcode == "constant":
+                    continue  # it stays in a register
+                there = paths[operand.name]
+                for path, count in here.items():
+                    key, number = self._follow(
+                        instruction, position, source, path, count
+                    )
+                    there[key] = max(there.get(key, 0.0), number)
+        return evaluated
+
+    def _follow(self, reader, position, source, path, count):
+        """Path and number of elements at an operand, from those of its reader."""
+        own, opcode = elements(source.shape), reader.opcode
+        if opcode == "tuple":
+            return (), float(own)
+        if opcode in _INDEX_CHANGES:
+            path = (*path, reader.name)
+        outputs = max(elements(reader.shape[:1]), 1)
+        if opcode in ("reduce", "reduce-window"):
+            return path, own * max(count / outputs, 1.0)
+        if opcode == "concatenate":
+            return (*path, str(position)), count * own / outputs
+        if opcode == "dynamic-update-slice" and position == 1:
+            return path, float(own)
+        if opcode == "dynamic-update-slice":
+            return path, 0.0
+        if opcode == "dot":
+            return path, float(own)
+        if opcode == "pad":  # elements outside are not computed
+            return path, min(count, count * own / outputs)
+        return path, count

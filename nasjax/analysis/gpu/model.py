@@ -1,0 +1,262 @@
+"""Counts of a compiled program, and a model of its time on a GPU.
+
+Nothing here is measured. A kernel takes the longest of reading and writing its bytes,
+issuing its instructions, loading its elements and multiplying its matrices, and at
+least what a launch takes; launches, graphs, conditionals and copies of a condition to
+the host come on top. Kernels run one after another.
+"""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from nasjax.analysis.gpu import costs
+from nasjax.analysis.gpu.card import Card
+from nasjax.analysis.gpu.hlo import Module
+from nasjax.analysis.gpu.thunks import Thunk
+
+# Thunks that hold others and launch nothing themselves, and those that only wait.
+_WRAPPERS = ("kSequential", "kAsyncStart", "kDynamicSliceFusion")
+_WAITS = ("kAsyncDone", "kWaitForStreams", "kNop")
+
+
+@dataclasses.dataclass(frozen=True)
+class Overheads:
+    """Seconds that do not depend on the data, and shares of the card's rates.
+
+    Attributes:
+      kernel: shortest time of a kernel that the host launches.
+      node: shortest time of a kernel inside a CUDA graph.
+      graph: launch of a graph.
+      condition: a condition copied to the host, waited for, and the next launch.
+      branch: a conditional node, or an iteration of a loop, inside a graph.
+      ramp: beginning and end of a kernel, besides its work, inside a graph.
+      memory, cache, issue, matrix: shares of the rates that kernels reach.
+    """
+
+    kernel: float
+    node: float
+    graph: float
+    condition: float
+    branch: float
+    ramp: float = 1e-6
+    memory: float = 0.85
+    cache: float = 0.85
+    issue: float = 0.85
+    matrix: float = 0.4
+
+
+# Launches: NVIDIA, "Getting Started with CUDA Graphs" (3 to 4 us a kernel, under 2 us
+# of overhead a node); 10 to 25 us for a copy to the host with its wait, as profiles of
+# JAX's loops show. Of conditional nodes NVIDIA, "Dynamic Control Flow in CUDA Graphs",
+# gives no times: 3 to 8 us are assumed. Memory: STREAM reaches 85 to 92 % on an H100.
+# Matrix units: untuned tiles of small products. All to be corrected by measurements.
+CASES: Mapping[str, Overheads] = {
+    "fast": Overheads(3e-6, 1.5e-6, 4e-6, 10e-6, 3e-6, memory=0.92, matrix=0.5),
+    "usual": Overheads(4e-6, 2.2e-6, 6e-6, 15e-6, 5e-6),
+    "slow": Overheads(
+        5e-6, 3.2e-6, 10e-6, 25e-6, 8e-6, 2e-6, 0.65, 0.6, 0.6, matrix=0.25
+    ),
+}
+# The second-level cache is read this much faster than memory. What an earlier kernel
+# wrote is still there if a kernel's bytes are fewer than this share of it.
+CACHE_SPEED = 1.65
+CACHE_SHARE = 0.6
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """Of one run of a program; loops multiply, a conditional counts its mean branch.
+
+    Attributes:
+      kernels: launches, library calls and copies among them.
+      syncs: copies of a condition to the host, which wait for the device.
+      graphs: launches of CUDA graphs.
+      conditionals: conditionals and loop iterations inside graphs.
+      bytes: read and written in device memory, cached or not.
+      flops: operations of products (two per multiply-add) and of threads.
+      seconds: {case: modelled time}.
+      bound: {reason: share of the usual time}, largest first.
+      by_kind: {kind: launches}.
+      hottest: (op_name, kind, launches, share of the usual time), longest first.
+      open_loops: names of loops whose trip count nobody knew; counted once.
+      loose_loops: how many loops took an expected trip count.
+    """
+
+    kernels: float
+    syncs: float
+    graphs: float
+    conditionals: float
+    bytes: float
+    flops: float
+    seconds: Mapping[str, float]
+    bound: Mapping[str, float]
+    by_kind: Mapping[str, float]
+    hottest: Sequence[tuple[str, str, float, float]]
+    open_loops: Sequence[str]
+    loose_loops: int
+
+
+def kernel_seconds(
+    cost: costs.Cost, card: Card, overheads: Overheads, in_graph: bool
+) -> tuple[float, str]:
+    """Modelled time of one launch, and what bounds it."""
+    speed = card.bandwidth * overheads.memory
+    if cost.bytes < CACHE_SHARE * card.cache:
+        speed = card.bandwidth * CACHE_SPEED * overheads.cache
+    # A core issues loads at half of its rate of instructions.
+    issue = card.instructions * overheads.issue
+    slowest = card.products["f32"]
+    parts = {
+        "memory": cost.bytes / speed,
+        "instructions": max(cost.instructions, 2 * cost.loads) / issue,
+        "matrix products": sum(
+            flops / card.products.get(dtype, slowest)
+            for dtype, flops in cost.products.items()
+        )
+        / overheads.matrix,
+    }
+    reason = max(parts, key=parts.__getitem__)
+    launch = overheads.node if in_graph else overheads.kernel
+    ramp = overheads.ramp * (1 if in_graph else 2)
+    seconds = ramp + parts[reason]
+    return (seconds, reason) if seconds > launch else (launch, "launches")
+
+
+Sums = dict[str, float]
+
+
+class _Walk:
+    """Sums thunks: how often each runs, and what that costs."""
+
+    def __init__(self, module, card, trips, branches):
+        self.module, self.card, self.branches = module, card, branches
+        self.trips: Iterator[float] = iter(trips)
+        self.sums: Sums = defaultdict(float)
+        self.kinds: Sums = defaultdict(float)
+        self.seconds: Sums = defaultdict(float)
+        self.reasons: Sums = defaultdict(float)
+        self.kernels: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self.costs: dict[str, costs.Cost] = {}
+        self.open: list[str] = []
+        self.loose = 0
+
+    def overhead(self, field: str, reason: str, times: float) -> None:
+        for case, overheads in CASES.items():
+            self.seconds[case] += times * getattr(overheads, field)
+        self.reasons[reason] += times * getattr(CASES["usual"], field)
+
+    def run(
+        self,
+        sequence: Sequence[Thunk],
+        times: float,
+        in_graph: bool,
+        wrapper: str = "",
+    ) -> None:
+        for thunk in sequence:
+            if thunk.kind == "kCommandBuffer":
+                self.sums["graphs"] += times
+                self.overhead("graph", "graph launches", times)
+                self.run(thunk.sections.get("", ()), times, True)
+            elif thunk.kind == "kWhile":
+                self.loop(thunk, times, in_graph)
+            elif thunk.kind == "kConditional":
+                self.conditional(thunk, times, in_graph)
+            elif thunk.kind in _WRAPPERS:
+                for section in thunk.sections.values():
+                    self.run(section, times, in_graph, thunk.name)
+            elif thunk.kind not in _WAITS:
+                name = thunk.name or wrapper or thunk.text
+                self.kernel(thunk, name, times, in_graph)
+
+    def loop(self, thunk: Thunk, times: float, in_graph: bool) -> None:
+        instruction = self.module.find(thunk.name)
+        known = None if instruction is None else instruction.trip_count
+        trips = float(known or 0)
+        if known is None:
+            expected = next(self.trips, None)
+            self.loose += expected is not None
+            if expected is None:
+                self.open.append(thunk.name)
+            trips = 1.0 if expected is None else expected
+        condition = thunk.sections.get("condition", ())
+        if in_graph:
+            self.sums["conditionals"] += times * trips
+            self.overhead("branch", "conditionals in graphs", times * trips)
+            self.run(condition, times * (trips + 1), True)
+        elif known is None:
+            self.sums["syncs"] += times * (trips + 1)
+            self.overhead("condition", "synchronisations", times * (trips + 1))
+            self.run(condition, times * (trips + 1), False)
+        self.run(thunk.sections.get("body", ()), times * trips, in_graph)
+
+    def conditional(self, thunk: Thunk, times: float, in_graph: bool) -> None:
+        count = len(thunk.sections)
+        if in_graph:
+            self.sums["conditionals"] += times
+            self.overhead("branch", "conditionals in graphs", times)
+        else:
+            self.sums["syncs"] += times
+            self.overhead("condition", "synchronisations", times)
+        shares = self.branches.get(count) or [1 / count] * count
+        for share, section in zip(shares, thunk.sections.values(), strict=True):
+            self.run(section, times * share, in_graph)
+
+    def kernel(self, thunk: Thunk, name: str, times: float, in_graph: bool) -> None:
+        if name not in self.costs:
+            self.costs[name] = costs.cost(self.module, name)
+        cost = self.costs[name]
+        self.sums["kernels"] += times
+        self.sums["bytes"] += times * cost.bytes
+        self.sums["flops"] += times * cost.flops
+        self.kinds["copy" if thunk.kind == "kCopy" else cost.kind] += times
+        for case, overheads in CASES.items():
+            seconds, reason = kernel_seconds(cost, self.card, overheads, in_graph)
+            self.seconds[case] += times * seconds
+            if case == "usual":
+                self.reasons[reason] += times * seconds
+                self.kernels[name][0] += times
+                self.kernels[name][1] += times * seconds
+
+
+def count(
+    module: Module,
+    sequence: Sequence[Thunk],
+    card: Card,
+    trips: Sequence[float] = (),
+    branches: Mapping[int, Sequence[float]] | None = None,
+) -> Counts:
+    """Counts and modelled times of one run.
+
+    Args:
+      module, sequence: of `compiling.Compiled`.
+      card: on which it would run.
+      trips: expected iterations of the loops whose number is known only at run time,
+        in the program's order.
+      branches: {number of branches: how likely each is}; else all are equally likely.
+    """
+    walk = _Walk(module, card, trips, branches or {})
+    walk.run(sequence, 1.0, False)
+    usual = walk.seconds["usual"] or 1.0
+    hottest = sorted(walk.kernels.items(), key=lambda item: -item[1][1])
+    return Counts(
+        kernels=walk.sums["kernels"],
+        syncs=walk.sums["syncs"],
+        graphs=walk.sums["graphs"],
+        conditionals=walk.sums["conditionals"],
+        bytes=walk.sums["bytes"],
+        flops=walk.sums["flops"],
+        seconds={case: walk.seconds[case] for case in CASES},
+        bound={r: part / usual for r, part in _largest_first(walk.reasons)},
+        by_kind=dict(_largest_first(walk.kinds)),
+        hottest=[
+            (walk.costs[n].op_name or n, walk.costs[n].kind, times, part / usual)
+            for n, (times, part) in hottest[:10]
+        ],
+        open_loops=walk.open,
+        loose_loops=walk.loose,
+    )
+
+
+def _largest_first(sums: Sums) -> list[tuple[str, float]]:
+    return sorted(sums.items(), key=lambda item: -item[1])

@@ -1,0 +1,285 @@
+"""The programs of the project that are compiled and counted, whole and small."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from nasjax import lanes, search, searchers, spaces
+from nasjax.analysis.gpu import compiling
+from nasjax.analysis.gpu.forms import Sizes
+from nasjax.environments.frozen_supernet import score
+from nasjax.environments.tabular import from_arrays
+from nasjax.environments.trainable_supernet import Evaluate, Images
+from nasjax.networks import derived, supernet, training
+from nasjax.networks.augment import AugmentConfig
+from nasjax.networks.derived import training as derived_training
+from nasjax.networks.supernet import darts_network
+from nasjax.networks.supernet import training as supernet_training
+from nasjax.searchers.ddas import VARIANTS
+from nasjax.spaces import genotypes
+
+PIXELS = ((0.5,) * 3, (0.25,) * 3)  # mean and deviation; any constants compile alike
+FULL_REPLAY = 900  # experiences at which CADAM trains as often as it ever does
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """One compiled program.
+
+    Attributes:
+      name: of the part.
+      lower: lowers it for a mesh.
+      counted: unit by which counts are divided, and how many of it a run does.
+      rated: unit of the rate, such as images, and how many of it a run does.
+      calls: how often the program runs in all; 0 where nothing is summed up.
+      trips: expected iterations of loops, see `model.count`.
+      branches: see `model.count`.
+    """
+
+    name: str
+    lower: Callable[[Mesh], jax.stages.Lowered]
+    counted: tuple[str, float]
+    rated: tuple[str, float]
+    calls: float = 0.0
+    trips: Sequence[float] = ()
+    branches: Mapping[int, Sequence[float]] = dataclasses.field(default_factory=dict)
+
+
+def _lowered(function, *arguments, donated=()):
+    """Lowers a function of shapes for the mesh that is named later."""
+
+    def lower(mesh: Mesh) -> jax.stages.Lowered:
+        placed = compiling.shapes(arguments, mesh)
+        return jax.jit(function, donate_argnums=donated).lower(*placed)
+
+    return lower
+
+
+def _key():
+    return jax.eval_shape(lambda: jax.random.key(0))
+
+
+def _images(sizes, channels=3):
+    shape = (sizes.images, sizes.side, sizes.side, channels)
+    images = jax.ShapeDtypeStruct(shape, jnp.uint8)
+    return images, jax.ShapeDtypeStruct((sizes.images,), jnp.int32)
+
+
+def _augment(cutout=0):
+    return AugmentConfig(mean=PIXELS[0], std=PIXELS[1], cutout=cutout)
+
+
+def _search(searcher, sizes, first, mesh):
+    """The chunk of a search on a table of NAS-Bench-201's size."""
+    space = spaces.nas_bench_201()
+    operations = np.asarray(space.from_index(jnp.arange(space.size)))
+    env = from_arrays(space, operations, [np.zeros(space.size, np.float32)])
+    runner = lanes.Runner(
+        lambda params, lane: (searcher, dataclasses.replace(env, params=params)),
+        env.params,
+        jax.vmap(jax.random.key)(jnp.arange(sizes.lanes, dtype=jnp.uint32)),
+        np.zeros(sizes.lanes, np.int32),
+        steps=first + sizes.steps,
+        mesh=mesh,
+        inner="vmap",
+        shapes_only=True,
+    )
+    return runner.lower(sizes.steps)
+
+
+def cadam(sizes: Sizes) -> list[Part]:
+    """CADAM with the thesis's settings and a full replay."""
+    config = searchers.CadamConfig()
+    searcher = searchers.cadam(spaces.nas_bench_201(), config)
+    lower = functools.partial(_search, searcher, sizes, FULL_REPLAY)
+    cycles = sizes.steps * config.max_cycles
+    steps = ("lane-steps", sizes.steps * sizes.lanes)
+    calls = 1_000 / sizes.steps
+    trips = [config.max_cycles]
+    return [Part("1,000 steps", lower, ("cycle", cycles), steps, calls, trips)]
+
+
+def bayesian(sizes: Sizes) -> list[Part]:
+    """Whole searches of the Bayesian actor-critic."""
+    config = searchers.BayesianActorCriticConfig()
+    searcher = searchers.bayesian_actor_critic(spaces.nas_bench_201(), config)
+    lower = functools.partial(_search, searcher, sizes, 0)
+    counted, rated = ("step", sizes.steps), ("searches", sizes.lanes)
+    # It trains after the warm-up only; the mean step runs so many cycles.
+    trained = max(sizes.steps - config.warm_up + 1, 0)
+    trips = 2 * [config.cycles * trained / sizes.steps]  # critic and actor
+    return [Part(f"{sizes.steps} queries", lower, counted, rated, 1, trips)]
+
+
+def _supernet(sizes, none=False):
+    return supernet.darts(
+        none=none, dtype=sizes.dtype, cells=sizes.cells, channels=sizes.channels
+    )
+
+
+def loop_trips(config: supernet.SupernetConfig) -> list[float]:
+    """Mean number of edges that a cell's loops compute, over random architectures.
+
+    One number for each loop of a forward pass, in its order.
+    """
+    keys = jax.random.split(jax.random.key(0), 4_096)
+    archs = np.asarray(jax.vmap(config.space.random)(keys))
+    archs = archs.reshape(len(keys), config.space.cells, -1)
+    names = config.space.operations
+    idle = [len(names), *(i for i, name in enumerate(names) if name == "none")]
+    computed = ~np.isin(archs, idle)
+    return [
+        float(computed[:, place, list(group.edges)].sum(-1).mean())
+        for place, cell in darts_network.plan(config).values()
+        for group in cell.groups
+    ]
+
+
+def _branches(config):
+    """`none` is never computed; the other operations are equally likely."""
+    names = config.space.operations
+    chances = np.array([name != "none" for name in names], float)
+    return {len(names): (chances / chances.sum()).tolist()}
+
+
+def _training_step(config, sizes, policy):
+    recipe = training.Recipe(batch_size=sizes.batch)
+    state = jax.eval_shape(
+        functools.partial(
+            supernet_training.init, config=config, recipe=recipe, image_size=sizes.side
+        ),
+        _key(),
+    )
+    step = functools.partial(
+        supernet_training.step,
+        config=config,
+        recipe=recipe,
+        augment=_augment(cutout=sizes.side // 2),
+        policy=policy,
+        steps_per_epoch=sizes.images // sizes.batch,
+    )
+    index = jax.ShapeDtypeStruct((sizes.batch,), jnp.int32)
+    return _lowered(step, _key(), state, *_images(sizes), index, donated=1)
+
+
+def supernet_train(sizes: Sizes) -> list[Part]:
+    """One step of path training on DARTS's supernet."""
+    config = _supernet(sizes)
+    forward = loop_trips(config)
+    trips = [*forward, *reversed(forward)]
+    lower = _training_step(config, sizes, "uniform")
+    images = ("images", sizes.batch)
+    return [Part("step", lower, ("step", 1), images, 0, trips, _branches(config))]
+
+
+def supernet_eval(sizes: Sizes) -> list[Part]:
+    """The score of one architecture over some batches."""
+    config = _supernet(sizes)
+    params = jax.eval_shape(lambda key: supernet.init(key, config), _key())
+    images, labels = _images(
+        dataclasses.replace(sizes, images=sizes.batch * sizes.batches)
+    )
+    arch = jax.ShapeDtypeStruct(config.space.arch_shape, jnp.uint8)
+    judge = functools.partial(
+        score,
+        config,
+        mean=PIXELS[0],
+        std=PIXELS[1],
+        batch_size=sizes.batch,
+        together=sizes.together,
+    )
+    lower = _lowered(judge, params, arch, images, labels)
+    counted, rated = ("batch", sizes.batches), ("images", labels.size)
+    trips = loop_trips(config)
+    return [Part("score", lower, counted, rated, 0, trips, _branches(config))]
+
+
+def ddas(sizes: Sizes) -> list[Part]:
+    """A step of the search, and one of the one-shot warm-up before it."""
+    config = _supernet(sizes, none=True)
+    recipe = training.Recipe(batch_size=sizes.batch, learning_rate=1e-3)
+    score_batch = min(500, sizes.images)
+    evaluate = Evaluate(
+        config,
+        recipe,
+        _augment(),
+        sizes.batches,
+        score_batch,
+        scan=True,
+        together=sizes.together,
+    )
+    shared = Images(*_images(sizes), *_images(sizes))
+    state = jax.eval_shape(
+        functools.partial(
+            supernet_training.init, config=config, recipe=recipe, image_size=sizes.side
+        ),
+        _key(),
+    )
+    searcher = searchers.ddas(config.space, VARIANTS["4s"]())
+    steps, epochs = 1_500, 75  # of the thesis, 3.4.1
+
+    def start(key, images, state):
+        env = search.Environment(images, state, evaluate)
+        return search.init(key, searcher, env, steps)
+
+    def step(key, images, state, first):
+        env = search.Environment(images, state.environment, evaluate)
+        return search.advance(key, searcher, env, state, first, 1)
+
+    begun = jax.eval_shape(start, _key(), shared, state)
+    first = jax.ShapeDtypeStruct((), jnp.int32)
+    lower = _lowered(step, _key(), shared, begun, first, donated=2)
+    forward, branches = loop_trips(config), _branches(config)
+    trips = [*forward, *reversed(forward), *forward]
+    one = ("step", 1)
+    warm_up = _training_step(config, sizes, "one-shot")
+    rounds = epochs * (sizes.images // sizes.batch)
+    return [
+        Part("search step", lower, one, ("steps", 1), steps, trips, branches),
+        Part("warm-up step", warm_up, one, ("images", sizes.batch), rounds),
+    ]
+
+
+def derived_train(sizes: Sizes) -> list[Part]:
+    """A training step of the network of DARTS (second order), from scratch."""
+    space = spaces.darts(none=True)
+    arch = genotypes.to_arch(genotypes.load("DARTS_V2"), space)
+    config = derived.darts(
+        arch.tolist(),
+        channels=sizes.channels,
+        cells=sizes.cells,
+        auxiliary=sizes.side == 32,
+        dtype=sizes.dtype,
+    )
+    recipe = derived_training.Recipe(batch_size=sizes.batch)
+    state = jax.eval_shape(
+        functools.partial(
+            derived_training.init, config=config, recipe=recipe, image_size=sizes.side
+        ),
+        _key(),
+    )
+    step = functools.partial(
+        derived_training.step,
+        config=config,
+        recipe=recipe,
+        augment=_augment(cutout=sizes.side // 2),
+        steps_per_epoch=sizes.images // sizes.batch,
+    )
+    index = jax.ShapeDtypeStruct((sizes.batch,), jnp.int32)
+    lower = _lowered(step, _key(), state, *_images(sizes), index, donated=1)
+    return [Part("step", lower, ("step", 1), ("images", sizes.batch))]
+
+
+PROGRAMS: Mapping[str, Callable[[Sizes], list[Part]]] = {
+    "cadam": cadam,
+    "bayesian": bayesian,
+    "supernet-train": supernet_train,
+    "supernet-eval": supernet_eval,
+    "ddas": ddas,
+    "derived": derived_train,
+}
