@@ -17,6 +17,7 @@ import optax
 
 from nasjax.agent import Policy, adam
 from nasjax.agent import gaussian_process as gp
+from nasjax.agent.imagined import imagine
 from nasjax.search import Asynchronous, Searcher, in_float32
 from nasjax.search.outcomes import or_worst
 from nasjax.search.protocol import fields
@@ -198,7 +199,7 @@ def bayesian_actor_critic(
         arch = propose(key_propose, state)
         believed, warm = state, step < config.warm_up
         if pending is not None:
-            imagined = gp.imagine(
+            imagined = imagine(
                 state.posterior, state.kernel, prior, rows(pending.arch), pending.held
             )
             believed = state._replace(posterior=imagined)
