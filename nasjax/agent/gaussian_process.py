@@ -100,7 +100,8 @@ def variance(kernel: Kernel, a: Points) -> chex.Array:
     return 1 - w + w * jnp.sum(a.plain * a.plain, -1)
 
 
-def _covariance_of(kernel, points, held):
+def noisy_covariance(kernel: Kernel, points: Points, held: chex.Array) -> chex.Array:
+    """[n, n] of observations at `points` [n]; the identity where none is held."""
     inside = covariance(kernel, points, points) * held[:, None] * held
     noise = jnp.where(held > 0, jnp.exp(kernel.log_noise), 1.0)
     return inside + jnp.diag(noise)
@@ -125,7 +126,7 @@ def condition(
     """
     held = held.astype(jnp.float32)
     points = embed(kernel, prior, alpha)
-    root = inverse_root(_covariance_of(kernel, points, held))
+    root = inverse_root(noisy_covariance(kernel, points, held))
     return Posterior(points, root @ (score * held), root, held)
 
 
@@ -139,40 +140,6 @@ def predict(
     solved = near @ posterior.root.T
     left = variance(kernel, points) - jnp.sum(solved * solved, -1)
     return solved @ posterior.weight, jnp.sqrt(jnp.maximum(left, 1e-6))
-
-
-def imagine(
-    posterior: Posterior,
-    kernel: Kernel,
-    prior: Prior,
-    alpha: chex.Array,
-    held: chex.Array,
-) -> Posterior:
-    """The posterior as if `alpha` [P, E, O] had been observed at its mean.
-
-    The mean stays what it is everywhere; what is near is known better.
-
-    Args:
-      held: bool [P], slots that are in use.
-
-    Source: Desautels et al. 2014 (GP-BUCB), section 4: hallucinated observations.
-    """
-    held = held.astype(jnp.float32)
-    points = embed(kernel, prior, alpha)
-    cross = covariance(kernel, points, posterior.points)
-    cross = cross * held[:, None] * posterior.held
-    below = cross @ posterior.root.T
-    left = _covariance_of(kernel, points, held) - below @ below.T
-    last = inverse_root(left)
-    corner = -last @ (below @ posterior.root)
-    n = len(posterior.held)
-    none = jnp.zeros((n, len(held)), posterior.root.dtype)
-    return Posterior(
-        jax.tree.map(lambda a, b: jnp.concatenate([a, b]), posterior.points, points),
-        jnp.concatenate([posterior.weight, jnp.zeros_like(held)]),
-        jnp.block([[posterior.root, none], [corner, last]]),
-        jnp.concatenate([posterior.held, held]),
-    )
 
 
 def log_expected_improvement(
@@ -211,7 +178,7 @@ def loss(
     """
     held = held.astype(jnp.float32)
     points = embed(kernel, prior, alpha)
-    C = _covariance_of(kernel, points, held)
+    C = noisy_covariance(kernel, points, held)
     root = inverse_root(jax.lax.stop_gradient(C))
     solved = root.T @ (root @ (score * held))
     slope = 0.5 * (root.T @ root - solved[:, None] * solved)

@@ -17,6 +17,7 @@ import optax
 
 from nasjax.agent import Policy, adam, networks
 from nasjax.agent import gaussian_process as gp
+from nasjax.agent.imagined import imagine
 from nasjax.search import Asynchronous, Searcher, in_float32
 from nasjax.search.outcomes import or_worst
 from nasjax.search.protocol import fields
@@ -69,7 +70,7 @@ def _ask(agent, key, state, step, pending=None):
     arch = propose(agent, key_propose, state)
     believed, warm = state, step < agent.config.warm_up
     if pending is not None:
-        imagined = gp.imagine(
+        imagined = imagine(
             state.posterior,
             state.kernel,
             agent.prior,
