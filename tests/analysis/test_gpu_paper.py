@@ -20,11 +20,11 @@ pytestmark = pytest.mark.gpu_paper
 BOUNDS = {
     ("cadam", 0): (70, 0),
     ("bayesian", 0): (275, 56),
-    ("supernet-eval", 0): (380, 0),
-    ("supernet-train", 0): (1_550, 0),
-    ("derived", 0): (380, 0),
-    ("ddas", 0): (3_150, 0),
-    ("ddas", 1): (6_950, 0),
+    ("supernet-eval", 0): (195, 0),
+    ("supernet-train", 0): (1_620, 0),
+    ("derived", 0): (400, 0),
+    ("ddas", 0): (3_300, 0),
+    ("ddas", 1): (7_400, 0),
 }
 
 
