@@ -147,7 +147,7 @@ def write(folder: Folder, cells: dict, args: Any, best: np.ndarray) -> None:
                 style.label(axis, title, "workers")
     axes[0].legend(fontsize=7)
     style.save(figure, folder.file("simulated.png"))
-    header = ["method, column, workers", "queries", "ratio", "hours", "speed-up"]
+    header = ["method, column, workers", "queries", "ratio", "hours", "ratio"]
     table = text_table(header, rows)
     note = (
         f"medians of {len(args.seeds)} seeds; - where it is over {args.steps} queries"
