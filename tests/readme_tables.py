@@ -390,6 +390,37 @@ def bench_search() -> Rows:
     return [head, *(row[: len(head)] for row in rows)]
 
 
+COMPILED = {
+    "supernet-eval-xla": "supernet evaluation, XLA's graphs, a batch at a time",
+    "supernet-eval": "supernet evaluation, ten batches side by side",
+    "supernet-train": "supernet training, the project's graphs",
+    "cadam-60": "CADAM, 60 lanes x 1,000 steps",
+    "cadam-1000": "CADAM, 1,000 lanes x 1,000 steps",
+    "bayesian-xla": "Bayesian actor-critic, 60 lanes x 200 queries, XLA's graphs",
+    "bayesian": "the same with Cholesky and the project's graphs",
+}
+
+
+def compiled() -> Rows:
+    rows = [["program", "kernels", "host waits", "modelled (fast to slow)"]]
+    for folder, title in COMPILED.items():
+        part = data(f"compile-for-gpu/{folder}", "results.json")["parts"][0]
+        unit, per = part["counted"]
+        unit = {"cycle": "cycle", "batch": "batch"}.get(unit, "step")
+        each = f" a {unit}" if "cadam" in folder or "supernet" in folder else ""
+        counts = [part[name] / (per if each else 1) for name in ("kernels", "syncs")]
+        seconds = [part["seconds"][kind] for kind in ("usual", "fast", "slow")]
+        if "supernet" in folder:
+            rates = [part["rated"][1] / s for s in seconds]
+            speeds = [f"{float(format(rate, '.3g')):,.0f}" for rate in rates]
+            model = f"{speeds[0]} images/s ({speeds[1]} to {speeds[2]})"
+        else:
+            times = [f"{max(part['calls'], 1) * s:.2g}" for s in seconds]
+            model = f"{times[0]} s ({times[1]} to {times[2]})"
+        rows.append([title, *(f"{n:,.0f}{each}" for n in counts), model])
+    return rows
+
+
 # Commands.
 
 
@@ -460,6 +491,7 @@ TABLES = {
     "earlier-search": lambda: archived("search.json"),
     "earlier-searches": lambda: archived("searches.json"),
     "earlier-supernet": lambda: archived("supernet.json"),
+    "compiled": compiled,
     "earlier-evaluate": lambda: archived("evaluate.json"),
 }
 
