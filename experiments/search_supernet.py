@@ -44,7 +44,7 @@ from nasjax import spaces
 from nasjax.analysis import candidates, supernet_search
 from nasjax.networks.training import ABSENT
 from nasjax.runs import cli, flags, frozen, grid, methods, plugins, transfer
-from nasjax.runs.driven_search import Driven
+from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.runs.frozen import CONFIGS, ORDER_SEED, PRESETS, Frozen
 from nasjax.runs.script import (
@@ -77,7 +77,7 @@ EXPERIMENT = Experiment(
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]
 Agent = transfer.Networks | None  # to start from
-Searches = dict[str, list[Driven]]  # by method, one per seed
+Searches = dict[str, list[SearchRun]]  # by method, one per seed
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:

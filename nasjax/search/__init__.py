@@ -161,10 +161,10 @@ def _read(searcher, returned, state):
 
 def _step(key_steps, searcher, env, state, step):
     key_ask, key_evaluate, key_tell = _step_keys(key_steps, step)
-    asked, arch = searcher.ask(key_ask, state.searcher, step)
+    queried, arch = searcher.ask(key_ask, state.searcher, step)
     returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
     env_state, outcome = _read(searcher, returned, state)
-    told, info = searcher.tell(key_tell, asked, step, arch, outcome)
+    told, info = searcher.tell(key_tell, queried, step, arch, outcome)
     return SearchState(told, env_state), Trace(
         arch, outcome.accuracy, outcome.loss, info
     )
@@ -242,7 +242,7 @@ def drive(
     for query in range(first, steps):
         key_ask, key_evaluate, key_tell = _step_keys(key_steps, query)
         t = jnp.int32(query)
-        asked, arch = ask(key_ask, state.searcher, t)
+        queried, arch = ask(key_ask, state.searcher, t)
         try:
             returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
             env_state, outcome = _read(searcher, returned, state)
@@ -256,7 +256,7 @@ def drive(
                 state,
                 trace,
             ) from error
-        told, info = tell(key_tell, asked, t, arch, outcome)
+        told, info = tell(key_tell, queried, t, arch, outcome)
         state = SearchState(told, env_state)
         rows.append(Trace(arch, outcome.accuracy, outcome.loss, info))
         if on_step is not None:

@@ -45,7 +45,7 @@ class LocalSearchState(NamedTuple):
     accuracy: chex.Array  # float32 [], -inf before a climb
     order: chex.Array  # float32 [N], neighbours are tried in ascending order;
     # all -k while k random architectures are still to come before the climb
-    asked: chex.Array  # uint8 [steps, *arch_shape]
+    queried: chex.Array  # uint8 [steps, *arch_shape]
     restart: chex.Array  # bool [], the pending architecture starts a climb
 
 
@@ -76,16 +76,18 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
             arch=arch,
             accuracy=jnp.float32(-jnp.inf),
             order=jax.random.uniform(key, (count,), jnp.float32),
-            asked=jnp.full((steps, *space.arch_shape), space.num_operations, jnp.uint8),
+            queried=jnp.full(
+                (steps, *space.arch_shape), space.num_operations, jnp.uint8
+            ),
             restart=jnp.bool_(True),
         )
 
-    def start(key, asked):
+    def start(key, queried):
         if not config.fresh:
             return space.random(key)
 
         def is_known(arch):
-            return jnp.any(jnp.all((asked == arch).reshape(len(asked), -1), -1))
+            return jnp.any(jnp.all((queried == arch).reshape(len(queried), -1), -1))
 
         def again(carry):
             tries, arch = carry
@@ -99,18 +101,18 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
 
     def ask(key, state, step):
         neighbours = space.neighbours(state.arch).reshape(count, -1)
-        asked = state.asked.reshape(state.asked.shape[0], -1)
-        known = jnp.any(jnp.all(neighbours[:, None] == asked[None], -1), -1)
+        queried = state.queried.reshape(state.queried.shape[0], -1)
+        known = jnp.any(jnp.all(neighbours[:, None] == queried[None], -1), -1)
         first = jnp.argmin(jnp.where(known, jnp.inf, state.order))
         starting = state.order[0] < 0
         restart = (step == 0) | (jnp.all(known) & ~starting)
         neighbour = neighbours[first].reshape(space.arch_shape)
-        asked = state.asked
+        queried = state.queried
         if config.forget:
-            asked = jnp.where(restart, jnp.uint8(space.num_operations), asked)
-        arch = jnp.where(restart | starting, start(key, asked), neighbour)
-        asked = asked.at[step].set(arch)
-        return state._replace(asked=asked, restart=restart), arch
+            queried = jnp.where(restart, jnp.uint8(space.num_operations), queried)
+        arch = jnp.where(restart | starting, start(key, queried), neighbour)
+        queried = queried.at[step].set(arch)
+        return state._replace(queried=queried, restart=restart), arch
 
     def tell(key, state, step, arch, outcome):
         del step
@@ -129,6 +131,6 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         ), {}
 
     def budget(state):
-        return state.asked.shape[0]
+        return state.queried.shape[0]
 
     return Searcher(init, ask, tell, None, budget, exact_from=1)
