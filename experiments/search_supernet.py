@@ -71,8 +71,8 @@ EXPERIMENT = Experiment(
         "state.png",
         "cells.png",
     ),
-    grows=("seeds", "methods", "plugins", "steps", "configs"),
-    absent={"plugins": [], **{f"supernet.settings.{n}": x for n, x in ABSENT.items()}},
+    grows=("seeds", "methods", *plugins.ABSENT, "steps", "configs"),
+    absent=plugins.ABSENT | {f"supernet.settings.{n}": x for n, x in ABSENT.items()},
 )
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]
@@ -164,7 +164,7 @@ def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:
         "env_accuracy": "best of each seed's warm-up" if args.find_env else "",
         **{name: getattr(args, name) for name in fields},
         "dtype": loaded.config.dtype,
-        "plugins": plugins.names(args),
+        **plugins.record(args),
         "configs": methods_config(args),
     }
     return loaded, networks, config
