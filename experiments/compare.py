@@ -63,9 +63,9 @@ EXPERIMENT = Experiment(
         "regret.png",
         "ablation.png",
     ),
-    grows=("seeds", "methods", "plugins", "columns", "queries", "configs"),
+    grows=("seeds", "methods", *plugins.ABSENT, "columns", "queries", "configs"),
     free=("chunk",),
-    absent={"failed": "worst", "plugins": []},
+    absent={"failed": "worst", **plugins.ABSENT},
 )
 BUDGETS = (50, 100, 200)
 
@@ -126,7 +126,7 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict[str, Any]]:
         "table": {"sha256": table.sha256, "rows": table.rows},
         "columns": list(table.values),
         **{name: getattr(args, name) for name in (*fields, "failed")},
-        "plugins": plugins.names(args),
+        **plugins.record(args),
         "configs": methods_config(args),
     }
 

@@ -56,9 +56,9 @@ from nasjax.searchers.cadam import observe
 EXPERIMENT = Experiment(
     "nb201",
     outputs=("results.json", "results.npz", "report.txt", "anytime.png", "states.png"),
-    grows=("seeds", "methods", "plugins", "columns", "steps", "configs"),
+    grows=("seeds", "methods", *plugins.ABSENT, "columns", "steps", "configs"),
     free=("chunk",),
-    absent={"plugins": []},
+    absent=plugins.ABSENT,
 )
 METHODS = (*methods.USUAL, methods.BEST)
 BUDGETS = (500, 1000)  # of CADAM in Table 4.1
@@ -153,7 +153,7 @@ def settings(args: argparse.Namespace, columns: dict[str, dict]) -> dict[str, An
             name: {key: d[key] for key in ("sha256", "benchmark_version", "trial")}
             for name, d in columns.items()
         },
-        "plugins": plugins.names(args),
+        **plugins.record(args),
         "configs": methods_config(args),
     }
 

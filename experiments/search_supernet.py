@@ -44,7 +44,7 @@ from nasjax import spaces
 from nasjax.analysis import candidates, supernet_search
 from nasjax.networks.training import ABSENT
 from nasjax.runs import cli, flags, frozen, grid, methods, plugins, transfer
-from nasjax.runs.driven_search import Driven
+from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.runs.frozen import CONFIGS, ORDER_SEED, PRESETS, Frozen
 from nasjax.runs.script import (
@@ -71,13 +71,13 @@ EXPERIMENT = Experiment(
         "state.png",
         "cells.png",
     ),
-    grows=("seeds", "methods", "plugins", "steps", "configs"),
-    absent={"plugins": [], **{f"supernet.settings.{n}": x for n, x in ABSENT.items()}},
+    grows=("seeds", "methods", *plugins.ABSENT, "steps", "configs"),
+    absent=plugins.ABSENT | {f"supernet.settings.{n}": x for n, x in ABSENT.items()},
 )
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]
 Agent = transfer.Networks | None  # to start from
-Searches = dict[str, list[Driven]]  # by method, one per seed
+Searches = dict[str, list[SearchRun]]  # by method, one per seed
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -164,7 +164,7 @@ def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:
         "env_accuracy": "best of each seed's warm-up" if args.find_env else "",
         **{name: getattr(args, name) for name in fields},
         "dtype": loaded.config.dtype,
-        "plugins": plugins.names(args),
+        **plugins.record(args),
         "configs": methods_config(args),
     }
     return loaded, networks, config

@@ -87,6 +87,23 @@ def test_it_is_compared_with_others(searcher, tmp_path, capsys):
         compared(tmp_path, *argv[2:], "--resume")
     error = capsys.readouterr().err
     assert "--plugin my_searcher.py: --resume needs it again" in error
+    written = (tmp_path / "run" / "config.json").read_bytes()
+    searcher.write_text(searcher.read_text() + "\n# edited\n")
+    with pytest.raises(SystemExit):
+        compared(tmp_path, *argv, "--resume")
+    assert "my_searcher.py is not the file that the run" in capsys.readouterr().err
+    assert (tmp_path / "run" / "config.json").read_bytes() == written
+
+
+def test_a_run_without_hashes_of_its_plugins_goes_on(searcher, tmp_path):
+    argv = ["--plugin", str(searcher), "--methods", "my-searcher", "--queries", "5"]
+    assert compared(tmp_path, *argv) == 0
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    hashes = config.pop("plugin_hashes")
+    path.write_text(json.dumps(config))
+    assert compared(tmp_path, *argv, "--resume") == 0
+    assert json.loads(path.read_text())["plugin_hashes"] == hashes
 
 
 def test_it_runs_on_nas_bench_201(searcher, tmp_path):

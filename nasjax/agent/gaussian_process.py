@@ -25,7 +25,7 @@ from nasjax.agent.inverse_root import in_full_precision, inverse_root
 
 
 class Kernel(NamedTuple):
-    """What is learned: the embedding, the noise and the weight of the sum."""
+    """The learned parameters: the embedding, the noise and the weight of the sum."""
 
     shared: chex.Array  # float32 [O, O], S
     own: chex.Array  # float32 [E, O, O], R
@@ -34,7 +34,7 @@ class Kernel(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """What is believed before any observation; numbers may be traced."""
+    """The prior of the kernel; numbers may be traced."""
 
     correlation: chex.Numeric  # exp(...) of two rows that differ, (0, 1)
     shared: chex.Numeric  # standard deviation of the entries of S
@@ -56,7 +56,7 @@ class Posterior(NamedTuple):
     points: Points  # [n]
     weight: chex.Array  # float32 [n], L^-1 y
     root: chex.Array  # float32 [n, n], L^-1 of the covariance L L^T
-    held: chex.Array  # float32 [n], 1 where there is an observation
+    valid: chex.Array  # float32 [n], 1 where there is an observation
 
 
 def init(rows: int, operations: int, prior: Prior) -> Kernel:
@@ -100,10 +100,10 @@ def variance(kernel: Kernel, a: Points) -> chex.Array:
     return 1 - w + w * jnp.sum(a.plain * a.plain, -1)
 
 
-def noisy_covariance(kernel: Kernel, points: Points, held: chex.Array) -> chex.Array:
-    """[n, n] of observations at `points` [n]; the identity where none is held."""
-    inside = covariance(kernel, points, points) * held[:, None] * held
-    noise = jnp.where(held > 0, jnp.exp(kernel.log_noise), 1.0)
+def noisy_covariance(kernel: Kernel, points: Points, valid: chex.Array) -> chex.Array:
+    """[n, n] of observations at `points` [n]; the identity where none is valid."""
+    inside = covariance(kernel, points, points) * valid[:, None] * valid
+    noise = jnp.where(valid > 0, jnp.exp(kernel.log_noise), 1.0)
     return inside + jnp.diag(noise)
 
 
@@ -113,21 +113,21 @@ def condition(
     prior: Prior,
     alpha: chex.Array,
     score: chex.Array,
-    held: chex.Array,
+    valid: chex.Array,
 ) -> Posterior:
     """The process given observations.
 
     Args:
       alpha: [n, E, O], what was observed.
       score: float32 [n], of mean 0 and deviation 1, such as `normal_scores`.
-      held: bool [n], slots that hold an observation.
+      valid: bool [n], slots that hold an observation.
 
     Source: Rasmussen and Williams 2006, Algorithm 2.1.
     """
-    held = held.astype(jnp.float32)
+    valid = valid.astype(jnp.float32)
     points = embed(kernel, prior, alpha)
-    root = inverse_root(noisy_covariance(kernel, points, held))
-    return Posterior(points, root @ (score * held), root, held)
+    root = inverse_root(noisy_covariance(kernel, points, valid))
+    return Posterior(points, root @ (score * valid), root, valid)
 
 
 @in_full_precision
@@ -136,7 +136,7 @@ def predict(
 ) -> tuple[chex.Array, chex.Array]:
     """Mean and standard deviation (without noise), [..., E, O] -> two of [...]."""
     points = embed(kernel, prior, alpha)
-    near = covariance(kernel, points, posterior.points) * posterior.held
+    near = covariance(kernel, points, posterior.points) * posterior.valid
     solved = near @ posterior.root.T
     left = variance(kernel, points) - jnp.sum(solved * solved, -1)
     return solved @ posterior.weight, jnp.sqrt(jnp.maximum(left, 1e-6))
@@ -167,44 +167,50 @@ def loss(
     prior: Prior,
     alpha: chex.Array,
     score: chex.Array,
-    held: chex.Array,
+    valid: chex.Array,
 ) -> chex.Array:
-    """Negative log posterior of the kernel, up to what does not depend on it.
+    """A surrogate of the kernel's negative log posterior, with the same gradient.
 
-    (y^T C^-1 y + log det C) / 2 minus the log prior; arguments as for `condition`.
-    Only its gradient, tr((C^-1 - C^-1 y y^T C^-1) dC) / 2, is meant to be used.
+    The negative log posterior, up to a constant, with y the scores, C the covariance
+    with noise, t = (log noise, logit w) and t_0 its prior mean:
+
+        (y^T C^-1 y + log det C) / 2
+        + (|S / prior.shared|^2 + |R / prior.own|^2 + |t - t_0|^2) / 2
+
+    Its first line has the derivative tr(G dC), G = (C^-1 - C^-1 y y^T C^-1) / 2; the
+    surrogate is sum(G * C) with G valid constant. Arguments as for `condition`.
 
     Source: Rasmussen and Williams 2006, Eq. 5.9.
     """
-    held = held.astype(jnp.float32)
+    valid = valid.astype(jnp.float32)
     points = embed(kernel, prior, alpha)
-    C = noisy_covariance(kernel, points, held)
-    root = inverse_root(jax.lax.stop_gradient(C))
-    solved = root.T @ (root @ (score * held))
-    slope = 0.5 * (root.T @ root - solved[:, None] * solved)
+    C = noisy_covariance(kernel, points, valid)
+    root = inverse_root(jax.lax.stop_gradient(C))  # C^-1 = root^T root
+    solved = root.T @ (root @ (score * valid))  # C^-1 y
+    G = 0.5 * (root.T @ root - solved[:, None] * solved)
     E, O = kernel.own.shape[:2]
     mean = init(E, O, prior)
     off = [getattr(kernel, n) - getattr(mean, n) for n in ("log_noise", "additive")]
     return (
-        jnp.sum(slope * C)
+        jnp.sum(G * C)
         + 0.5 * jnp.sum(jnp.square(kernel.shared / prior.shared))
         + 0.5 * jnp.sum(jnp.square(kernel.own / prior.own))
         + 0.5 * sum(jnp.square(x) for x in off)
     )
 
 
-def normal_scores(value: chex.Array, held: chex.Array) -> chex.Array:
-    """The normal quantile of each value's rank, [n] -> [n]; zeros where not held.
+def normal_scores(value: chex.Array, valid: chex.Array) -> chex.Array:
+    """The normal quantile of each value's rank, [n] -> [n]; zeros where not valid.
 
     Phi^-1((rank - 1/2) / n), ties share the middle of their ranks: no unit or offset
     of the values matters, and a heavy tail of failures does not either.
     """
-    value = jnp.where(held, value, jnp.inf)
-    less = jnp.sum((value < value[:, None]) & held, axis=1)
-    same = jnp.sum((value == value[:, None]) & held, axis=1)
+    value = jnp.where(valid, value, jnp.inf)
+    less = jnp.sum((value < value[:, None]) & valid, axis=1)
+    same = jnp.sum((value == value[:, None]) & valid, axis=1)
     less, same = less.astype(jnp.float32), same.astype(jnp.float32)
-    share = (less + 0.5 * same) / jnp.maximum(jnp.sum(held), 1)
-    return jnp.where(held, ndtri(jnp.clip(share, 1e-4, 1 - 1e-4)), 0.0)
+    share = (less + 0.5 * same) / jnp.maximum(jnp.sum(valid), 1)
+    return jnp.where(valid, ndtri(jnp.clip(share, 1e-4, 1 - 1e-4)), 0.0)
 
 
 def update(
@@ -214,9 +220,9 @@ def update(
     prior: Prior,
     alpha: chex.Array,
     score: chex.Array,
-    held: chex.Array,
+    valid: chex.Array,
 ) -> tuple[Kernel, Any]:
     """One gradient step of `loss` by an optax optimizer: new kernel and state."""
-    grads = jax.grad(loss)(kernel, prior, alpha, score, held)
+    grads = jax.grad(loss)(kernel, prior, alpha, score, valid)
     updates, state = optimizer.update(grads, state, kernel)
     return jax.tree.map(jnp.add, kernel, updates), state

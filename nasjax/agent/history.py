@@ -35,8 +35,8 @@ def insert(state: HistoryState, item: chex.Array, score: chex.Numeric) -> Histor
     """
     score = jnp.asarray(score, jnp.float32)
     K = state.score.shape[0]
-    held = state.score > -jnp.inf
-    same = held & jnp.all((state.items == item).reshape(K, -1), axis=-1)
+    valid = state.score > -jnp.inf
+    same = valid & jnp.all((state.items == item).reshape(K, -1), axis=-1)
     repeat = jnp.any(same)
     # The slot that is lost: the repeat's own, or else the worst (the last).
     slot = jnp.where(repeat, jnp.argmax(same), K - 1)
@@ -60,6 +60,6 @@ def mean(state: HistoryState, features: chex.Array) -> chex.Array:
 
     Source: thesis 4.1.1, the state as the channel-wise average of the history.
     """
-    held = state.score > -jnp.inf
-    weight = held.astype(jnp.float32) / jnp.maximum(jnp.sum(held), 1)
+    valid = state.score > -jnp.inf
+    weight = valid.astype(jnp.float32) / jnp.maximum(jnp.sum(valid), 1)
     return jnp.tensordot(weight, features, axes=1, precision=jax.lax.Precision.HIGHEST)

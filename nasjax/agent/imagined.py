@@ -12,30 +12,30 @@ def imagine(
     kernel: gp.Kernel,
     prior: gp.Prior,
     alpha: chex.Array,
-    held: chex.Array,
+    valid: chex.Array,
 ) -> gp.Posterior:
     """The posterior as if `alpha` [P, E, O] had been observed at its mean.
 
     The mean stays what it is everywhere; what is near is known better.
 
     Args:
-      held: bool [P], slots that are in use.
+      valid: bool [P], slots that are in use.
 
     Source: Desautels et al. 2014 (GP-BUCB), section 4: hallucinated observations.
     """
-    held = held.astype(jnp.float32)
+    valid = valid.astype(jnp.float32)
     points = gp.embed(kernel, prior, alpha)
     cross = gp.covariance(kernel, points, posterior.points)
-    cross = cross * held[:, None] * posterior.held
+    cross = cross * valid[:, None] * posterior.valid
     below = cross @ posterior.root.T
-    left = gp.noisy_covariance(kernel, points, held) - below @ below.T
+    left = gp.noisy_covariance(kernel, points, valid) - below @ below.T
     last = gp.inverse_root(left)
     corner = -last @ (below @ posterior.root)
-    n = len(posterior.held)
-    none = jnp.zeros((n, len(held)), posterior.root.dtype)
+    n = len(posterior.valid)
+    none = jnp.zeros((n, len(valid)), posterior.root.dtype)
     return gp.Posterior(
         jax.tree.map(lambda a, b: jnp.concatenate([a, b]), posterior.points, points),
-        jnp.concatenate([posterior.weight, jnp.zeros_like(held)]),
+        jnp.concatenate([posterior.weight, jnp.zeros_like(valid)]),
         jnp.block([[posterior.root, none], [corner, last]]),
-        jnp.concatenate([posterior.held, held]),
+        jnp.concatenate([posterior.valid, valid]),
     )

@@ -72,8 +72,8 @@ def indices(
       shape: of the result, static.
       last: draw from so many of the newest items only; None from all.
     """
-    held = size(state)
-    many = held if last is None else jnp.minimum(held, last)
+    filled = size(state)
+    many = filled if last is None else jnp.minimum(filled, last)
     drawn = jax.random.randint(key, shape, 0, jnp.maximum(many, 1), jnp.int32)
     if last is None:
         return drawn
@@ -82,8 +82,8 @@ def indices(
 
 def lowest(state: ReplayState, values: chex.Array) -> chex.Array:
     """The least of `values` [capacity] over the items held; 0 where it holds none."""
-    held = jnp.arange(capacity(state)) < state.count
-    least = jnp.min(jnp.where(held, values, jnp.inf))
+    valid = jnp.arange(capacity(state)) < state.count
+    least = jnp.min(jnp.where(valid, values, jnp.inf))
     return jnp.where(state.count > 0, least, 0.0).astype(values.dtype)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from nasjax.analysis import frontier, plots, queries, statistics
 from nasjax.analysis.frontier import AXES, Points, ReferencePoint
 from nasjax.analysis.text import paired_table, text_table
-from nasjax.runs.driven_search import Driven
+from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.spaces import CellSpace, costs
 
@@ -20,7 +20,7 @@ class Searches(NamedTuple):
 
     space: CellSpace
     seeds: Sequence[int]
-    runs: Mapping[str, Sequence[Driven]]
+    runs: Mapping[str, Sequence[SearchRun]]
     points: Mapping[str, Sequence[Points]]
     reference: ReferencePoint
     volumes: Mapping[str, Mapping[str, np.ndarray]]  # by variant and axis, [S, T]
@@ -142,7 +142,7 @@ class Searches(NamedTuple):
 def searches(
     space: CellSpace,
     classes: int,
-    runs: Mapping[str, Sequence[Driven]],
+    runs: Mapping[str, Sequence[SearchRun]],
     seeds: Sequence[int],
 ) -> Searches:
     """Costs and hypervolumes of each variant's searches.

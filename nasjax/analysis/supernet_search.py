@@ -10,12 +10,12 @@ from nasjax.agent.history import HistoryState
 from nasjax.analysis import candidates, plots, queries, statistics
 from nasjax.analysis.candidates import Candidates, Truth
 from nasjax.analysis.text import paired_table, text_table
-from nasjax.runs.driven_search import Driven
+from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.searchers.cadam import observe
 from nasjax.spaces import CellSpace
 
-Searches = Mapping[str, Sequence[Driven]]  # per method, one search per seed
+Searches = Mapping[str, Sequence[SearchRun]]  # per method, one search per seed
 
 
 def winners(searches: Searches) -> dict[str, tuple[np.ndarray, np.ndarray]]:

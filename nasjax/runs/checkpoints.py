@@ -22,6 +22,13 @@ logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 FORMAT = 2
 KEPT = 2  # so that a torn newest one leaves another
+# Fields of states by the names that earlier versions wrote in format 2.
+EARLIER_NAMES = {
+    "loss_decrease": "fall",  # DDAS
+    "ou_noise": "walk",
+    "queried": "asked",  # local search, Bayesian actor-critic
+    "valid": "held",  # posterior of the Gaussian process
+}
 
 
 class CheckpointError(RefusedError, ValueError):
@@ -125,15 +132,15 @@ class Checkpoints:
         A search that is extended holds a longer trace than its older checkpoints. Empty
         for checkpoints of format 1 and those that cannot be read.
         """
-        found = []
+        lengths = []
         for step in reversed(self.steps()):
             try:
-                held = self._held(step)
+                stored = self._held(step)
             except Exception:  # `restore` tells why
                 continue
-            if name in held:
-                found.append(held[name].shape[0])
-        return found
+            if name in stored:
+                lengths.append(stored[name].shape[0])
+        return lengths
 
     def _held(self, step: int) -> dict[str, jax.ShapeDtypeStruct]:
         with self._reader() as reader:
@@ -159,15 +166,19 @@ class Checkpoints:
     def _read(self, step: int, template: Any) -> list[np.ndarray]:
         """The leaves of one checkpoint, in the template's order."""
         with self._reader() as reader:
-            held = _shapes(reader.item_metadata(step).tree)
-            if "format" in held:
-                version = held.pop("format")
-                names = _checked(named_leaves(template), held, self.folder / str(step))
-                like = {n: np.zeros(x.shape, x.dtype) for n, x in held.items()}
+            stored = _shapes(reader.item_metadata(step).tree)
+            if "format" in stored:
+                version = stored.pop("format")
+                wanted = {
+                    _stored_name(name, stored): leaf
+                    for name, leaf in named_leaves(template).items()
+                }
+                names = _checked(wanted, stored, self.folder / str(step))
+                like = {n: np.zeros(x.shape, x.dtype) for n, x in stored.items()}
                 like["format"] = np.zeros(version.shape, version.dtype)
             else:
-                names = _numbered(template, held, self.folder / str(step))
-                like = {n: np.zeros(x.shape, x.dtype) for n, x in held.items()}
+                names = _numbered(template, stored, self.folder / str(step))
+                like = {n: np.zeros(x.shape, x.dtype) for n, x in stored.items()}
             read = reader.restore(step, args=ocp.args.StandardRestore(like))
         if int(read.get("format", FORMAT)) > FORMAT:
             raise MismatchError(
@@ -206,31 +217,37 @@ def _shapes(metadata: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
     }
 
 
-def _checked(wanted: Mapping[str, Any], held: Mapping[str, Any], where: Path):
+def _stored_name(name: str, stored: Mapping[str, Any]) -> str:
+    """The path under which a checkpoint holds a leaf, perhaps of earlier names."""
+    earlier = "/".join(EARLIER_NAMES.get(part, part) for part in name.split("/"))
+    return earlier if name not in stored and earlier in stored else name
+
+
+def _checked(wanted: Mapping[str, Any], stored: Mapping[str, Any], where: Path):
     """The names that are wanted; an error tells every difference."""
-    missing = [name for name in wanted if name not in held]
-    extra = [name for name in held if name not in wanted]
+    missing = [name for name in wanted if name not in stored]
+    extra = [name for name in stored if name not in wanted]
     other = [
-        f"{name} is {_show(held[name])}, not {_show(x)}"
+        f"{name} is {_show(stored[name])}, not {_show(x)}"
         for name, x in wanted.items()
-        if name in held and _show(held[name]) != _show(x)
+        if name in stored and _show(stored[name]) != _show(x)
     ]
     _refuse(where, missing, extra, other)
     return list(wanted)
 
 
-def _numbered(template: Any, held: Mapping[str, Any], where: Path) -> list[str]:
+def _numbered(template: Any, stored: Mapping[str, Any], where: Path) -> list[str]:
     """Format 1: names in the order of the template's leaves."""
     # Written from a tuple; a dictionary's leaves would come in the order of its keys.
     entries = tuple(template.values()) if isinstance(template, Mapping) else template
     wanted = named_leaves(entries)
-    names = dict(zip(wanted, sorted(held), strict=False))
+    names = dict(zip(wanted, sorted(stored), strict=False))
     missing = [name for name in wanted if name not in names]
-    extra = sorted(held)[len(wanted) :]
+    extra = sorted(stored)[len(wanted) :]
     other = [
-        f"{name} is {_show(held[number])}, not {_show(wanted[name])}"
+        f"{name} is {_show(stored[number])}, not {_show(wanted[name])}"
         for name, number in names.items()
-        if _show(held[number]) != _show(wanted[name])
+        if _show(stored[number]) != _show(wanted[name])
     ]
     _refuse(where, missing, extra, other)
     if not isinstance(template, Mapping):

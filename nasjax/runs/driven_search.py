@@ -20,8 +20,8 @@ from nasjax.runs.folder import Folder
 from nasjax.search import Environment, Outcome, Searcher, SearchState, Trace
 
 
-class Driven(NamedTuple):
-    """What one search asked, T steps, and where it ended."""
+class SearchRun(NamedTuple):
+    """The trace of one search, T steps, and its last state."""
 
     trace: Trace  # of NumPy arrays [T, ...]
     state: Any  # the searcher's last, of NumPy arrays
@@ -36,9 +36,9 @@ def templates(
     def one(key):
         keys = jax.random.split(key, 3)
         state = search.init(keys[0], searcher, env, steps)
-        asked, arch = searcher.ask(keys[1], state.searcher, jnp.int32(0))
+        queried, arch = searcher.ask(keys[1], state.searcher, jnp.int32(0))
         nothing = Outcome(jnp.float32(0), jnp.float32(0))
-        _, info = searcher.tell(keys[2], asked, jnp.int32(0), arch, nothing)
+        _, info = searcher.tell(keys[2], queried, jnp.int32(0), arch, nothing)
         return state, Trace(arch, *nothing, dict(info))
 
     state, row = jax.eval_shape(one, jax.random.key(0))
@@ -159,7 +159,7 @@ def run(
     checkpoint_seconds: float = 60.0,
     label: str = "",
     steps_before: int | None = None,
-) -> Driven:
+) -> SearchRun:
     """One search, with progress and checkpoints.
 
     Args:
@@ -178,7 +178,7 @@ def run(
         checkpoints of older versions.
 
     Returns:
-      See `Driven`.
+      See `SearchRun`.
 
     Raises:
       StoppedError, DivergedError, RunError: as `job.run`.
@@ -205,4 +205,4 @@ def run(
     last = jax.tree.map(np.asarray, carry["state"].searcher)
     finished = loop.first == steps
     seconds = float(carry["seconds"][0]) if finished else task.seconds(carry)
-    return Driven(carry["trace"], last, seconds)
+    return SearchRun(carry["trace"], last, seconds)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from nasjax.runs import driven_search, table_search
-from nasjax.runs.driven_search import Driven
+from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.runs.script import Report
 from nasjax.runs.table_search import Factory, Result, Study
@@ -63,7 +63,7 @@ def driven(
     env: Environment,
     args: argparse.Namespace,
     folder: Folder,
-) -> dict[str, list[Driven]]:
+) -> dict[str, list[SearchRun]]:
     """Each method's searches, one for each seed, one after another.
 
     Args:
@@ -73,7 +73,7 @@ def driven(
       folder: of the run.
     """
     before = folder.before["steps"] if folder.before else None
-    searches: dict[str, list[Driven]] = {name: [] for name in searchers}
+    searches: dict[str, list[SearchRun]] = {name: [] for name in searchers}
     count = len(searchers) * len(args.seeds)
     for i, (name, build) in enumerate(searchers.items()):
         for s, seed in enumerate(args.seeds):

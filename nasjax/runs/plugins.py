@@ -1,13 +1,18 @@
 """Searchers from files of the user's own: `--plugin FILE.py`."""
 
 import argparse
+import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nasjax.runs import configs, folder, methods
+
+# Fields of config.json that runs without plugins and of earlier versions lack.
+ABSENT: dict[str, Any] = {"plugins": [], "plugin_hashes": {}}
 
 _loaded: list[str] = []  # methods that the last `load` added
 
@@ -83,18 +88,34 @@ def add(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> None:
     try:
         config = args.out / folder.CONFIG
         if args.resume and config.is_file():
-            recorded = configs.read_object(config).get("plugins", [])
-            missing = set(recorded) - set(names(args))
-            if missing:
-                raise ValueError(
-                    f"the run in {args.out} has searchers of --plugin "
-                    f"{', '.join(sorted(missing))}: --resume needs it again"
-                )
+            _check_recorded(args, configs.read_object(config))
         load(args.plugin)
     except (ValueError, OSError) as error:
         parser.error(str(error))
 
 
-def names(args: argparse.Namespace) -> list[str]:
-    """File names of the plugins, as config.json records them."""
-    return [file.name for file in args.plugin]
+def record(args: argparse.Namespace) -> dict[str, Any]:
+    """File names and SHA-256 of the plugins, as config.json records them."""
+    hashes = {file.name: _sha256(file) for file in args.plugin}
+    return {"plugins": [file.name for file in args.plugin], "plugin_hashes": hashes}
+
+
+def _check_recorded(args: argparse.Namespace, config: Mapping[str, Any]) -> None:
+    """ValueError if a plugin of a run that is resumed is missing or was edited."""
+    missing = set(config.get("plugins", [])) - {file.name for file in args.plugin}
+    if missing:
+        raise ValueError(
+            f"the run in {args.out} has searchers of --plugin "
+            f"{', '.join(sorted(missing))}: --resume needs it again"
+        )
+    hashes = config.get("plugin_hashes", {})  # absent from runs of earlier versions
+    for file in args.plugin:
+        if file.is_file() and hashes.get(file.name, _sha256(file)) != _sha256(file):
+            raise ValueError(
+                f"--plugin {file} is not the file that the run in {args.out} was "
+                "started with: restore it, or use another --out"
+            )
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

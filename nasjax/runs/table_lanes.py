@@ -169,8 +169,8 @@ class Lanes(job.Job):
         if carry["trace"].accuracy.shape[1] != self.steps:  # a larger budget
             state = self.runner.gather(self.runner.grow(self.runner.place(state)))
             carry["trace"] = jax.tree.map(corner, whole["trace"], carry["trace"])
-            held = {m: x for m, x in carry["kept"].items() if m in whole["kept"]}
-            carry["kept"] = whole["kept"] | held
+            filled = {m: x for m, x in carry["kept"].items() if m in whole["kept"]}
+            carry["kept"] = whole["kept"] | filled
         return carry | {"state": self.runner.place(state)}
 
     def pack(self, carry: Any) -> Any:

@@ -53,7 +53,7 @@ def _init(agent, key, steps):
     arch = jnp.zeros((n, *agent.space.arch_shape), jnp.uint8)
     none = jnp.zeros(n, jnp.float32)
     return BayesianActorCriticState(
-        asked=jnp.full((steps, *agent.space.arch_shape), O + 1, jnp.uint8),
+        queried=jnp.full((steps, *agent.space.arch_shape), O + 1, jnp.uint8),
         arch=arch,
         accuracy=jnp.full(n, -jnp.inf, jnp.float32),
         kernel=kernel,
@@ -87,10 +87,10 @@ def _ask(agent, key, state, step, pending=None):
     score = jnp.where(known(agent, state, arch), -jnp.inf, score)
     at = jnp.argmax(score)
     new = score[at] > -jnp.inf
-    start = fallback_start(agent, key_unasked, state.asked.shape[0] + 1)
+    start = fallback_start(agent, key_unasked, state.queried.shape[0] + 1)
     chosen = jax.lax.cond(new, lambda: arch[at], lambda: fallback(agent, start, state))
-    asked = state.asked.at[step].set(chosen)
-    state = state._replace(asked=asked, by_actor=new & (at < agent.acted))
+    queried = state.queried.at[step].set(chosen)
+    state = state._replace(queried=queried, by_actor=new & (at < agent.acted))
     return state, chosen
 
 
@@ -228,11 +228,11 @@ def bayesian_actor_critic(
     )
 
     def budget(state):
-        return state.asked.shape[0]
+        return state.queried.shape[0]
 
     def adopt(state, step, arch):
-        asked = state.asked.at[step].set(arch)
-        return state._replace(asked=asked, by_actor=jnp.bool_(False))
+        queried = state.queried.at[step].set(arch)
+        return state._replace(queried=queried, by_actor=jnp.bool_(False))
 
     ask = functools.partial(_ask, agent)
     # Below the capacity the budget is a size of the critic's matrices, whose products

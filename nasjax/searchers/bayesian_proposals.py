@@ -18,7 +18,7 @@ from nasjax.spaces import CellSpace
 class BayesianActorCriticState(NamedTuple):
     """The searcher's memory; n = min(capacity, steps)."""
 
-    asked: chex.Array  # uint8 [steps, *arch_shape], O + 1 where not yet asked
+    queried: chex.Array  # uint8 [steps, *arch_shape], O + 1 where not yet asked
     arch: chex.Array  # uint8 [n, *arch_shape], what the critic remembers
     accuracy: chex.Array  # float32 [n], -inf where empty
     kernel: gp.Kernel
@@ -79,7 +79,7 @@ def known(
     E, O = agent.shape
     a, b = (
         jax.nn.one_hot(x, O + 1, dtype=jnp.float32).reshape(len(x), -1)
-        for x in (arch, state.asked)
+        for x in (arch, state.queried)
     )
     both = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
     return jnp.any(both > E - 0.5, axis=1)
@@ -132,7 +132,7 @@ def fallback(
     operation, in lexicographic order: among steps + 1 in a row one is new.
     """
     E, O = agent.shape
-    carry = jnp.arange(state.asked.shape[0] + 1)
+    carry = jnp.arange(state.queried.shape[0] + 1)
     if agent.listed is not None:
         arch = agent.listed[(start + carry) % len(agent.listed)]
     elif agent.space.inputs_per_node is not None:

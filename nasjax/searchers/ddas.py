@@ -106,18 +106,18 @@ class Experience(NamedTuple):
     observation: chex.Array  # float32 [D]
     action: chex.Array  # float32 [D]
     accuracy: chex.Array  # float32 []
-    fall: chex.Array  # float32 [], last loss - this loss
+    loss_decrease: chex.Array  # float32 [], last loss - this loss
     next_observation: chex.Array  # float32 [D]
 
 
 class DdasState(NamedTuple):
-    """What DDAS carries."""
+    """The memory of DDAS."""
 
     agent: NamedTuple  # DdpgState
     replay: replays.ReplayState  # of Experience
     observation: chex.Array  # float32 [D], s_t: the last architecture
     action: chex.Array  # float32 [D], the pending action
-    walk: chex.Array  # float32 [D], Ornstein-Uhlenbeck noise
+    ou_noise: chex.Array  # float32 [D], Ornstein-Uhlenbeck noise
     arch: chex.Array  # uint8 [*arch_shape], the last; all edges absent at first
     loss: chex.Array  # float32 [], its loss
     explored: chex.Array  # float32 [], sum of accuracies of the exploration phase
@@ -138,19 +138,20 @@ def similar(
 
 
 def reward(
-    config: DdasConfig, accuracy: chex.Array, fall: chex.Array, one_shot: chex.Array
+    config: DdasConfig, accuracy: chex.Array, decrease: chex.Array, one_shot: chex.Array
 ) -> chex.Array:
     """r = 1/2 (Acc - Acc(OS)) + 1/2 (L(t - 1) - L(t)), elementwise.
 
     Args:
       config: has the two weights.
       accuracy: a fraction.
-      fall: of the loss, in nats.
+      decrease: L(t - 1) - L(t), in nats.
       one_shot: Acc(OS), a fraction.
 
     Source: thesis Eq. 3.3.
     """
-    return config.accuracy_weight * (accuracy - one_shot) + config.loss_weight * fall
+    gain = accuracy - one_shot
+    return config.accuracy_weight * gain + config.loss_weight * decrease
 
 
 def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
@@ -206,7 +207,7 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             replay=replays.init(min(config.capacity, steps), item),
             observation=jnp.ones(size, jnp.float32),  # the one-shot network
             action=jnp.zeros(size, jnp.float32),
-            walk=jnp.zeros(size, jnp.float32),
+            ou_noise=jnp.zeros(size, jnp.float32),
             arch=jnp.full(space.arch_shape, space.num_operations, jnp.uint8),
             loss=jnp.asarray(config.os_loss, jnp.float32),
             explored=jnp.float32(0),
@@ -216,31 +217,30 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
 
     def ask(key, state, step):
         key_random, key_noise, key_walk = jax.random.split(key, 3)
-        walk = exploration.ornstein_uhlenbeck(
-            key_walk, state.walk, config.ou_theta, config.ou_sigma, config.ou_dt
+        ou_noise = exploration.ornstein_uhlenbeck(
+            key_walk, state.ou_noise, config.ou_theta, config.ou_sigma, config.ou_dt
         )
-        walk = jnp.where(state.burst > 0, walk, 0.0)
+        ou_noise = jnp.where(state.burst > 0, ou_noise, 0.0)
         greedy = agent.act(state.agent, state.observation)
         noise_fn = getattr(exploration, f"{config.noise}_noise")
         noisy = noise_fn(key_noise, greedy, config.scale)
-        action = jnp.where(late(step), jnp.clip(greedy + walk, 0.0, 1.0), noisy)
+        action = jnp.where(late(step), jnp.clip(greedy + ou_noise, 0.0, 1.0), noisy)
         uniform = jax.random.uniform(key_random, (size,), jnp.float32)
         action = jnp.where(step < config.explore, uniform, action)
         arch = space.discretize(action.reshape(space.alpha_shape))
-        return state._replace(action=action, walk=walk), arch
+        return state._replace(action=action, ou_noise=ou_noise), arch
 
     def tell(key, state, step, arch, outcome):
         key_sample, key_update = jax.random.split(key)
         failed = ~jnp.isfinite(outcome.accuracy)
         lost = failed | ~jnp.isfinite(outcome.loss)
-        held = state.replay.items
-        worst = replays.lowest(state.replay, held.accuracy)
+        worst = replays.lowest(state.replay, state.replay.items.accuracy)
         accuracy = jnp.where(failed, worst, outcome.accuracy)
         before = jnp.where(state.loss < 0, outcome.loss, state.loss)
-        worst = replays.lowest(state.replay, held.fall)
-        fall = jnp.where(lost, worst, before - outcome.loss)
+        worst = replays.lowest(state.replay, state.replay.items.loss_decrease)
+        loss_decrease = jnp.where(lost, worst, before - outcome.loss)
         seen = jnp.reshape(space.one_hot(arch), size)
-        new = Experience(state.observation, state.action, accuracy, fall, seen)
+        new = Experience(state.observation, state.action, accuracy, loss_decrease, seen)
         replay = replays.add(state.replay, new)
         phase = max(config.explore, 1)
         explored = state.explored + jnp.where(step < phase, accuracy, 0.0)
@@ -249,13 +249,13 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             explored / jnp.minimum(step + 1, phase),
             config.os_accuracy,
         )
-        step_reward = reward(config, accuracy, fall, one_shot)
+        step_reward = reward(config, accuracy, loss_decrease, one_shot)
 
         def learn(learner):
             last = jnp.where(late(step), config.recent, config.capacity)
             index = replays.indices(key_sample, replay, (config.batch_size,), last)
             x = replays.take(replay, index)
-            r = reward(config, x.accuracy, x.fall, one_shot)
+            r = reward(config, x.accuracy, x.loss_decrease, one_shot)
             batch = Transition(x.observation, x.action, r, x.next_observation)
             update_actor = (step - config.explore) % config.actor_delay == 0
             return agent.update(key_update, learner, batch, update_actor)

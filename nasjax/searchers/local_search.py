@@ -47,7 +47,7 @@ class LocalSearchState(NamedTuple):
     accuracy: chex.Array  # float32 [], -inf before a climb
     order: chex.Array  # float32 [N], neighbours are tried in ascending order;
     # all -k while k random architectures are still to come before the climb
-    asked: chex.Array  # uint8 [steps, *arch_shape]
+    queried: chex.Array  # uint8 [steps, *arch_shape]
     restart: chex.Array  # bool [], the pending architecture starts a climb
 
 
@@ -78,16 +78,18 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
             arch=arch,
             accuracy=jnp.float32(-jnp.inf),
             order=jax.random.uniform(key, (count,), jnp.float32),
-            asked=jnp.full((steps, *space.arch_shape), space.num_operations, jnp.uint8),
+            queried=jnp.full(
+                (steps, *space.arch_shape), space.num_operations, jnp.uint8
+            ),
             restart=jnp.bool_(True),
         )
 
-    def start(key, asked):
+    def start(key, queried):
         if not config.fresh:
             return space.random(key)
 
         def is_known(arch):
-            return jnp.any(jnp.all((asked == arch).reshape(len(asked), -1), -1))
+            return jnp.any(jnp.all((queried == arch).reshape(len(queried), -1), -1))
 
         def again(carry):
             tries, arch = carry
@@ -101,8 +103,8 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
 
     def ask(key, state, step, pending=None):
         neighbours = space.neighbours(state.arch).reshape(count, -1)
-        asked = state.asked.reshape(state.asked.shape[0], -1)
-        known = jnp.any(jnp.all(neighbours[:, None] == asked[None], -1), -1)
+        queried = state.queried.reshape(state.queried.shape[0], -1)
+        known = jnp.any(jnp.all(neighbours[:, None] == queried[None], -1), -1)
         begun = step > 0
         if pending is not None:
             begun = step > jnp.sum(pending.held)
@@ -111,12 +113,12 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         starting = state.order[0] < 0
         restart = ~begun | (jnp.all(known) & ~starting)
         neighbour = neighbours[first].reshape(space.arch_shape)
-        asked = state.asked
+        queried = state.queried
         if config.forget:
-            asked = jnp.where(restart, jnp.uint8(space.num_operations), asked)
-        arch = jnp.where(restart | starting, start(key, asked), neighbour)
-        asked = asked.at[step].set(arch)
-        return state._replace(asked=asked, restart=restart), arch
+            queried = jnp.where(restart, jnp.uint8(space.num_operations), queried)
+        arch = jnp.where(restart | starting, start(key, queried), neighbour)
+        queried = queried.at[step].set(arch)
+        return state._replace(queried=queried, restart=restart), arch
 
     def tell(key, state, step, arch, outcome):
         del step
@@ -135,7 +137,7 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         ), {}
 
     def budget(state):
-        return state.asked.shape[0]
+        return state.queried.shape[0]
 
     def ask_beside(key, state, step, pending):
         return redrawn(
@@ -151,8 +153,8 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         return state._replace(restart=restart & jnp.all(state.arch == at))
 
     def adopt(state, step, arch):
-        asked = state.asked.at[step].set(arch)
-        return state._replace(asked=asked, restart=jnp.bool_(False))
+        queried = state.queried.at[step].set(arch)
+        return state._replace(queried=queried, restart=jnp.bool_(False))
 
     beside = Asynchronous(ask_beside, note, recall, adopt)
     return Searcher(init, ask, tell, None, budget, 1, beside, space)

@@ -142,3 +142,41 @@ def test_a_newer_format_asks_for_a_newer_version(folder):
         patch.setattr(module, "FORMAT", 1)
         with pytest.raises(MismatchError, match="newer nasjax"):
             Checkpoints(folder).restore({"x": np.zeros(2)})
+
+
+class Before(NamedTuple):
+    walk: np.ndarray
+    weights: np.ndarray
+
+
+class Now(NamedTuple):
+    ou_noise: np.ndarray
+    weights: np.ndarray
+
+
+def test_leaves_under_their_earlier_names(folder):
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(1, {"state": Before(np.arange(3.0), np.ones(2))})
+    checkpoints.close()
+    before = content(folder)
+    template = {"state": Now(np.zeros(3), np.zeros(2))}
+    step, restored = Checkpoints(folder).restore(template)
+    assert step == 1 and isinstance(restored["state"], Now)
+    assert restored["state"].ou_noise.tolist() == [0, 1, 2]
+    assert content(folder) == before
+    with pytest.raises(MismatchError, match="walk is float64"):
+        Checkpoints(folder).restore({"state": Now(np.zeros(4), np.zeros(2))})
+
+
+def test_all_renamed_fields_of_searchers_are_known():
+    """Every entry of the map is a field that some searcher saves."""
+    from nasjax import searchers, spaces
+    from nasjax.runs.checkpoints import EARLIER_NAMES, named_leaves
+
+    space, parts = spaces.nas_bench_201(), set()
+    for make in ("ddas", "local_search", "bayesian_actor_critic"):
+        searcher = getattr(searchers, make)(space)
+        shapes = jax.eval_shape(lambda key: searcher.init(key, 8), jax.random.key(0))  # noqa: B023
+        parts |= {part for name in named_leaves(shapes) for part in name.split("/")}
+    assert parts >= EARLIER_NAMES.keys()
+    assert not parts & set(EARLIER_NAMES.values())

@@ -169,7 +169,7 @@ def test_bursts_begin_and_end():
 def test_the_walk_starts_at_zero_with_every_burst():
     kept, trace = states(frozen(), 30)
     burst = np.asarray(trace.info["burst"])
-    walks = np.array([float(jnp.abs(state.walk).max()) for state in kept])
+    walks = np.array([float(jnp.abs(state.ou_noise).max()) for state in kept])
     assert np.all(walks[~burst] == 0) and np.all(walks[burst] > 0)
     first = burst & ~np.roll(burst, 1)
     # One step from 0: sigma sqrt(dt) = 0.02, the largest of 12 draws.
@@ -250,5 +250,5 @@ def test_a_failure_is_learnt_as_the_worst_seen():
     held = state.replay.items
     # The first failed before any score: 0, which then is the worst there is.
     np.testing.assert_allclose(held.accuracy[:6], [0, 0.5, 0.4, 0, 0.6, 0.7])
-    np.testing.assert_allclose(held.fall[:6], [0, 0, -0.5, -0.5, -0.5, 0.25])
+    np.testing.assert_allclose(held.loss_decrease[:6], [0, 0, -0.5, -0.5, -0.5, 0.25])
     assert float(state.loss) == 1.25
