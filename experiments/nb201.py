@@ -20,12 +20,12 @@ Best accuracy in percent, ten seeds, benchmark version v1_1, columns in order:
     CADAM-500 published  91.36  94.11  72.47  72.69  46.23  46.74
               measured   91.32  94.08  72.36  72.53  45.99  46.30
     CADAM-1k  published  91.47  94.28  73.02  73.09  46.58  47.03
-              measured   91.37  94.18  72.80  72.87  46.41  46.62
+              measured   91.37  94.18  72.80  72.87  46.38  46.62
 
 The Bayesian actor-critic finds the optimum in all 60 searches, in the median after 45
-queries. Two CPU cores (AMD EPYC) that also did other work: 559 s of compiling and
-running (324 s of processor time), of which CADAM 282 s (69 s on idle cores) and the
-Bayesian actor-critic 264 s. Baselines and deviations: experiments/README.md.
+queries. Two CPU cores (AMD EPYC), jax 0.12: 179 s of compiling and running, of which
+CADAM 86 s and the Bayesian actor-critic 87 s. Baselines and deviations:
+experiments/README.md.
 """
 
 import argparse
