@@ -208,7 +208,7 @@ def main(argv: list[str] | None = None) -> None:
     with folder:
         results = search(args, folder, report, table)
         budgets = sorted({*(n for n in BUDGETS if n < args.queries), args.queries})
-        searches = table_report.Searches(
+        searches = table_report.searches(
             table, results, args.seeds, budgets, args.goal, args.trial
         )
         write(args, folder, report, config, searches, len(shown) + 1)

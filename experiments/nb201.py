@@ -185,7 +185,7 @@ def published(args, folder, report, table: nb201.Table) -> nb201_searches.Winner
     for method in args.methods:
         budgets = [nb201_searches.PROTOCOL[method][0]]
         results |= search(args, folder, report, table, [column], budgets, [method])
-    return nb201_searches.Winners(table, results, args.seeds)
+    return nb201_searches.winners(table, results, args.seeds)
 
 
 def direct(args, folder, report, table: nb201.Table) -> nb201_searches.Searches:
@@ -194,7 +194,7 @@ def direct(args, folder, report, table: nb201.Table) -> nb201_searches.Searches:
     columns = list(table.columns)
     results = search(args, folder, report, table, columns, budgets, args.methods)
     comparable = (args.epochs, args.trial) == (200, "mean")
-    return nb201_searches.Searches(table, results, args.seeds, budgets, comparable)
+    return nb201_searches.searches(table, results, args.seeds, budgets, comparable)
 
 
 def write(args, folder, report, config, described, searches) -> None:

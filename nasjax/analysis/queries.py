@@ -1,5 +1,7 @@
-"""Searches by queries: best so far, ranks, regret, per seed and column."""
+"""Searches of a table: best so far, ranks and regret per seed and column."""
 
+import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +11,7 @@ from nasjax.runs.table_search import Result
 
 
 def best_so_far(accuracy: np.ndarray) -> np.ndarray:
-    """Running maximum over the last axis; failed entries are passed over.
+    """Running maximum over the last axis, without the entries that failed.
 
     Args:
       accuracy: [..., T], not finite where an evaluation failed.
@@ -26,24 +28,13 @@ def best_so_far(accuracy: np.ndarray) -> np.ndarray:
 def rank(values: np.ndarray, value: np.ndarray) -> np.ndarray:
     """1 + the number of entries of `values` [A] strictly better than `value`.
 
-    Entries that are not finite have failed: they are better than nothing, and every
-    one that succeeded is better than a `value` that is not finite.
+    Entries that are not finite have failed and are better than none; every entry that
+    succeeded is better than a `value` that is not finite.
     """
     values, value = np.asarray(values), np.asarray(value)
     ordered = np.sort(values[np.isfinite(values)])
     value = np.where(np.isfinite(value), value, -np.inf)
     return 1 + len(ordered) - np.searchsorted(ordered, value, side="right")
-
-
-def first_hit(accuracy: np.ndarray, target: float) -> np.ndarray:
-    """Queries until `target` is reached, counted from 1; infinity if never.
-
-    Args:
-      accuracy: [..., T], one value per query.
-      target: e.g. the table's optimum.
-    """
-    accuracy = np.asarray(accuracy)
-    return _first((accuracy >= target) & (accuracy < np.inf))
 
 
 def first_optimum(index: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -54,28 +45,8 @@ def first_optimum(index: np.ndarray, values: np.ndarray) -> np.ndarray:
       values: [V, A], larger is better, NaN where an evaluation fails.
     """
     best = values == np.nanmax(values, axis=1, keepdims=True)
-    return _first(
-        np.stack([row[i] & (i >= 0) for row, i in zip(best, index, strict=True)])
-    )
-
-
-def _first(hit: np.ndarray) -> np.ndarray:
-    """Place of the first True in [..., T], counted from 1; infinity for none."""
+    hit = np.stack([row[i] & (i >= 0) for row, i in zip(best, index, strict=True)])
     return np.where(hit.any(-1), 1.0 + hit.argmax(-1), np.inf)
-
-
-def expected_random_best(values: np.ndarray, queries: int) -> float:
-    """Exact mean of the best of `queries` uniform draws with replacement.
-
-    sum_i v_(i) [(i / n)^N - ((i - 1) / n)^N], v_(i) ascending. Entries that are not
-    finite are drawn as well and never best: the mean is over draws with any other.
-    """
-    values = np.asarray(values, np.float64)
-    ordered = np.sort(values[np.isfinite(values)])
-    failed = len(values) - len(ordered)
-    share = (np.arange(failed, len(values) + 1) / len(values)) ** queries
-    best = ordered @ np.diff(share)
-    return float(best / (1 - share[0]) if failed else best)
 
 
 def running_distinct(labels: np.ndarray) -> np.ndarray:
@@ -91,18 +62,6 @@ def running_distinct(labels: np.ndarray) -> np.ndarray:
 def late_means(info: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Means of diagnostics [T] over the last 100 steps, for results files."""
     return {f"last_100_{key}": float(np.mean(x[-100:])) for key, x in info.items()}
-
-
-def select(result: Result, pick: Sequence[int]) -> Result:
-    """The result of some of the columns, by index, without states."""
-    at = list(pick)
-    info = {key: x[at] for key, x in result.info.items()}
-    return result._replace(
-        arch_index=result.arch_index[at],
-        accuracy=result.accuracy[at],
-        info=info,
-        states={},
-    )
 
 
 class Best(NamedTuple):
@@ -153,71 +112,19 @@ def incumbent(result: Result, values: np.ndarray) -> np.ndarray:
     return np.where(best > -np.inf, reached, -np.inf)
 
 
-def regret(reached: np.ndarray, optimum: np.ndarray) -> np.ndarray:
-    """r_t = optimum - value reached after t queries, float64 [V, S, T].
+def late_policy(result: Result) -> np.ndarray | None:
+    """Mean accuracy of the policy's own actions in the last 100 steps, [V, S].
 
-    Args:
-      reached: [V, S, T], from `incumbent`.
-      optimum: [V], the largest value of each column.
-    """
-    return np.asarray(optimum, np.float64)[:, None, None] - reached
-
-
-def late_policy(result: Result, last: int = 100) -> np.ndarray | None:
-    """Mean accuracy of the policy's own actions in the last steps; [V, S] or None.
-
-    It shows whether a policy learnt, which the best so far hardly does.
+    It shows whether a policy learnt, which the best so far hardly does. None for a
+    method without a policy.
     """
     if "explored" not in result.info:
         return None
-    seen = result.accuracy[..., -last:]
-    own = ~result.info["explored"][..., -last:] & np.isfinite(seen)
+    seen = result.accuracy[..., -100:]
+    own = ~result.info["explored"][..., -100:] & np.isfinite(seen)
     count = own.sum(-1)
     total = np.where(own, seen, 0).sum(-1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def describe_method(
-    result: Result,
-    values: np.ndarray,
-    classes: np.ndarray,
-    columns: Sequence[str],
-    seeds: Sequence[int],
-    budgets: Sequence[int],
-) -> dict[str, Any]:
-    """A method's part of results.json: the best value and its rank per seed.
-
-    Args:
-      result: of the method.
-      values: [V, A].
-      classes: int [A], isomorphism class of each row.
-      columns, seeds: their names and numbers.
-      budgets: numbers of queries to report; the last is the whole search.
-    """
-    bests = {budget: best_after(result, values, budget) for budget in budgets}
-    distinct = running_distinct(result.arch_index)[..., -1]
-    cells = running_distinct(classes[result.arch_index])[..., -1]
-    late = late_policy(result)
-
-    def search(v: int, s: int) -> dict[str, Any]:
-        entry: dict[str, Any] = _entry(bests[budgets[-1]], v, s)
-        entry["queries"] = {str(n): _entry(best, v, s) for n, best in bests.items()}
-        entry["distinct"] = int(distinct[v, s])
-        entry["distinct_non_isomorphic"] = int(cells[v, s])
-        if late is not None:
-            entry["late_policy_accuracy"] = _number(late[v, s])
-        for key, x in result.info.items():
-            entry[f"last_100_{key}"] = _number(np.mean(x[v, s, -100:]))
-        return entry
-
-    return {
-        "compile_seconds": result.compile_seconds,
-        "run_seconds": result.run_seconds,
-        "columns": {
-            name: {"seeds": {str(seed): search(v, s) for s, seed in enumerate(seeds)}}
-            for v, name in enumerate(columns)
-        },
-    }
 
 
 def _number(x: np.ndarray) -> float | None:
@@ -234,17 +141,103 @@ def _entry(best: Best, v: int, s: int) -> dict[str, Any]:
     }
 
 
-def arrays(
-    results: Mapping[str, Result], columns: Sequence[str], seeds: Sequence[int]
-) -> dict[str, np.ndarray]:
-    """The content of results.npz: every query of every search."""
-    out = {"columns": np.array(columns), "seeds": np.array(seeds, np.int64)}
-    for name, result in results.items():
-        out[f"{name}__arch_index"] = result.arch_index.astype(np.int32)
-        out[f"{name}__accuracy"] = result.accuracy.astype(np.float32)
-        for key, x in result.info.items():
-            out[f"{name}__{key}"] = x
-        for step, state in result.states.items():
-            if isinstance(state, np.ndarray):
-                out[f"{name}__state_{step}"] = state
-    return out
+@dataclasses.dataclass(frozen=True)
+class Searches:
+    """Searches of V columns of a table by several methods, with S seeds each.
+
+    Attributes:
+      results: by method.
+      values: [V, A], larger is better; NaN where an evaluation fails.
+      columns: names of the V columns.
+      seeds: the S seeds.
+      budgets: numbers of queries to report; the last is the whole search.
+      classes: int [A], isomorphism class of each row.
+    """
+
+    results: Mapping[str, Result]
+    values: np.ndarray
+    columns: Sequence[str]
+    seeds: Sequence[int]
+    budgets: Sequence[int]
+    classes: np.ndarray
+
+    @property
+    def optima(self) -> np.ndarray:
+        """[V], the largest value of each column."""
+        return np.nanmax(self.values, axis=1)
+
+    @functools.cached_property
+    def reached(self) -> dict[str, np.ndarray]:
+        """By method, the table's value of the best query so far, see `incumbent`."""
+        return {n: incumbent(x, self.values) for n, x in self.results.items()}
+
+    def regret(self, method: str) -> np.ndarray:
+        """r_t = optimum - value reached after t queries, float64 [V, S, T]."""
+        return self.optima[:, None, None].astype(np.float64) - self.reached[method]
+
+    def distinct(self, method: str) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of different rows and of isomorphism classes queried, int [V, S]."""
+        index = self.results[method].arch_index
+        rows, classes = map(running_distinct, (index, self.classes[index]))
+        return rows[..., -1], classes[..., -1]
+
+    def pick(self, columns: Sequence[int]) -> "Searches":
+        """Some of the columns, by index."""
+        at = list(columns)
+        results = {
+            name: result._replace(
+                arch_index=result.arch_index[at],
+                accuracy=result.accuracy[at],
+                info={key: x[at] for key, x in result.info.items()},
+                states={},
+            )
+            for name, result in self.results.items()
+        }
+        names = [self.columns[v] for v in at]
+        rest = self.seeds, self.budgets, self.classes
+        return Searches(results, self.values[at], names, *rest)
+
+    def describe(self) -> dict[str, Any]:
+        """The methods' part of results.json: the best value and its rank per seed."""
+        return {method: self._describe(method) for method in self.results}
+
+    def _describe(self, method: str) -> dict[str, Any]:
+        result = self.results[method]
+        bests = {n: best_after(result, self.values, n) for n in self.budgets}
+        distinct, classes = self.distinct(method)
+        late = late_policy(result)
+
+        def search(v: int, s: int) -> dict[str, Any]:
+            entry: dict[str, Any] = _entry(bests[self.budgets[-1]], v, s)
+            entry["queries"] = {str(n): _entry(best, v, s) for n, best in bests.items()}
+            entry["distinct"] = int(distinct[v, s])
+            entry["distinct_non_isomorphic"] = int(classes[v, s])
+            if late is not None:
+                entry["late_policy_accuracy"] = _number(late[v, s])
+            for key, x in result.info.items():
+                entry[f"last_100_{key}"] = _number(np.mean(x[v, s, -100:]))
+            return entry
+
+        columns = {}
+        for v, name in enumerate(self.columns):
+            seeds = {str(seed): search(v, s) for s, seed in enumerate(self.seeds)}
+            columns[name] = {"seeds": seeds}
+        return {
+            "compile_seconds": result.compile_seconds,
+            "run_seconds": result.run_seconds,
+            "columns": columns,
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The content of results.npz: every query of every search."""
+        seeds = np.array(self.seeds, np.int64)
+        out = {"columns": np.array(self.columns), "seeds": seeds}
+        for name, result in self.results.items():
+            out[f"{name}__arch_index"] = result.arch_index.astype(np.int32)
+            out[f"{name}__accuracy"] = result.accuracy.astype(np.float32)
+            for key, x in result.info.items():
+                out[f"{name}__{key}"] = x
+            for step, state in result.states.items():
+                if isinstance(state, np.ndarray):
+                    out[f"{name}__state_{step}"] = state
+        return out

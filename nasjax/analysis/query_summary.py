@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from nasjax.analysis import queries, statistics
-from nasjax.analysis.query_tables import Results
+from nasjax.analysis.queries import Searches
 from nasjax.analysis.text import Rows, short, text_table
 from nasjax.runs.script import SCREEN, wrapped
+from nasjax.runs.table_search import Result
 
 HEIGHT = 24  # lines of a screen
 
@@ -36,18 +37,13 @@ class Standing(NamedTuple):
         return f"{np.isfinite(self.first).sum()}/{self.first.size}"
 
 
-def standings(results: Results, values: np.ndarray, budget: int) -> list[Standing]:
-    """The methods, best first: by mean rank, then by median queries to the optimum.
-
-    Args:
-      results: by method.
-      values: [V, A], larger is better.
-      budget: number of queries that count.
-    """
-    rows = []
-    for method, result in results.items():
-        ranks = queries.best_after(result, values, budget).rank.mean(axis=0)
-        first = queries.first_optimum(result.arch_index[..., :budget], values)
+def standings(searches: Searches) -> list[Standing]:
+    """The methods, best first: by mean rank, then by median queries to the optimum."""
+    rows, budget = [], searches.budgets[-1]
+    for method, result in searches.results.items():
+        ranks = queries.best_after(result, searches.values, budget).rank.mean(axis=0)
+        index = result.arch_index[..., :budget]
+        first = queries.first_optimum(index, searches.values)
         rows.append(Standing(method, ranks, first))
     return sorted(rows, key=lambda row: (row.rank, row.median))
 
@@ -57,19 +53,19 @@ def _number(x: float) -> str:
     return f"{x:,.{2 if x < 10 else 1 if x < 1000 else 0}f}"
 
 
-def winner_text(ordered: Sequence[Standing], architectures: int, budget: int) -> str:
+def winner_text(ordered: Sequence[Standing], rows: int, budget: int) -> str:
     """The best method and the evidence for it, against the second.
 
     Args:
       ordered: from `standings`.
-      architectures: rows of the table.
+      rows: of the table.
       budget: number of queries.
     """
     best, *others = ordered
     columns, seeds = best.first.shape
     median = f", median {best.median:.0f} queries" if best.median < np.inf else ""
     text = (
-        f"best: {best.method}, mean rank {_number(best.rank)} of {architectures:,} "
+        f"best: {best.method}, mean rank {_number(best.rank)} of {rows:,} "
         f"after {budget} queries (columns x seeds: {columns} x {seeds}), the optimum "
         f"in {best.hits} searches{median}"
     )
@@ -83,47 +79,42 @@ def winner_text(ordered: Sequence[Standing], architectures: int, budget: int) ->
     if not np.any(second.ranks != best.ranks):
         return f"{text}: the same; the order is that of the queries to the optimum"
     interval = f"95% interval {pair.low:.2f} to {pair.high:.2f}"
-    shown = "" if pair.p_value < 0.05 and pair.low > 0 else "; no difference is shown"
+    significant = pair.p_value < 0.05 and pair.low > 0
     return (
         f"{text}: {pair.difference:.2f} ranks worse, paired over seeds, {interval}, "
-        f"Wilcoxon p {statistics.p_value(pair.p_value)}{shown}"
-    )
+        f"Wilcoxon p {statistics.p_value(pair.p_value)}"
+    ) + ("" if significant else "; no difference is shown")
 
 
 def summary_table(
-    results: Results,
-    values: np.ndarray,
-    columns: Sequence[str],
-    budgets: Sequence[int],
+    searches: Searches,
     ordered: Sequence[Standing],
     show: Callable[[float], str],
-    published: Mapping[str, Rows] | None = None,
-    most: int = HEIGHT,
+    published: Mapping[str, Rows],
+    most: int,
 ) -> str:
     """Means over seeds of the best values, best method first, as wide as a screen.
 
+    Numbers of queries before the last have rows only beside published ones.
+
     Args:
-      results: by method.
-      values: [V, A], larger is better.
-      columns: names of the V columns.
-      budgets: numbers of queries; those before the last have rows only beside
-        published ones.
+      searches: of any unit.
       ordered: from `standings`.
       show: prints a value.
       published: see `query_tables.best_table`.
       most: rows of methods; the last ones are left out and counted.
     """
-    published, budget = published or {}, budgets[-1]
+    budget = searches.budgets[-1]
 
     def means(method: str, count: int) -> list[str]:
-        reached = queries.incumbent(results[method], values)[..., count - 1]
+        reached = searches.reached[method][..., count - 1]
         summaries = map(statistics.describe, reached)
         return [show(x.mean) if x.finite else "none" for x in summaries]
 
     rows: list[list[str]] = []
     for standing in ordered:
         method = standing.method
-        for count in budgets:
+        for count in searches.budgets:
             below = published.get(f"{method}-{short(count)}", ())
             if count < budget and below:
                 rows.append([f"{method}, {count}", "", "", *means(method, count)])
@@ -134,14 +125,14 @@ def summary_table(
                 rows.append([label, "", "", *(x.partition(" ±")[0] for x in cells)])
     left_out = max(len(rows) - most, 0)
     rows = rows[:most]
-    optimum = [show(float(np.nanmax(column))) for column in values]
+    optimum = [show(float(best)) for best in searches.optima]
     rows.append(["optimum of the table", "", "", *optimum])
     header = [f"mean best after\n{budget} queries", "mean\nrank", "optimum\nfound"]
-    header += [name.replace("_", "\n", 1) for name in columns]
-    count = len(header)
-    while count > 4 and _width(header[:count], [row[:count] for row in rows]) > SCREEN:
+    header += [name.replace("_", "\n", 1) for name in searches.columns]
+    text, count = text_table(header, rows), len(header)
+    while count > 4 and max(map(len, text.splitlines())) > SCREEN:
         count -= 1
-    text = text_table(header[:count], [row[:count] for row in rows])
+        text = text_table(header[:count], [row[:count] for row in rows])
     more = [
         f"{n} more {name}"
         for n, name in ((left_out, "rows"), (len(header) - count, "columns"))
@@ -150,11 +141,7 @@ def summary_table(
     return f"{text}\n{' and '.join(more)}: report.txt" if more else text
 
 
-def _width(header: Sequence[str], rows: Rows) -> int:
-    return max(map(len, text_table(header, rows).splitlines()))
-
-
-def seconds_text(results: Results) -> str:
+def seconds_text(results: Mapping[str, Result]) -> str:
     """Seconds of compiling and running all methods, and the two slowest."""
     times = {n: x.compile_seconds + x.run_seconds for n, x in results.items()}
     slowest = sorted(times, key=times.__getitem__, reverse=True)[:2]
@@ -163,10 +150,7 @@ def seconds_text(results: Results) -> str:
 
 
 def screen(
-    results: Results,
-    values: np.ndarray,
-    columns: Sequence[str],
-    budgets: Sequence[int],
+    searches: Searches,
     *,
     show: Callable[[float], str] = lambda x: f"{100 * x:.2f}",
     counted: Sequence[int] | None = None,
@@ -176,16 +160,15 @@ def screen(
     """The table of means, the best method and the seconds.
 
     Args:
-      results, values, columns, budgets, show, published: see `summary_table`.
+      searches, show, published: see `summary_table`.
       counted: indices of the columns that decide the order; None for all.
       used: lines of the screen that are printed besides.
     """
-    pick = list(range(len(columns)) if counted is None else counted)
-    picked = {name: queries.select(result, pick) for name, result in results.items()}
-    ordered = standings(picked, values[pick], budgets[-1])
-    best = winner_text(ordered, values.shape[1], budgets[-1])
-    last = wrapped(f"{best}\n{seconds_text(results)}")
+    deciding = searches if counted is None else searches.pick(counted)
+    ordered = standings(deciding)
+    best = winner_text(ordered, searches.values.shape[1], searches.budgets[-1])
+    last = wrapped(f"{best}\n{seconds_text(searches.results)}")
     # Three lines of header, the optimum, a line on rows left out; two of file names.
     most = max(HEIGHT - used - len(last.splitlines()) - 7, 3)
-    options = results, values, columns, budgets, ordered, show, published, most
-    return f"{summary_table(*options)}\n{last}"
+    table = summary_table(searches, ordered, show, published or {}, most)
+    return f"{table}\n{last}"

@@ -5,78 +5,54 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nasjax.analysis import queries, statistics
+from nasjax.analysis.queries import Searches
 from nasjax.analysis.statistics import mean_std
 from nasjax.analysis.text import Rows, paired_table, short, text_table
-from nasjax.runs.table_search import Result
-
-Results = Mapping[str, Result]  # by method
 
 
-def best_table(
-    results: Results,
-    values: np.ndarray,
-    columns: Sequence[str],
-    budgets: Sequence[int],
-    published: Mapping[str, Rows],
-) -> str:
+def best_table(searches: Searches, published: Mapping[str, Rows]) -> str:
     """Mean and deviation over seeds of the best accuracy, in percent.
 
     Args:
-      results: by method.
-      values: [V, A], fractions.
-      columns: names of the V columns.
-      budgets: numbers of queries to report.
+      searches: of fractions.
       published: rows to stand below a row of that label, such as `cadam-1k`; those of
         the empty label stand at the end.
     """
     rows: list[Sequence[str]] = []
-    for method, result in results.items():
-        for budget in budgets:
+    for method, result in searches.results.items():
+        for budget in searches.budgets:
             label = f"{method}-{short(budget)}"
-            best = queries.best_after(result, values, budget)
+            best = queries.best_after(result, searches.values, budget)
             rows.append([label, *map(mean_std, best.observed)])
             if np.any(best.observed != best.value):
                 rows.append(["  its mean over trials", *map(mean_std, best.value)])
             rows.extend(published.get(label, ()))
-    optimum = [f"{100 * np.nanmax(column):.2f}" for column in values]
+    optimum = [f"{100 * best:.2f}" for best in searches.optima]
     rows.append(["optimum of this table", *optimum])
     rows.extend(published.get("", ()))
-    return text_table(["best accuracy [%]", *columns], rows)
+    return text_table(["best accuracy [%]", *searches.columns], rows)
 
 
-def value_table(
-    reached: Mapping[str, np.ndarray],
-    columns: Sequence[str],
-    optimum: np.ndarray,
-    budgets: Sequence[int],
-    sign: float,
-) -> str:
+def value_table(searches: Searches, sign: float) -> str:
     """Mean ± deviation over seeds of the value reached, in the columns' own units.
 
     Args:
-      reached: by method, [V, S, T] from `queries.incumbent`.
-      columns, optimum: names and largest values of the V columns.
-      budgets: numbers of queries to report.
+      searches: with the numbers of queries to report.
       sign: -1 where the columns were negated to be maximised.
     """
     rows = [
-        [f"{name}, {n}", *(mean_std(sign * x[:, n - 1], 1.0, 6) for x in best)]
-        for name, best in reached.items()
-        for n in budgets
+        [f"{name}, {n}", *(mean_std(sign * x[:, n - 1], 1.0, 6) for x in reached)]
+        for name, reached in searches.reached.items()
+        for n in searches.budgets
     ]
-    rows.append(["optimum", *(f"{sign * x:.6g}" for x in optimum)])
-    return text_table(["best value, queries", *columns], rows)
+    rows.append(["optimum", *(f"{sign * x:.6g}" for x in searches.optima)])
+    return text_table(["best value, queries", *searches.columns], rows)
 
 
-def rank_table(
-    result: Result,
-    values: np.ndarray,
-    columns: Sequence[str],
-    budget: int,
-    method: str,
-) -> str:
+def rank_table(searches: Searches, method: str, budget: int) -> str:
     """Per column the rank of each seed's best, and how many reach ranks 1 and 3."""
-    ranks = queries.best_after(result, values, budget).rank
+    result = searches.results[method]
+    ranks = queries.best_after(result, searches.values, budget).rank
     rows = [
         [
             column,
@@ -84,55 +60,52 @@ def rank_table(
             f"{np.sum(row <= 3)}/{len(row)}",
             " ".join(map(str, row[:10])) + (" ..." if len(row) > 10 else ""),
         ]
-        for column, row in zip(columns, ranks, strict=True)
+        for column, row in zip(searches.columns, ranks, strict=True)
     ]
     title = f"{method}-{short(budget)}: ranks"
     return text_table([title, "rank 1", "ranks 1-3", "per seed"], rows)
 
 
-def optimum_table(results: Results, values: np.ndarray, columns: Sequence[str]) -> str:
+def optimum_table(searches: Searches) -> str:
     """Queries to the optimum, median and 90th percentile, and how often it is hit."""
     rows = []
-    for name, result in results.items():
-        first = queries.first_optimum(result.arch_index, values)
-        for column, hits in zip(columns, first, strict=True):
-            median, late = (_queries(hits, q) for q in (0.5, 0.9))
+    for name, result in searches.results.items():
+        first = queries.first_optimum(result.arch_index, searches.values)
+        for column, hits in zip(searches.columns, first, strict=True):
+            quantiles = np.quantile(hits, (0.5, 0.9), method="higher")
+            cells = [f"{x:.0f}" if np.isfinite(x) else "never" for x in quantiles]
             share = f"{np.isfinite(hits).sum()}/{len(hits)}"
-            rows.append([name, column, median, late, share])
+            rows.append([name, column, *cells, share])
     header = ["queries to the optimum", "column", "median", "90 %"]
     return text_table([*header, "seeds that reach it"], rows)
 
 
-def _queries(hits: np.ndarray, quantile: float) -> str:
-    value = np.quantile(hits, quantile, method="higher")
-    return f"{value:.0f}" if np.isfinite(value) else "never"
-
-
 def comparison_table(
-    reached: Mapping[str, np.ndarray],
-    columns: Sequence[str],
-    budgets: Sequence[int],
+    searches: Searches,
     first: str,
+    budgets: Sequence[int],
+    scale: float = 1.0,
     unit: str = "gain",
     digits: str = ".3g",
 ) -> str:
     """`first` against every other method, seed by seed: its gain in value.
 
-    The table's value of the best query is compared, not one noisy trial, of the seeds
-    in which both methods found anything.
+    The table's value of the best query is compared, not one noisy trial, for the seeds
+    in which a query of both methods succeeded.
 
     Args:
-      reached: by method, [V, S, T] from `queries.incumbent`.
-      columns: names of the V columns.
-      budgets: numbers of queries to report.
+      searches: of several methods.
       first: a method.
+      budgets: numbers of queries to report.
+      scale: of the differences; 100 shows fractions in points.
       unit, digits: of the differences.
     """
+    reached = {name: scale * x for name, x in searches.reached.items()}
     rows = []
-    for name, theirs in reached.items():
-        for v, column in enumerate(columns if name != first else ()):
+    for name in reached:
+        for v, column in enumerate(searches.columns if name != first else ()):
             for n in budgets:
-                pair = np.stack([x[v, :, n - 1] for x in (reached[first], theirs)])
+                pair = np.stack([reached[x][v, :, n - 1] for x in (first, name)])
                 pair = pair[:, np.isfinite(pair).all(axis=0)]
                 compared = statistics.paired(*pair) if pair.shape[1] > 1 else None
                 rows.append(([f"{first} - {name}", column, str(n)], compared))
@@ -140,23 +113,14 @@ def comparison_table(
     return paired_table(header, rows, unit, digits)
 
 
-def diagnostics_table(
-    results: Results, classes: np.ndarray, columns: Sequence[str]
-) -> str:
-    """Distinct queries and, for policies, the scores of their own late actions.
-
-    Args:
-      results: by method.
-      classes: int [A], isomorphism class of each row of the table.
-      columns: names of the V columns.
-    """
+def diagnostics_table(searches: Searches) -> str:
+    """Distinct queries and, for policies, the scores of their own late actions."""
     rows = []
-    for name, result in results.items():
-        distinct = queries.running_distinct(result.arch_index)[..., -1]
-        cells = queries.running_distinct(classes[result.arch_index])[..., -1]
+    for name, result in searches.results.items():
+        counts = searches.distinct(name)
         late = queries.late_policy(result)
-        for v, column in enumerate(columns):
-            row = [name, column, *(f"{x[v].mean():.0f}" for x in (distinct, cells))]
+        for v, column in enumerate(searches.columns):
+            row = [name, column, *(f"{x[v].mean():.0f}" for x in counts)]
             if late is None:
                 rows.append([*row, "", "", ""])
                 continue
@@ -175,36 +139,19 @@ def diagnostics_table(
     return text + legend if any(row[4] for row in rows) else text
 
 
-def report(
-    results: Results,
-    values: np.ndarray,
-    classes: np.ndarray,
-    columns: Sequence[str],
-    budgets: Sequence[int],
-    *,
-    published: Mapping[str, Rows] | None = None,
-    first: str = "cadam",
-) -> str:
-    """All tables of searches of accuracies.
+def report(searches: Searches, published: Mapping[str, Rows]) -> str:
+    """All tables of searches of accuracies; ranks and comparisons are CADAM's.
 
     Args:
-      results: by method.
-      values: [V, A], fractions.
-      classes: int [A], isomorphism classes.
-      columns: names of the V columns.
-      budgets: numbers of queries to report.
+      searches: of fractions.
       published: see `best_table`.
-      first: the method whose ranks and paired comparisons are shown.
     """
-    parts = [best_table(results, values, columns, budgets, published or {})]
-    if first in results:
-        mine = results[first]
-        parts += [rank_table(mine, values, columns, n, first) for n in budgets]
-    parts.append(diagnostics_table(results, classes, columns))
-    seeds = next(iter(results.values())).accuracy.shape[1]
-    if first in results and len(results) > 1 and seeds > 1:
-        reached = {n: queries.incumbent(x, values) for n, x in results.items()}
-        points = {n: 100 * x for n, x in reached.items()}
-        last = budgets[-1:]
-        parts.append(comparison_table(points, columns, last, first, "points", ".2f"))
+    parts = [best_table(searches, published)]
+    cadam = "cadam" in searches.results
+    if cadam:
+        parts += [rank_table(searches, "cadam", n) for n in searches.budgets]
+    parts.append(diagnostics_table(searches))
+    if cadam and len(searches.results) > 1 and len(searches.seeds) > 1:
+        last = searches.budgets[-1:]
+        parts.append(comparison_table(searches, "cadam", last, 100, "points", ".2f"))
     return "\n\n".join(parts)

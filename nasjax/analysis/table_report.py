@@ -1,72 +1,39 @@
 """Searches of a table of any unit: report, pictures and one screen."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from nasjax.analysis import plots, queries, query_summary, query_tables
-from nasjax.analysis.query_tables import Results
 from nasjax.data.tables import Table
+from nasjax.runs.table_search import Result
 
 
-class Searches(NamedTuple):
-    """Searches of every column of a table, maximised; negated where the goal is min."""
+@dataclasses.dataclass(frozen=True)
+class Searches(queries.Searches):
+    """Searches of every column of a table, negated where the goal is the minimum.
+
+    Attributes:
+      table: that was searched.
+      sign: -1 where the goal is the minimum, else 1.
+    """
 
     table: Table
-    results: Results
-    seeds: Sequence[int]
-    budgets: Sequence[int]  # numbers of queries to report; the last is the whole search
-    goal: str  # max or min
-    trial: str  # result of a query: mean, or one at random
-
-    @property
-    def sign(self) -> float:
-        """-1 where the goal is min."""
-        return 1.0 if self.goal == "max" else -1.0
-
-    @property
-    def columns(self) -> list[str]:
-        """Names of the V columns."""
-        return list(self.table.values)
-
-    @property
-    def values(self) -> np.ndarray:
-        """[V, A], larger is better."""
-        return self.sign * np.stack(list(self.table.values.values()))
+    sign: float
 
     @property
     def optimum(self) -> dict[str, float]:
         """By column, in its own unit."""
-        best = self.sign * np.nanmax(self.values, axis=1)
-        return dict(zip(self.columns, best.tolist(), strict=True))
-
-    @property
-    def exact(self) -> Results:
-        """The results with the table's own numbers: float32 ones were searched."""
-        if self.trial != "mean":
-            return self.results
-        values = self.values
-        exact = {}
-        for name, result in self.results.items():
-            rows = zip(values, result.arch_index, strict=True)
-            accuracy = np.stack([column[index] for column, index in rows])
-            exact[name] = result._replace(accuracy=accuracy)
-        return exact
-
-    def reached(self) -> dict[str, np.ndarray]:
-        """By method, values of the best so far [V, S, T], see `queries.incumbent`."""
-        values = self.values
-        return {n: queries.incumbent(x, values) for n, x in self.exact.items()}
+        return dict(zip(self.columns, (self.sign * self.optima).tolist(), strict=True))
 
     def describe(self) -> dict[str, Any]:
         """The methods' part of results.json: rows of the file, values in their unit."""
-        values, described = self.values, {}
-        shared = np.arange(len(self.table.ops)), self.columns, self.seeds, self.budgets
-        for name, result in self.exact.items():
-            described[name] = queries.describe_method(result, values, *shared)
-            first = queries.first_optimum(result.arch_index, values)
+        described = super().describe()
+        for name, result in self.results.items():
+            first = queries.first_optimum(result.arch_index, self.values)
             columns = described[name]["columns"].values()
             for column, hits in zip(columns, first, strict=True):
                 for entry, hit in zip(column["seeds"].values(), hits, strict=True):
@@ -83,46 +50,66 @@ class Searches(NamedTuple):
                 entry[key] *= self.sign
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The content of results.npz."""
+        """The content of results.npz: rows of the file, values in their unit."""
         restored = {
             name: result._replace(
                 accuracy=self.sign * result.accuracy,
                 arch_index=self.table.row[result.arch_index],
             )
-            for name, result in self.exact.items()
+            for name, result in self.results.items()
         }
-        return queries.arrays(restored, self.columns, self.seeds)
+        return queries.Searches.arrays(dataclasses.replace(self, results=restored))
 
     def report(self) -> str:
         """Tables of values, of queries to the optimum and of paired comparisons."""
-        reached, best = self.reached(), np.nanmax(self.values, axis=1)
-        shared = self.columns, best, self.budgets, self.sign
-        parts = [
-            query_tables.value_table(reached, *shared),
-            query_tables.optimum_table(self.exact, self.values, self.columns),
-        ]
+        parts = [query_tables.value_table(self, self.sign)]
+        parts.append(query_tables.optimum_table(self))
         if len(self.seeds) > 1 and len(self.results) > 1:
             first = next(iter(self.results))
-            parts.append(
-                query_tables.comparison_table(
-                    reached, self.columns, self.budgets, first
-                )
-            )
+            parts.append(query_tables.comparison_table(self, first, self.budgets))
         return "\n\n".join(parts)
 
     def screen(self, used: int = 0) -> str:
         """See `query_summary.screen`."""
         return query_summary.screen(
-            self.exact,
-            self.values,
-            self.columns,
-            self.budgets[-1:],
+            dataclasses.replace(self, budgets=self.budgets[-1:]),
             show=lambda x: f"{self.sign * x:.6g}",
             used=used,
         )
 
     def draw_regret(self, path: Path, methods: Sequence[str], title: str) -> None:
         """Regret of some methods against queries."""
-        reached, optimum = self.reached(), np.nanmax(self.values, axis=1)
-        regrets = {name: queries.regret(reached[name], optimum) for name in methods}
+        regrets = {name: self.regret(name) for name in methods}
         plots.regret(path, regrets, [f"{name} {title}" for name in self.columns])
+
+
+def searches(
+    table: Table,
+    results: Mapping[str, Result],
+    seeds: Sequence[int],
+    budgets: Sequence[int],
+    goal: str,
+    trial: str,
+) -> Searches:
+    """Searches of every column of a table, to be reported.
+
+    Args:
+      table: with the columns' own values.
+      results: by method, of the columns multiplied by the sign of the goal.
+      seeds, budgets: see `queries.Searches`.
+      goal: max or min.
+      trial: result of a query: mean, or one at random.
+    """
+    sign = 1.0 if goal == "max" else -1.0
+    values = sign * np.stack(list(table.values.values()))
+    if trial == "mean":  # the table's own numbers: float32 ones were searched
+        results = {
+            name: result._replace(
+                accuracy=np.stack(
+                    [x[i] for x, i in zip(values, result.arch_index, strict=True)]
+                )
+            )
+            for name, result in results.items()
+        }
+    columns, classes = list(table.values), np.arange(len(table.ops))
+    return Searches(results, values, columns, seeds, budgets, classes, table, sign)

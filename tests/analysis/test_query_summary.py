@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nasjax.analysis import query_summary, thesis
+from nasjax.analysis import queries, query_summary, thesis
 from nasjax.runs.table_search import Result
 
 VALUES = np.array([[0.1, 0.5, 0.4, 0.3]])
@@ -15,8 +15,13 @@ def result(rows):
     return Result(index, VALUES[0][index], {}, {}, 1.0, 2.0)
 
 
+def searches(results, values=VALUES, columns=("x",)):
+    seeds = range(next(iter(results.values())).accuracy.shape[1])
+    return queries.Searches(results, values, columns, seeds, [3], np.arange(4))
+
+
 def screen(results, values=VALUES, columns=("x",), **more):
-    return query_summary.screen(results, values, columns, [3], **more)
+    return query_summary.screen(searches(results, values, columns), **more)
 
 
 def test_order_is_by_rank_then_by_queries():
@@ -25,7 +30,7 @@ def test_order_is_by_rank_then_by_queries():
         "worse": result([[2, 0, 0], [3, 0, 0]]),
         "early": result([[1, 0, 0], [0, 1, 0]]),
     }
-    ordered = query_summary.standings(results, VALUES, 3)
+    ordered = query_summary.standings(searches(results))
     assert [x.method for x in ordered] == ["early", "late", "worse"]
     assert [x.rank for x in ordered] == [1, 1, 2.5]
     assert [x.hits for x in ordered] == ["2/2", "2/2", "0/2"]
