@@ -25,7 +25,7 @@ from typing import Any
 import jax
 
 from nasjax import compiler
-from nasjax.analysis.gpu import card, compiling, forms, hlo, model, programs
+from nasjax.analysis.gpu import card, compiling, hlo, model, programs
 from nasjax.analysis.text import text_table
 from nasjax.runs import cli, files
 from nasjax.runs.folder import open_run
@@ -51,7 +51,7 @@ HELP = {
 }
 
 
-def parse(argv: list[str] | None) -> tuple[argparse.Namespace, forms.Sizes]:
+def parse(argv: list[str] | None) -> tuple[argparse.Namespace, programs.Sizes]:
     """The flags and the form of the program."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
@@ -79,7 +79,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, forms.Sizes]:
     for name in (*HELP, "dtype"):
         if getattr(args, name) is not None and name not in SIZES[args.program]:
             parser.error(f"--{name} would change nothing with --program {args.program}")
-    sizes = forms.SMALL if args.small else forms.WHOLE
+    sizes = programs.SMALL if args.small else programs.WHOLE
     given = {name: getattr(args, name) for name in SIZES[args.program]}
     given = {name: value for name, value in given.items() if value is not None}
     args.out = args.out or Path(f"runs/compile-{args.program}")

@@ -12,7 +12,7 @@ import pytest
 
 from nasjax import compiler
 from nasjax.agent import Batch, Transition, actor_critic, ddpg, squared_loss
-from nasjax.analysis.gpu import card, compiling, forms, hlo, model, programs
+from nasjax.analysis.gpu import card, compiling, hlo, model, programs
 
 pytestmark = pytest.mark.gpu_paper
 # (program, part) -> most kernels per step, cycle or batch; synchronisations of a run.
@@ -37,7 +37,7 @@ def compiled(gpu_mesh):
 
     def compile_part(program, index):
         if (program, index) not in done:
-            part = programs.PROGRAMS[program](forms.SMALL[program])[index]
+            part = programs.PROGRAMS[program](programs.SMALL[program])[index]
             result = compiling.compile_lowered(part.lower(gpu_mesh), options)
             counts = model.count(
                 result.module, result.sequence, h100, part.trips, part.branches
@@ -64,11 +64,11 @@ def test_kernels_and_synchronisations_do_not_creep_back(compiled, program, index
 
 def test_without_the_options_loops_wait_for_the_device(gpu_mesh):
     """What the options are for; and counts see it."""
-    (part,) = programs.cadam(forms.SMALL["cadam"])
+    (part,) = programs.cadam(programs.SMALL["cadam"])
     result = compiling.compile_lowered(part.lower(gpu_mesh))
     h100 = card.Card.read(card.description("h100"))
     counts = model.count(result.module, result.sequence, h100, part.trips)
-    steps = forms.SMALL["cadam"].steps
+    steps = programs.SMALL["cadam"].steps
     assert counts.syncs == steps * (part.trips[0] + 1)
 
 

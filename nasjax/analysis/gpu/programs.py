@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,6 @@ from jax.sharding import Mesh
 
 from nasjax import lanes, search, searchers, spaces
 from nasjax.analysis.gpu import compiling
-from nasjax.analysis.gpu.forms import Sizes
 from nasjax.environments.frozen_supernet import score
 from nasjax.environments.tabular import from_arrays
 from nasjax.environments.trainable_supernet import Evaluate, Images
@@ -23,8 +23,25 @@ from nasjax.networks.supernet import training as supernet_training
 from nasjax.searchers.ddas import VARIANTS
 from nasjax.spaces import genotypes
 
-PIXELS = ((0.5,) * 3, (0.25,) * 3)  # mean and deviation; any constants compile alike
+# Means and deviations of the pixels; any constants give the same program.
+PIXELS: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
 FULL_REPLAY = 900  # experiences at which CADAM trains as often as it ever does
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Sizes that fix the form of a program."""
+
+    lanes: int = 60  # searches side by side
+    steps: int = 50  # of a search, in one program
+    batch: int = 250  # images per training step and per batch of a score
+    batches: int = 1  # per score, and of training per step of DDAS
+    together: int = 1  # batches of a score side by side, as a GPU takes them
+    images: int = 25_000  # in each half of the data
+    side: int = 32  # pixels of an image
+    cells: int = 8  # of the network
+    channels: int = 16  # of the network's first cells
+    dtype: str = "bfloat16"  # of the network's images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +51,8 @@ class Part:
     Attributes:
       name: of the part.
       lower: lowers it for a mesh.
-      counted: unit by which counts are divided, and how many of it a run does.
-      rated: unit of the rate, such as images, and how many of it a run does.
+      counted, rated: units by which counts are divided and of the rate, such as
+        images, each with its number in a run.
       calls: how often the program runs in all; 0 where nothing is summed up.
       trips: expected iterations of loops, see `model.count`.
       branches: see `model.count`.
@@ -51,7 +68,7 @@ class Part:
 
 
 def _lowered(function, *arguments, donated=()):
-    """Lowers a function of shapes for the mesh that is named later."""
+    """Lowers a function of these shapes for a mesh."""
 
     def lower(mesh: Mesh) -> jax.stages.Lowered:
         placed = compiling.shapes(arguments, mesh)
@@ -64,14 +81,13 @@ def _key():
     return jax.eval_shape(lambda: jax.random.key(0))
 
 
-def _images(sizes, channels=3):
-    shape = (sizes.images, sizes.side, sizes.side, channels)
-    images = jax.ShapeDtypeStruct(shape, jnp.uint8)
+def _images(sizes):
+    images = jax.ShapeDtypeStruct((sizes.images, sizes.side, sizes.side, 3), jnp.uint8)
     return images, jax.ShapeDtypeStruct((sizes.images,), jnp.int32)
 
 
 def _augment(cutout=0):
-    return AugmentConfig(mean=PIXELS[0], std=PIXELS[1], cutout=cutout)
+    return AugmentConfig(**PIXELS, cutout=cutout)
 
 
 def _search(searcher, sizes, first, mesh):
@@ -97,11 +113,10 @@ def cadam(sizes: Sizes) -> list[Part]:
     config = searchers.CadamConfig()
     searcher = searchers.cadam(spaces.nas_bench_201(), config)
     lower = functools.partial(_search, searcher, sizes, FULL_REPLAY)
-    cycles = sizes.steps * config.max_cycles
+    cycles = ("cycle", sizes.steps * config.max_cycles)
     steps = ("lane-steps", sizes.steps * sizes.lanes)
     calls = 1_000 / sizes.steps
-    trips = [config.max_cycles]
-    return [Part("1,000 steps", lower, ("cycle", cycles), steps, calls, trips)]
+    return [Part("1,000 steps", lower, cycles, steps, calls, [config.max_cycles])]
 
 
 def bayesian(sizes: Sizes) -> list[Part]:
@@ -117,15 +132,14 @@ def bayesian(sizes: Sizes) -> list[Part]:
 
 
 def _supernet(sizes, none=False):
-    return supernet.darts(
-        none=none, dtype=sizes.dtype, cells=sizes.cells, channels=sizes.channels
-    )
+    shape = {"cells": sizes.cells, "channels": sizes.channels}
+    return supernet.darts(none=none, dtype=sizes.dtype, **shape)
 
 
 def loop_trips(config: supernet.SupernetConfig) -> list[float]:
-    """Mean number of edges that a cell's loops compute, over random architectures.
+    """Mean number of edges that each loop of a forward pass computes, in its order.
 
-    One number for each loop of a forward pass, in its order.
+    The mean is over random architectures.
     """
     keys = jax.random.split(jax.random.key(0), 4_096)
     archs = np.asarray(jax.vmap(config.space.random)(keys))
@@ -142,27 +156,26 @@ def loop_trips(config: supernet.SupernetConfig) -> list[float]:
 
 def _branches(config):
     """`none` is never computed; the other operations are equally likely."""
-    names = config.space.operations
-    chances = np.array([name != "none" for name in names], float)
-    return {len(names): (chances / chances.sum()).tolist()}
+    chances = np.array([name != "none" for name in config.space.operations], float)
+    return {len(chances): (chances / chances.sum()).tolist()}
 
 
-def _training_step(config, sizes, policy):
-    recipe = training.Recipe(batch_size=sizes.batch)
-    state = jax.eval_shape(
-        functools.partial(
-            supernet_training.init, config=config, recipe=recipe, image_size=sizes.side
-        ),
-        _key(),
-    )
+def _state(module, config, recipe, sizes):
+    """Shapes of a network's state before its first training step."""
+    options = {"config": config, "recipe": recipe, "image_size": sizes.side}
+    return jax.eval_shape(functools.partial(module.init, **options), _key())
+
+
+def _training_step(module, config, recipe, sizes, **options):
     step = functools.partial(
-        supernet_training.step,
+        module.step,
         config=config,
         recipe=recipe,
         augment=_augment(cutout=sizes.side // 2),
-        policy=policy,
         steps_per_epoch=sizes.images // sizes.batch,
+        **options,
     )
+    state = _state(module, config, recipe, sizes)
     index = jax.ShapeDtypeStruct((sizes.batch,), jnp.int32)
     return _lowered(step, _key(), state, *_images(sizes), index, donated=1)
 
@@ -172,7 +185,8 @@ def supernet_train(sizes: Sizes) -> list[Part]:
     config = _supernet(sizes)
     forward = loop_trips(config)
     trips = [*forward, *reversed(forward)]
-    lower = _training_step(config, sizes, "uniform")
+    recipe = training.Recipe(batch_size=sizes.batch)
+    lower = _training_step(supernet_training, config, recipe, sizes, policy="uniform")
     images = ("images", sizes.batch)
     return [Part("step", lower, ("step", 1), images, 0, trips, _branches(config))]
 
@@ -181,20 +195,14 @@ def supernet_eval(sizes: Sizes) -> list[Part]:
     """The score of one architecture over some batches."""
     config = _supernet(sizes)
     params = jax.eval_shape(lambda key: supernet.init(key, config), _key())
-    images, labels = _images(
-        dataclasses.replace(sizes, images=sizes.batch * sizes.batches)
-    )
+    count = sizes.batch * sizes.batches
+    images, labels = _images(dataclasses.replace(sizes, images=count))
     arch = jax.ShapeDtypeStruct(config.space.arch_shape, jnp.uint8)
     judge = functools.partial(
-        score,
-        config,
-        mean=PIXELS[0],
-        std=PIXELS[1],
-        batch_size=sizes.batch,
-        together=sizes.together,
+        score, config, **PIXELS, batch_size=sizes.batch, together=sizes.together
     )
     lower = _lowered(judge, params, arch, images, labels)
-    counted, rated = ("batch", sizes.batches), ("images", labels.size)
+    counted, rated = ("batch", sizes.batches), ("images", count)
     trips = loop_trips(config)
     return [Part("score", lower, counted, rated, 0, trips, _branches(config))]
 
@@ -203,23 +211,13 @@ def ddas(sizes: Sizes) -> list[Part]:
     """A step of the search, and one of the one-shot warm-up before it."""
     config = _supernet(sizes, none=True)
     recipe = training.Recipe(batch_size=sizes.batch, learning_rate=1e-3)
-    score_batch = min(500, sizes.images)
     evaluate = Evaluate(
-        config,
-        recipe,
-        _augment(),
-        sizes.batches,
-        score_batch,
+        *(config, recipe, _augment(), sizes.batches, min(500, sizes.images)),
         scan=True,
         together=sizes.together,
     )
     shared = Images(*_images(sizes), *_images(sizes))
-    state = jax.eval_shape(
-        functools.partial(
-            supernet_training.init, config=config, recipe=recipe, image_size=sizes.side
-        ),
-        _key(),
-    )
+    state = _state(supernet_training, config, recipe, sizes)
     searcher = searchers.ddas(config.space, VARIANTS["4s"]())
     steps, epochs = 1_500, 75  # of the thesis, 3.4.1
 
@@ -236,19 +234,21 @@ def ddas(sizes: Sizes) -> list[Part]:
     lower = _lowered(step, _key(), shared, begun, first, donated=2)
     forward, branches = loop_trips(config), _branches(config)
     trips = [*forward, *reversed(forward), *forward]
-    one = ("step", 1)
-    warm_up = _training_step(config, sizes, "one-shot")
+    counted = ("step", 1)
+    recipe = training.Recipe(batch_size=sizes.batch)
+    warm_up = _training_step(
+        supernet_training, config, recipe, sizes, policy="one-shot"
+    )
     rounds = epochs * (sizes.images // sizes.batch)
     return [
-        Part("search step", lower, one, ("steps", 1), steps, trips, branches),
-        Part("warm-up step", warm_up, one, ("images", sizes.batch), rounds),
+        Part("search step", lower, counted, ("steps", 1), steps, trips, branches),
+        Part("warm-up step", warm_up, counted, ("images", sizes.batch), rounds),
     ]
 
 
 def derived_train(sizes: Sizes) -> list[Part]:
     """A training step of the network of DARTS (second order), from scratch."""
-    space = spaces.darts(none=True)
-    arch = genotypes.to_arch(genotypes.load("DARTS_V2"), space)
+    arch = genotypes.to_arch(genotypes.load("DARTS_V2"), spaces.darts(none=True))
     config = derived.darts(
         arch.tolist(),
         channels=sizes.channels,
@@ -257,21 +257,7 @@ def derived_train(sizes: Sizes) -> list[Part]:
         dtype=sizes.dtype,
     )
     recipe = derived_training.Recipe(batch_size=sizes.batch)
-    state = jax.eval_shape(
-        functools.partial(
-            derived_training.init, config=config, recipe=recipe, image_size=sizes.side
-        ),
-        _key(),
-    )
-    step = functools.partial(
-        derived_training.step,
-        config=config,
-        recipe=recipe,
-        augment=_augment(cutout=sizes.side // 2),
-        steps_per_epoch=sizes.images // sizes.batch,
-    )
-    index = jax.ShapeDtypeStruct((sizes.batch,), jnp.int32)
-    lower = _lowered(step, _key(), state, *_images(sizes), index, donated=1)
+    lower = _training_step(derived_training, config, recipe, sizes)
     return [Part("step", lower, ("step", 1), ("images", sizes.batch))]
 
 
@@ -282,4 +268,24 @@ PROGRAMS: Mapping[str, Callable[[Sizes], list[Part]]] = {
     "supernet-eval": supernet_eval,
     "ddas": ddas,
     "derived": derived_train,
+}
+
+# Sizes of the whole programs, as the thesis and its experiments run them, and of small
+# ones that compile in under a minute.
+WHOLE: Mapping[str, Sizes] = {
+    "cadam": Sizes(),
+    "bayesian": Sizes(steps=200),
+    "supernet-train": Sizes(),
+    "supernet-eval": Sizes(batches=20, together=10),
+    "ddas": Sizes(batch=64, batches=25, together=5, cells=6, dtype="float32"),
+    "derived": Sizes(batch=96, images=50_000, cells=20, channels=36),
+}
+_TINY = Sizes(batch=8, batches=2, images=32, side=8, cells=3, channels=4)
+SMALL: Mapping[str, Sizes] = {
+    "cadam": Sizes(lanes=4, steps=4),
+    "bayesian": Sizes(lanes=4, steps=24),
+    "supernet-train": _TINY,
+    "supernet-eval": dataclasses.replace(_TINY, together=2),
+    "ddas": dataclasses.replace(_TINY, dtype="float32"),
+    "derived": _TINY,
 }
