@@ -1,11 +1,11 @@
-"""What a program becomes on a GPU, by compiling it without one.
+"""Kernels, memory traffic and modelled times of a program compiled for a GPU.
 
     pip install 'nasjax[cuda]'
     python experiments/compile_for_gpu.py --program supernet-train
     python experiments/compile_for_gpu.py --program cadam --lanes 1000
 
 compiles for a described card (`--target h100`, or a file with XLA's description of
-another one), needs neither a card nor a driver, and runs nothing. Kernels,
+another one) without a card or a driver, and runs nothing. Kernels,
 synchronisations, CUDA graphs, conditionals, bytes, operations and memory are counted
 from the compiled program; loops whose number of iterations is known only at run time
 count their expected number, conditionals their mean branch. Times are a model's
@@ -31,7 +31,7 @@ from nasjax.runs import cli, files
 from nasjax.runs.folder import open_run
 from nasjax.runs.script import refusals, script
 
-# What each program's form depends on, of the flags.
+# The flags that change the form of each program.
 SIZES = {
     "cadam": ("lanes", "steps"),
     "bayesian": ("lanes", "steps"),
@@ -65,12 +65,12 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, programs.Sizes]:
     add("--small", action="store_true", help="a small form: under a minute")
     for name, text in HELP.items():
         add(f"--{name}", type=cli.at_least(1), help=f"{text} (default: the program's)")
-    add("--dtype", choices=("float32", "bfloat16"), help="of the network's images")
+    add("--dtype", choices=("float32", "bfloat16"), help="type of the network's images")
     add(
         "--graphs",
         choices=("project", "xla"),
         default="project",
-        help="what becomes a CUDA graph: the project's options, or XLA's own",
+        help="the options that put kernels into CUDA graphs: the project's or XLA's",
     )
     add("--dump", type=Path, help="a folder that keeps what the compiler dumps")
     add("--out", type=Path, help="results (default runs/compile-PROGRAM)")
@@ -80,10 +80,10 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, programs.Sizes]:
         if getattr(args, name) is not None and name not in SIZES[args.program]:
             parser.error(f"--{name} would change nothing with --program {args.program}")
     sizes = programs.SMALL if args.small else programs.WHOLE
-    given = {name: getattr(args, name) for name in SIZES[args.program]}
-    given = {name: value for name, value in given.items() if value is not None}
+    flags = {name: getattr(args, name) for name in SIZES[args.program]}
+    changed = {name: value for name, value in flags.items() if value is not None}
     args.out = args.out or Path(f"runs/compile-{args.program}")
-    return args, dataclasses.replace(sizes[args.program], **given)
+    return args, dataclasses.replace(sizes[args.program], **changed)
 
 
 def measure(
@@ -105,7 +105,7 @@ def measure(
 def describe(
     part: programs.Part, compiled: compiling.Compiled, counts: model.Counts
 ) -> dict[str, Any]:
-    """What results.json holds of a part."""
+    """The part's entry in results.json."""
     return {
         "part": part.name,
         "counted": part.counted,
@@ -139,7 +139,7 @@ def lines(results: dict[str, Any]) -> list[str]:
     usual, fast, slow = (seconds[case] for case in ("usual", "fast", "slow"))
     rates = (rated / s for s in (usual, slow, fast))
     bound = results["bound"]
-    found = [
+    text = [
         text_table(header, rows),
         f"temporary memory {results['temporary_bytes'] / 1e6:,.0f} MB; compiled in "
         f"{results['compile_seconds']:.0f} s; {results['float32_products_as_tf32']} "
@@ -154,23 +154,23 @@ def lines(results: dict[str, Any]) -> list[str]:
     ]
     if results["calls"]:
         total = (results["calls"] * s for s in (usual, fast, slow))
-        found.append(
+        text.append(
             f"{results['calls']:,.0f} runs: "
             + "{:,.3g} s ({:,.3g} to {:,.3g})".format(*total)
         )
     if results["open_loops"]:
-        found.append(
+        text.append(
             f"{len(results['open_loops'])} loops of unknown length, counted once: "
             + ", ".join(results["open_loops"][:5])
         )
-    found.append("longest kernels:")
+    text.append("longest kernels:")
     for op_name, kind, times, share in results["hottest"][:5]:
-        found.append(f"  {share:5.1%}  {times:8,.0f} x {kind}: {op_name[-70:]}")
-    return found
+        text.append(f"  {share:5.1%}  {times:8,.0f} x {kind}: {op_name[-70:]}")
+    return text
 
 
 def total(parts: list[dict[str, Any]]) -> str:
-    """The line that sums parts up."""
+    """The time of all parts together, as a line."""
     sums = {
         case: sum(part["calls"] * part["seconds"][case] for part in parts)
         for case in model.CASES
@@ -190,19 +190,13 @@ def main(argv: list[str] | None = None) -> int:
     with refusals():
         description = card.description(args.target)
         target, mesh = card.Card.read(description), compiling.mesh(description)
-        config = {
-            "program": args.program,
-            "target": args.target,
-            "small": args.small,
-            "graphs": args.graphs,
-            "sizes": dataclasses.asdict(sizes),
-        }
-        names = ("results.json", "report.txt")
+        config = {n: getattr(args, n) for n in ("program", "target", "small", "graphs")}
+        config |= {"sizes": dataclasses.asdict(sizes)}
         out = open_run(
             args.out,
             "compile_for_gpu",
             config,
-            outputs=names,
+            outputs=("results.json", "report.txt"),
             inputs=[args.target if Path(args.target).exists() else None],
             overwrite=args.overwrite,
         )
@@ -219,10 +213,8 @@ def main(argv: list[str] | None = None) -> int:
         if sum(part["calls"] > 0 for part in parts) > 1:
             report.append("\n" + total(parts))
             print(report[-1])
-        out.write_json(
-            "results.json",
-            {**config, **files.provenance(), "ran": False, "parts": parts},
-        )
+        content = {**config, **files.provenance(), "ran": False, "parts": parts}
+        out.write_json("results.json", content)
         out.write_text("report.txt", "\n".join(report) + "\n")
         print(f"\n{out.path}: {out.names()}")
     return 0

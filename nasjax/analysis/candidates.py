@@ -21,22 +21,12 @@ _TABLES = {"cifar10": "cifar10_valid", "cifar100": "cifar100_valid"}
 
 
 class Candidates(NamedTuple):
-    """Architectures that a search puts forward, such as its top K: k of them."""
+    """The k architectures that a search puts forward, such as its top K."""
 
     arch: np.ndarray  # uint8 [k, *arch_shape]
     seen: np.ndarray  # float32 [k], accuracy in the search
     valid: np.ndarray  # float32 [k], on the validation half
     test: np.ndarray  # float32 [k]
-
-
-class Choice(NamedTuple):
-    """One of the candidates."""
-
-    arch: np.ndarray
-    seen: float
-    valid: float
-    test: float
-    rank: int  # by `valid`, 1 is best
 
 
 def best_of(history: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -46,15 +36,12 @@ def best_of(history: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(history.items)[valid], score[valid]
 
 
-def choose(candidates: Candidates, by: str) -> Choice:
-    """The best `by` valid or test; of equal ones, the one that stands first.
+def choose(candidates: Candidates, by: str) -> int:
+    """Place of the best `by` valid or test; of equal ones, the one that stands first.
 
     Source: thesis 4.2.3 and Table 4.4. By test is how the thesis chose: a leak.
     """
-    i = int(np.argmax(getattr(candidates, by)))
-    arch, seen, valid, test = (x[i] for x in candidates)
-    rank = int(queries.rank(candidates.valid, valid))
-    return Choice(arch, float(seen), float(valid), float(test), rank)
+    return int(np.argmax(getattr(candidates, by)))
 
 
 _SCORES = ("accuracy", "loss")
@@ -73,8 +60,7 @@ class Rescoring(job.Job):
     def template(self) -> dict[str, np.ndarray]:
         return {name: np.zeros(self.steps, np.float32) for name in _SCORES}
 
-    def start(self) -> dict[str, np.ndarray]:
-        return self.template()
+    start = template
 
     def unpack(self, step: int, tree: Any) -> dict[str, np.ndarray]:
         carry = job.writable(tree)
@@ -137,10 +123,8 @@ class Truth(NamedTuple):
     def of(self, archs: np.ndarray) -> dict[str, np.ndarray]:
         """True accuracies and ranks among all architectures, each [n]."""
         value = self.values[self.rows(archs)]
-        return {
-            "true_accuracy": value,
-            "true_rank": queries.rank(self.values, value),
-        }
+        ranks = queries.rank(self.values, value)
+        return {"true_accuracy": value, "true_rank": ranks}
 
 
 def truth(space: CellSpace, dataset: str) -> Truth | None:
@@ -158,7 +142,7 @@ def truth(space: CellSpace, dataset: str) -> Truth | None:
 
 
 def architecture_entry(space: CellSpace, arch: np.ndarray) -> dict[str, Any]:
-    """An architecture as other programs read it, its shape and size."""
+    """The genotype of an architecture, and where it has one its shape and size."""
     architecture = architectures.from_array(space, arch)
     entry = {"printed": architecture.printed, "genotype": architecture.to_json()}
     if space.inputs_per_node is None:
@@ -181,21 +165,21 @@ def choices(
     out = []
     for seed, top in zip(seeds, tops, strict=True):
         for by in ("valid", "test"):
-            choice = choose(top, by)
+            i = choose(top, by)
             entry = {
                 "seed": seed,
                 "chosen_by": "validation" if by == "valid" else LEAK,
                 "default": by == "valid",
-                "validation_accuracy": choice.valid,
-                "test_accuracy": choice.test,
-                "rank": choice.rank,
+                "validation_accuracy": float(top.valid[i]),
+                "test_accuracy": float(top.test[i]),
+                "rank": int(queries.rank(top.valid, top.valid[i])),
                 "of": len(top.valid),
-                "accuracy_in_search": choice.seen,
+                "accuracy_in_search": float(top.seen[i]),
             }
             if true is not None:
-                known = true.of(choice.arch[None])
-                entry |= {name: x[0].item() for name, x in known.items()}
-            out.append(entry | architecture_entry(space, choice.arch))
+                known = true.of(top.arch[i : i + 1])
+                entry |= {name: x.item() for name, x in known.items()}
+            out.append(entry | architecture_entry(space, top.arch[i]))
     return out
 
 
@@ -214,7 +198,7 @@ def padded(tops: Sequence[Candidates], top_k: int) -> dict[str, np.ndarray]:
 
 
 def table(chosen: Sequence[Mapping[str, Any]]) -> str:
-    """Table 4.4 again, and the default architectures."""
+    """The table of the chosen architectures, as Table 4.4, and the default ones."""
     rows = []
     for entry in chosen:
         row = [

@@ -12,7 +12,8 @@ from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.spaces import CellSpace, costs
 
-NETWORK = {"cells": 6, "channels": 16}  # whose FLOPS and parameters are drawn
+# The network of a search, whose FLOPS and parameters are drawn (thesis 3.2.1).
+NETWORK: dict[str, Any] = {"cells": 6, "channels": 16}
 
 
 class Searches(NamedTuple):
@@ -27,14 +28,12 @@ class Searches(NamedTuple):
 
     def fronts(self) -> list[dict[str, Any]]:
         """The content of frontier.json."""
-        return [
-            entry
-            for name, rows in self.points.items()
-            for seed, row in zip(self.seeds, rows, strict=True)
-            for entry in frontier.entries(
-                self.space, row, {"variant": name, "seed": seed}
-            )
-        ]
+        entries = []
+        for name, rows in self.points.items():
+            for seed, row in zip(self.seeds, rows, strict=True):
+                origin = {"variant": name, "seed": seed}
+                entries += frontier.entries(self.space, row, origin)
+        return entries
 
     def describe(self) -> dict[str, Any]:
         """Per variant and seed, for results.json."""
@@ -70,8 +69,8 @@ class Searches(NamedTuple):
             n: {a: 100 * x[a][:, -1] for a in AXES} for n, x in self.volumes.items()
         }
         return {
-            (f"{name} - rs", axis): statistics.paired(mine[axis], last["rs"][axis])
-            for name, mine in last.items()
+            (f"{name} - rs", axis): statistics.paired(volumes[axis], last["rs"][axis])
+            for name, volumes in last.items()
             for axis in AXES
             if name != "rs"
         }
@@ -98,17 +97,12 @@ class Searches(NamedTuple):
         """For results.npz: every step of every search, [S, T, ...]."""
         arrays = {"seeds": np.array(self.seeds, np.int64)}
         for name, runs in self.runs.items():
-            traces, points = [run.trace for run in runs], self.points[name]
-            columns = {
-                key: [getattr(trace, key) for trace in traces]
-                for key in ("arch", "accuracy", "loss")
-            }
+            columns = queries.traces(runs)
             for axis in AXES:
-                columns[axis] = [getattr(row, axis) for row in points]
-                columns[f"hypervolume_{axis}"] = list(self.volumes[name][axis])
-            for key in traces[0].info:
-                columns[key] = [trace.info[key] for trace in traces]
-            arrays |= {f"{name}__{key}": np.stack(x) for key, x in columns.items()}
+                costs_of_seeds = [getattr(row, axis) for row in self.points[name]]
+                columns[axis] = np.stack(costs_of_seeds)
+                columns[f"hypervolume_{axis}"] = self.volumes[name][axis]
+            arrays |= {f"{name}__{key}": x for key, x in columns.items()}
         return arrays
 
     def draw(self, folder: Folder, one_shot: float, dataset: str, title: str) -> None:
@@ -153,8 +147,7 @@ def searches(
       runs: by variant, one search per seed.
       seeds: the S seeds.
     """
-    cells, channels = NETWORK["cells"], NETWORK["channels"]
-    table = costs.darts_network(space, cells=cells, channels=channels, classes=classes)
+    table = costs.darts_network(space, classes=classes, **NETWORK)
     reference = frontier.reference_point(table, space, classes)
     points = {
         name: [frontier.points(table, x.trace.arch, x.trace.accuracy) for x in rows]

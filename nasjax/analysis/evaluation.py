@@ -41,12 +41,7 @@ def summary(test: np.ndarray) -> dict[str, Any]:
     """
 
     def entry(values):
-        spread = float(values.std(ddof=1)) if len(values) > 1 else None
-        return {
-            "mean": float(values.mean()),
-            "deviation": spread,  # n - 1 in the denominator
-            "values": values.tolist(),
-        }
+        return {**statistics.describe(values).to_json(), "values": values.tolist()}
 
     # Shares of up to 50,000 images, kept in float32: exact again in six digits.
     test = np.asarray(test, np.float64).round(6)
@@ -57,18 +52,15 @@ def summary(test: np.ndarray) -> dict[str, Any]:
 
 
 def results(
-    run: NetworkRun,
-    parts: Sequence[Curves],
-    source: str,
-    images: int,
+    run: NetworkRun, parts: Sequence[Curves], source: str, images: int
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The content of results.json and results.npz.
 
     Args:
-      run: with what follows from its data.
-      parts: curves of the groups that the seeds were trained in.
+      run: completed by what its data set fixes.
+      parts: curves of the groups in which the seeds were trained.
       source: of the data.
-      images: that an epoch of one seed trains.
+      images: number that an epoch trains with one seed.
     """
     names = ["loss", "accuracy", "test", *(["top5"] if run.streamed else [])]
     arrays = {
@@ -97,7 +89,7 @@ def results(
 
 
 def text(content: Mapping[str, Any]) -> str:
-    """The results of one network, for a reader."""
+    """The results of one network as lines of text."""
     lines = []
     if retrained.chosen_by_test(content.get("entry", {})):
         lines.append(f"the architecture was chosen {retrained.LEAK}")
@@ -108,8 +100,8 @@ def text(content: Mapping[str, Any]) -> str:
         "images: a leak)",
     ]
     if top5 := content.get("top5_accuracy"):
-        values = statistics.mean_std(top5["last"]["values"])
-        lines.append(f"top-5 accuracy, last epoch: {values} %")
+        top = statistics.mean_std(top5["last"]["values"])
+        lines.append(f"top-5 accuracy, last epoch: {top} %")
     if rate := content.get("pipeline_images_per_second"):
         lines.append(
             f"images/s: {content['images_per_second']:.0f} in training, {rate:.0f} "

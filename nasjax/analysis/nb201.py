@@ -62,15 +62,10 @@ def column_line(name: str, described: Mapping[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Searches(queries.Searches):
-    """Searches of every column of a table.
-
-    Attributes:
-      table: that was searched.
-      comparable: with Table 4.1: means over trials after 200 epochs.
-    """
+    """Searches of every column of a table."""
 
     table: Table
-    comparable: bool
+    comparable: bool  # with Table 4.1: means over trials after 200 epochs
 
     @property
     def predicted(self) -> np.ndarray:
@@ -142,13 +137,9 @@ class Searches(queries.Searches):
 
 @dataclasses.dataclass(frozen=True)
 class Winners(queries.Searches):
-    """Searches of 12-epoch CIFAR-10; the winners are reported after 200 epochs.
+    """Searches of 12-epoch CIFAR-10; the winners are reported after 200 epochs."""
 
-    Attributes:
-      table: with the six columns after 200 epochs.
-    """
-
-    table: Table
+    table: Table  # with the six columns after 200 epochs
 
     def accuracies(self, method: str) -> dict[str, np.ndarray]:
         """Accuracies [S] of the winners after 200 epochs, by column."""

@@ -5,8 +5,10 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.table_search import Result
 
 
@@ -62,6 +64,13 @@ def running_distinct(labels: np.ndarray) -> np.ndarray:
 def late_means(info: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Means of diagnostics [T] over the last 100 steps, for results files."""
     return {f"last_100_{key}": float(np.mean(x[-100:])) for key, x in info.items()}
+
+
+def traces(runs: Sequence[SearchRun]) -> dict[str, np.ndarray]:
+    """Every query of S searches of T steps, for results.npz: by name, [S, T, ...]."""
+    trace = jax.tree.map(lambda *rows: np.stack(rows), *(run.trace for run in runs))
+    columns = {name: getattr(trace, name) for name in ("arch", "accuracy", "loss")}
+    return columns | trace.info
 
 
 class Best(NamedTuple):
@@ -143,23 +152,14 @@ def _entry(best: Best, v: int, s: int) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Searches:
-    """Searches of V columns of a table by several methods, with S seeds each.
+    """Searches of V columns of a table by several methods, with S seeds each."""
 
-    Attributes:
-      results: by method.
-      values: [V, A], larger is better; NaN where an evaluation fails.
-      columns: names of the V columns.
-      seeds: the S seeds.
-      budgets: numbers of queries to report; the last is the whole search.
-      classes: int [A], isomorphism class of each row.
-    """
-
-    results: Mapping[str, Result]
-    values: np.ndarray
-    columns: Sequence[str]
+    results: Mapping[str, Result]  # by method
+    values: np.ndarray  # [V, A], larger is better; NaN where an evaluation fails
+    columns: Sequence[str]  # names
     seeds: Sequence[int]
-    budgets: Sequence[int]
-    classes: np.ndarray
+    budgets: Sequence[int]  # numbers of queries to report; the last is the whole search
+    classes: np.ndarray  # int [A], isomorphism class of each row
 
     @property
     def optima(self) -> np.ndarray:

@@ -12,19 +12,15 @@ from nasjax.spaces import genotypes
 
 FILE = "results.json"
 LEAK = "by test: a leak"
+# Fields of a candidate that Table 4.4 shows.
 CANDIDATE = (
-    "seed",
-    "default",
-    "validation_accuracy",
-    "test_accuracy",
-    "rank",
-    "of",
+    *("seed", "default", "validation_accuracy", "test_accuracy", "rank", "of"),
 )
 FRONT = "flops"  # Table 3.2 and the slopes are of the FLOPS front (thesis 3.2.1).
 
 
 class ResultsError(ValueError):
-    """A folder holds no results, or others than these tables are made of."""
+    """A folder holds no results, or none that belong in these tables."""
 
 
 class Evaluation(NamedTuple):
@@ -91,41 +87,34 @@ def read(folders: Sequence[Path]) -> tuple[list[Evaluation], list[Searched], lis
     """Everything in these folders and below, each file once.
 
     Returns:
-      Evaluations, searches, and a line for each results file of another kind that lies
-      below a given folder.
+      Evaluations, searches, and a line for each results file of another kind.
 
     Raises:
-      ResultsError: a given folder is none or holds nothing for the tables, or a results
-        file is damaged; the message names it.
+      ResultsError: a folder does not exist or holds nothing for the tables, or a
+        results file is damaged; the message names it.
     """
-    results: dict[Path, Evaluation | Searched] = {}
-    skipped: dict[Path, str] = {}
+    results: dict[Path, Evaluation | Searched | str] = {}
     for folder in folders:
         if not folder.is_dir():
             raise ResultsError(f"{folder}: no such folder")
         files = sorted(folder.rglob(FILE))
         if not files:
             raise ResultsError(f"{folder}: no {FILE} in it or below")
-        useful, others = False, []
-        for path in files:
-            result = _read(path)
-            if isinstance(result, str):
-                others.append(f"{path.parent}: {result}")
-                skipped[path.resolve()] = others[-1]
-            else:
-                useful, results[path.resolve()] = True, result
-        if not useful:
+        here = {path.resolve(): _read(path) for path in files}
+        others = [x for x in here.values() if isinstance(x, str)]
+        if len(others) == len(here):
             raise ResultsError(
                 "; ".join(others) + ". The tables are made of what "
                 "experiments/evaluate.py and experiments/search_supernet.py write"
             )
+        results |= here
     evaluations = [x for x in results.values() if isinstance(x, Evaluation)]
     searches = [x for x in results.values() if isinstance(x, Searched)]
-    return evaluations, searches, list(skipped.values())
+    return evaluations, searches, [x for x in results.values() if isinstance(x, str)]
 
 
 def _read(path: Path) -> Evaluation | Searched | str:
-    """The results in a file; of another kind, a sentence that says so."""
+    """The results in a file, or a line on results of another kind."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -135,19 +124,20 @@ def _read(path: Path) -> Evaluation | Searched | str:
         if {"test_accuracy", "params"} <= set(keys):
             return _evaluation(path.parent, content)
         if "finalists" in keys:
-            settings = content["config"]["supernet"]["settings"]
-            names = settings["space"], settings["dataset"]
+            trained = content["config"]["supernet"]["settings"]
             for entry in content["finalists"]:
                 _ = [entry[field] for field in CANDIDATE]
+            names = trained["space"], trained["dataset"]
             return Searched(path.parent, *names, content["finalists"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise ResultsError(f"{path}: not as expected ({error!r})") from error
     fields = ", ".join(list(keys)[:6]) or "no fields"
-    return f"results of another kind, with {fields}"
+    return f"{path.parent}: results of another kind, with {fields}"
 
 
 def _evaluation(folder: Path, content: Mapping[str, Any]) -> Evaluation:
     config, accuracy = content["config"], content["test_accuracy"]
+    flops = content.get("flops")
     for field in ("dataset", "preset", "cells", "channels"):
         _ = config[field]
     frontier = content.get("frontier") or content.get("entry") or {}
@@ -166,7 +156,7 @@ def _evaluation(folder: Path, content: Mapping[str, Any]) -> Evaluation:
         thesis.Cost(
             int(content["params"]),
             int(content["params_with_auxiliary"]),
-            None if content.get("flops") is None else int(content["flops"]),
+            None if flops is None else int(flops),
         ),
         frontier,
         leaks,

@@ -1,7 +1,6 @@
 """Tables of evaluated networks and of searched supernets beside the thesis's."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from nasjax.analysis import retrained, statistics, thesis
 from nasjax.analysis.retrained import Evaluation, Searched
@@ -46,17 +45,6 @@ def detail(network: Evaluation) -> list[str]:
     name += " (chosen by test: a leak)" if network.leaks else ""
     seeds = str(len(network.test))
     return [name, mean_std(network.test), best, seeds, str(network.folder)]
-
-
-def candidate_row(name: str, entry: Mapping[str, Any]) -> list[str]:
-    """A row of Table 4.4."""
-    return [
-        f"{name}{'Val' if entry['default'] else 'Test'}, seed {entry['seed']}",
-        f"{100 * entry['validation_accuracy']:.2f}",
-        f"{100 * entry['test_accuracy']:.2f}",
-        f"{entry['rank']} of {entry['of']}",
-        "measured" if entry["default"] else f"measured, {retrained.LEAK}",
-    ]
 
 
 def architecture_tables(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -105,7 +93,14 @@ def frontier_tables(evaluations: Sequence[Evaluation]) -> list[str]:
 def supernet_table(searches: Sequence[Searched]) -> str:
     """Table 4.4."""
     rows = [
-        candidate_row(search.prefix, entry)
+        [
+            f"{search.prefix}{'Val' if entry['default'] else 'Test'}, "
+            f"seed {entry['seed']}",
+            f"{100 * entry['validation_accuracy']:.2f}",
+            f"{100 * entry['test_accuracy']:.2f}",
+            f"{entry['rank']} of {entry['of']}",
+            "measured" if entry["default"] else f"measured, {retrained.LEAK}",
+        ]
         for search in searches
         for entry in search.candidates
     ]

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from nasjax.agent.history import HistoryState
@@ -75,9 +74,7 @@ class Report(NamedTuple):
         """For results.npz: every query of every search, [S, T, ...], and the top K."""
         out = {"seeds": np.array(self.seeds, np.int64)}
         for method, rows in self.searches.items():
-            trace = jax.tree.map(lambda *x: np.stack(x), *(run.trace for run in rows))
-            columns = {"arch": trace.arch, "accuracy": trace.accuracy}
-            columns |= {"loss": trace.loss, **trace.info}
+            columns = queries.traces(rows)
             columns["distinct"] = self.counts[method].astype(np.int32)
             out |= {f"{method}__{name}": x for name, x in columns.items()}
         if self.tops:
@@ -180,10 +177,11 @@ class Report(NamedTuple):
         title = f"{who}: mean of the best {len(top.seen)} after {steps:,} queries"
         path = folder.file("state.png")
         plots.cell_states(path, self.space, self.states()[0], title)
-        taken = candidates.choose(top, "valid")
-        title = f"{who}: validation {100 * taken.valid:.2f}%, "
-        title += f"test {100 * taken.test:.2f}%"
-        plots.cells(folder.file("cells.png"), self.space, taken.arch, title)
+        best_valid = candidates.choose(top, "valid")
+        valid, test = (100 * x[best_valid] for x in (top.valid, top.test))
+        title = f"{who}: validation {valid:.2f}%, test {test:.2f}%"
+        path = folder.file("cells.png")
+        plots.cells(path, self.space, top.arch[best_valid], title)
 
 
 def report(

@@ -14,15 +14,10 @@ from nasjax.runs.table_search import Result
 
 @dataclasses.dataclass(frozen=True)
 class Searches(queries.Searches):
-    """Searches of every column of a table, negated where the goal is the minimum.
-
-    Attributes:
-      table: that was searched.
-      sign: -1 where the goal is the minimum, else 1.
-    """
+    """Searches of every column of a table, negated where the goal is the minimum."""
 
     table: Table
-    sign: float
+    sign: float  # -1 where the goal is the minimum, else 1
 
     @property
     def optimum(self) -> dict[str, float]:

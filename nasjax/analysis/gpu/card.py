@@ -1,4 +1,4 @@
-"""A GPU as XLA's target description states it, and what a model needs besides."""
+"""A GPU's rates, from XLA's description of a compilation target."""
 
 import dataclasses
 import importlib.resources
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 TARGETS = ("h100",)
-# Keys of rate_infos are XLA's PrimitiveType; float32 products run as TF32.
+# Keys of rate_infos are XLA's PrimitiveType (xla_data.proto). Matrix units have no
+# float32: the rate of that type is the one of products rounded to TF32.
 _FORMATS = {16: "bf16", 10: "f16", 11: "tf32"}
 
 
@@ -30,23 +31,14 @@ def description(target: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """Rates per second at the clock that the description states.
-
-    Attributes:
-      name: of the card.
-      memory: bytes of device memory.
-      cache: bytes of the second-level cache.
-      bandwidth: bytes per second of device memory.
-      instructions: of threads, one per float32 unit and clock.
-      products: {format: operations} of matrix units, and of float32 in full precision.
-    """
+    """Rates per second at the clock that the description states."""
 
     name: str
-    memory: float
-    cache: float
-    bandwidth: float
-    instructions: float
-    products: Mapping[str, float]
+    memory: float  # bytes of device memory
+    cache: float  # bytes of the second-level cache
+    bandwidth: float  # bytes per second of device memory
+    instructions: float  # of threads, one per float32 unit and clock
+    products: Mapping[str, float]  # operations by format; f32 is full precision
 
     @classmethod
     def read(cls, text: str) -> "Card":
@@ -58,6 +50,7 @@ class Card:
                 raise ValueError(f"the target's description has no {field}")
             return float(match.group(1))
 
+        # Two operations per multiply-add; an H100 has half as many float64 units.
         cores = number("core_count")
         scalar = 1e9 * number("clock_rate_ghz") * cores * number("fpus_per_core")
         products = {"f32": 2 * scalar, "f64": scalar}
@@ -71,9 +64,9 @@ class Card:
             if int(key) in _FORMATS:
                 rate = 2e9 * float(clock) * cores * int(units) * int(per_clock)
                 products[_FORMATS[int(key)]] = rate
-        found = re.search(r'\bname:\s*"([^"]*)"', text)
+        name = re.search(r'\bname:\s*"([^"]*)"', text)
         return cls(
-            found.group(1) if found else "an unnamed card",
+            name.group(1) if name else "an unnamed card",
             number("device_memory_size"),
             number("l2_cache_size"),
             number("memory_bandwidth"),

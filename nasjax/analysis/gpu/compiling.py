@@ -29,22 +29,14 @@ class NoCompilerError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """A compiled program as text that was parsed.
+    """A compiled program as text that was parsed."""
 
-    Attributes:
-      module: optimised HLO.
-      sequence: what it launches.
-      temporary: bytes of memory beside arguments and results.
-      arguments, results: bytes; results that take an argument's place count as both.
-      seconds: of compilation.
-    """
-
-    module: Module
-    sequence: list[thunks.Thunk]
-    temporary: int
-    arguments: int
-    results: int
-    seconds: float
+    module: Module  # optimised HLO
+    sequence: list[thunks.Thunk]  # its launches
+    temporary: int  # bytes of memory beside arguments and results
+    arguments: int  # bytes
+    results: int  # bytes; results that take an argument's place count as both
+    seconds: float  # of compilation
 
 
 def mesh(description: str) -> Mesh:

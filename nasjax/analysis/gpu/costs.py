@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from nasjax.analysis.gpu import hlo
 from nasjax.analysis.gpu.hlo import Computation, Instruction, Module, elements, size
 
-# Instructions of a thread per element. Transcendentals take a few multiply-adds and a
-# special-function instruction; a padded read tests its bounds: 443-476 instructions for
-# four elements of a 3 x 3 stencil fell to 72 without the tests, in SASS compiled here.
+# Instructions of a thread per element, 1 for other arithmetic. Transcendentals take a
+# few multiply-adds and a special-function instruction. A padded read tests its bounds:
+# in machine code that was compiled for this project, 443-476 instructions for four
+# elements of a 3 x 3 stencil fell to 72 without the tests.
 _HARD = 8.0
 _PAD = 10.0
 _HARD_OPCODES = {
@@ -33,29 +34,23 @@ _INDEX_CHANGES = {
     *("broadcast", "concatenate", "dynamic-slice", "dynamic-update-slice", "gather"),
     *("pad", "reduce", "reduce-window", "reverse", "slice", "transpose"),
 }
-_MOST_PATHS = 256  # of an instruction; beyond, only their number is kept
+# Index paths kept per instruction, of which a fusion can have exponentially many;
+# beyond, only the number of elements is kept.
+_MOST_PATHS = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """One run of a kernel.
+    """One run of a kernel."""
 
-    Attributes:
-      kind: loop, reduction, product, convolution, another library call; or the opcode.
-      bytes: read and written in memory.
-      instructions: of threads, by element, without loads.
-      loads: elements that threads load, cached ones too.
-      products: {dtype: operations} of matrix products and convolutions, two per
-        multiply-add; `tf32` where float32 products may be rounded.
-      op_name: where in the JAX program it comes from.
-    """
-
-    kind: str
-    bytes: float = 0.0
-    instructions: float = 0.0
-    loads: float = 0.0
+    kind: str  # loop, reduction, product, convolution, library; or the opcode
+    bytes: float = 0.0  # read and written in memory
+    instructions: float = 0.0  # of threads, by element, without loads
+    loads: float = 0.0  # elements that threads load, cached ones too
+    # Operations of products and convolutions by their format, two per multiply-add;
+    # "tf32" where float32 products may be rounded.
     products: dict[str, float] = dataclasses.field(default_factory=dict)
-    op_name: str = ""
+    op_name: str = ""  # origin in the JAX program
 
     @property
     def flops(self) -> float:
@@ -80,20 +75,14 @@ def cost(module: Module, name: str) -> Cost:
         moved = 2 * size(operands[1])
     products = {}
     if instruction.opcode == "custom-call":
-        flops = _library_flops(instruction, operands)
+        flops = _product_flops(instruction, operands)
         products = {_precision(instruction, operands): flops} if flops else {}
     kind = "library" if instruction.target else instruction.opcode
     if products:
         kind = "convolution" if "conv" in instruction.target.lower() else "product"
     work = 0.0 if instruction.target else _per_element(instruction.opcode)
-    return Cost(
-        kind,
-        moved,
-        work * elements(instruction.shape),
-        0.0,
-        products,
-        instruction.op_name,
-    )
+    work *= elements(instruction.shape)
+    return Cost(kind, moved, work, 0.0, products, instruction.op_name)
 
 
 def _per_element(opcode: str) -> float:
@@ -107,25 +96,20 @@ def _per_element(opcode: str) -> float:
 def _precision(instruction: Instruction, operands: list[hlo.Shape]) -> str:
     """Number format of a product: that of its first operand, or TF32."""
     dtype = operands[0][0].dtype if operands and operands[0] else "f32"
-    full = re.search("highest", instruction.attributes, re.IGNORECASE)
-    return "tf32" if dtype == "f32" and not full else dtype
+    return "tf32" if dtype == "f32" and not instruction.full_precision else dtype
 
 
-def _contracted(instruction: Instruction, left: hlo.Shape, pattern: str) -> int:
-    """Product of the dimensions that a matrix product sums over."""
-    text = instruction.attribute(pattern)
-    if text is None:
-        return left[0].dims[-1]
-    dims = [int(d) for d in re.findall(r"\d+", text)]
-    return math.prod(left[0].dims[d] for d in dims)
+# Dimensions that a product sums over, as `dot` and as library calls name them.
+_SUMMED = r'lhs_contracting_dim(?:s=|ensions":)[{\[]([^}\]]*)'
 
 
-def _library_flops(instruction: Instruction, operands: list[hlo.Shape]) -> float:
-    """Operations of a product or convolution by a library, 0 of other calls."""
+def _product_flops(instruction: Instruction, operands: list[hlo.Shape]) -> float:
+    """Operations of a matrix product or convolution, 0 of other library calls."""
     target = instruction.target.lower()
-    if "gemm" in target or "matmul" in target:
-        pattern = r'"lhs_contracting_dimensions":\[([^\]]*)\]'
-        summed = _contracted(instruction, operands[0], pattern)
+    if instruction.opcode == "dot" or "gemm" in target or "matmul" in target:
+        left, text = operands[0][0].dims, instruction.attribute(_SUMMED)
+        dims = [-1] if text is None else map(int, re.findall(r"\d+", text))
+        summed = math.prod(left[dim] for dim in dims)
         return 2.0 * instruction.shape[0].elements * summed
     if "conv" not in target:
         return 0.0
@@ -166,15 +150,9 @@ class Fusion:
             if instruction.opcode == "parameter":
                 parameters.append(name)
                 loads += evaluated[name]
-            elif instruction.opcode == "custom-call":
+            elif instruction.opcode in ("custom-call", "dot"):
                 operands = [self.body[o.name].shape for o in instruction.operands]
-                flops = _library_flops(instruction, operands)
-                products[_precision(instruction, operands)] += flops
-            elif instruction.opcode == "dot":
-                operands = [self.body[o.name].shape for o in instruction.operands]
-                pattern = r"lhs_contracting_dims=\{([\d,]*)\}"
-                summed = _contracted(instruction, operands[0], pattern)
-                flops = 2.0 * instruction.shape[0].elements * summed
+                flops = _product_flops(instruction, operands)
                 products[_precision(instruction, operands)] += flops
             elif instruction.opcode == "reduce":
                 work += sum(
@@ -187,15 +165,9 @@ class Fusion:
                 work += 3 * math.ceil(math.log2(max(parts, 2))) * evaluated[name]
             else:
                 work += _per_element(instruction.opcode) * evaluated[name]
-        read = sum(self.read(name) for name in parameters)
-        return Cost(
-            self.kind(products),
-            read + self.written(self.root),
-            work,
-            loads,
-            dict(products),
-            self.caller.op_name,
-        )
+        moved = sum(map(self.read, parameters)) + self.written(self.root)
+        kind, op_name = self.kind(products), self.caller.op_name
+        return Cost(kind, moved, work, loads, dict(products), op_name)
 
     def kind(self, products: Mapping[str, float]) -> str:
         """Product, reduction or loop."""
@@ -255,9 +227,8 @@ class Fusion:
                     continue  # it stays in a register
                 there = paths[operand.name]
                 for path, count in here.items():
-                    key, number = self._follow(
-                        instruction, position, source, path, count
-                    )
+                    reader = instruction, position
+                    key, number = self._follow(*reader, source, path, count)
                     there[key] = max(there.get(key, 0.0), number)
         return evaluated
 
@@ -273,11 +244,9 @@ class Fusion:
             return path, own * max(count / outputs, 1.0)
         if opcode == "concatenate":
             return (*path, str(position)), count * own / outputs
-        if opcode == "dynamic-update-slice" and position == 1:
-            return path, float(own)
-        if opcode == "dynamic-update-slice":
+        if opcode == "dynamic-update-slice" and position != 1:
             return path, 0.0
-        if opcode == "dot":
+        if opcode in ("dynamic-update-slice", "dot"):
             return path, float(own)
         if opcode == "pad":  # elements outside are not computed
             return path, min(count, count * own / outputs)

@@ -45,7 +45,7 @@ Shape = tuple[Array, ...]  # a tuple's arrays, flattened; of one array, that arr
 
 
 def shape(text: str) -> Shape:
-    """The arrays that a shape's text names."""
+    """Arrays from the text of a shape."""
     return tuple(
         Array(dtype, tuple(int(n.strip("<=")) for n in dims.split(",") if n))
         for dtype, dims in _ARRAY.findall(text)
@@ -64,7 +64,7 @@ def size(arrays: Shape) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Operand:
-    """An instruction that is read, or one element of its tuple."""
+    """An instruction that another one reads, or an element of its tuple."""
 
     name: str
     index: int | None = None
@@ -103,6 +103,11 @@ class Instruction:
         return None if count is None else int(count)
 
     @property
+    def full_precision(self) -> bool:
+        """Whether a product asks for the highest precision of its inputs."""
+        return bool(re.search("highest", self.attributes, re.IGNORECASE))
+
+    @property
     def target(self) -> str:
         """Name of the library function that a custom call calls."""
         return self.attribute(r'custom_call_target="([^"]+)"') or ""
@@ -136,27 +141,23 @@ class Module:
             raise ValueError("this text holds no entry computation of HLO")
 
     @functools.cached_property
-    def _fused(self) -> set[str]:
-        every = (i for body in self.computations.values() for i in body.values())
-        return {i.calls for i in every if i.opcode == "fusion" and i.calls}
-
-    @functools.cached_property
-    def _homes(self) -> dict[str, str]:
+    def _homes(self) -> dict[str, Computation]:
+        """The computation of each instruction outside of fusions, by its name."""
+        fused = {i.calls for i, _ in self.instructions() if i.opcode == "fusion"}
         return {
-            name: computation
+            name: body
             for computation, body in self.computations.items()
-            if computation not in self._fused
+            if computation not in fused
             for name in body
         }
 
     def find(self, name: str) -> Instruction | None:
         """An instruction outside of fusions."""
-        home = self._homes.get(name)
-        return None if home is None else self.computations[home][name]
+        return self._homes.get(name, {}).get(name)
 
     def operand_shape(self, name: str, position: int) -> Shape:
         """Shape of an operand of an instruction outside of fusions."""
-        body = self.computations[self._homes[name]]
+        body = self._homes[name]
         operand = body[name].operands[position]
         arrays = body[operand.name].shape
         nested = operand.index is not None and operand.index < len(arrays)
@@ -178,8 +179,10 @@ def _instruction(name: str, text: str, is_root: bool) -> Instruction:
     inside, opcode = rest[opening + 1 : end - 1], rest[:opening]
     operands: tuple[Operand, ...] = ()
     if opcode not in ("constant", "parameter"):
-        found = _OPERAND.findall(inside)
-        operands = tuple(Operand(n, int(i) if i else None) for n, i in found)
+        operands = tuple(
+            Operand(read, int(index) if index else None)
+            for read, index in _OPERAND.findall(inside)
+        )
     return Instruction(name, opcode, shape(text[:cut]), operands, rest[end:], is_root)
 
 
@@ -203,7 +206,7 @@ def reduced_products(module: Module) -> list[str]:
     XLA takes TF32 on a GPU that has it, unless a product asks for full precision.
     Products that multiply by one number per row (no sum) are no matrix products.
     """
-    found = []
+    reduced = []
     for instruction, body in module.instructions():
         library = instruction.opcode == "custom-call" and any(
             word in instruction.target for word in ("gemm", "matmul")
@@ -211,7 +214,6 @@ def reduced_products(module: Module) -> list[str]:
         if instruction.opcode != "dot" and not library:
             continue
         first = body[instruction.operands[0].name].shape
-        full = re.search(r"highest", instruction.attributes, re.IGNORECASE)
-        if first and first[0].dtype == "f32" and not full:
-            found.append(instruction.op_name or instruction.name)
-    return found
+        if first and first[0].dtype == "f32" and not instruction.full_precision:
+            reduced.append(instruction.op_name or instruction.name)
+    return reduced

@@ -22,35 +22,27 @@ _WAITS = ("kAsyncDone", "kWaitForStreams", "kNop")
 
 @dataclasses.dataclass(frozen=True)
 class Overheads:
-    """Seconds that do not depend on the data, and shares of the card's rates.
+    """Seconds that do not depend on the data, and shares of the card's rates."""
 
-    Attributes:
-      kernel: shortest time of a kernel that the host launches.
-      node: shortest time of a kernel inside a CUDA graph.
-      graph: launch of a graph.
-      condition: a condition copied to the host, waited for, and the next launch.
-      branch: a conditional node, or an iteration of a loop, inside a graph.
-      ramp: beginning and end of a kernel, besides its work, inside a graph.
-      memory, cache, issue, matrix: shares of the rates that kernels reach.
-    """
-
-    kernel: float
-    node: float
-    graph: float
-    condition: float
-    branch: float
-    ramp: float = 1e-6
-    memory: float = 0.85
-    cache: float = 0.85
-    issue: float = 0.85
-    matrix: float = 0.4
+    kernel: float  # shortest time of a kernel that the host launches
+    node: float  # shortest time of a kernel inside a CUDA graph
+    graph: float  # launch of a graph
+    condition: float  # a condition copied to the host, waited for, and the next launch
+    branch: float  # a conditional node, or an iteration of a loop, inside a graph
+    ramp: float = 1e-6  # beginning and end of a kernel inside a graph; twice outside
+    memory: float = 0.85  # share of the memory's bandwidth that a kernel reaches
+    cache: float = 0.85  # of the second-level cache's
+    issue: float = 0.85  # of the rate of instructions
+    matrix: float = 0.4  # of the rate of matrix units
 
 
-# Launches: NVIDIA, "Getting Started with CUDA Graphs" (3 to 4 us a kernel, under 2 us
-# of overhead a node); 10 to 25 us for a copy to the host with its wait, as profiles of
-# JAX's loops show. Of conditional nodes NVIDIA, "Dynamic Control Flow in CUDA Graphs",
-# gives no times: 3 to 8 us are assumed. Memory: STREAM reaches 85 to 92 % on an H100.
-# Matrix units: untuned tiles of small products. All to be corrected by measurements.
+# kernel, node, graph: NVIDIA, "Getting Started with CUDA Graphs" (3 to 4 us a kernel,
+# under 2 us of overhead a node). condition: 10 to 25 us for a copy to the host with its
+# wait, as profiles of JAX's loops show. branch: NVIDIA, "Dynamic Control Flow in CUDA
+# Graphs", gives no times; 3 to 8 us are assumed. ramp: 1 to 2 us are assumed. memory:
+# STREAM reaches 85 to 92 % on an H100; cache and issue are assumed to reach as much.
+# matrix: assumed, for untuned tiles of small products. "slow" assumes lower shares of
+# all rates. All are to be corrected by measurements.
 CASES: Mapping[str, Overheads] = {
     "fast": Overheads(3e-6, 1.5e-6, 4e-6, 10e-6, 3e-6, memory=0.92, matrix=0.5),
     "usual": Overheads(4e-6, 2.2e-6, 6e-6, 15e-6, 5e-6),
@@ -58,60 +50,47 @@ CASES: Mapping[str, Overheads] = {
         5e-6, 3.2e-6, 10e-6, 25e-6, 8e-6, 2e-6, 0.65, 0.6, 0.6, matrix=0.25
     ),
 }
-# The second-level cache is read this much faster than memory. What an earlier kernel
-# wrote is still there if a kernel's bytes are fewer than this share of it.
+# The second-level cache is read this much faster than memory: about 5.5 TB/s against
+# 3.35, an assumption. What an earlier kernel wrote is assumed to be still there if a
+# kernel's bytes are fewer than this share of the cache; the rest holds other data.
 CACHE_SPEED = 1.65
 CACHE_SHARE = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Of one run of a program; loops multiply, a conditional counts its mean branch.
+    """Counts of one run; loops multiply, a conditional counts its mean branch."""
 
-    Attributes:
-      kernels: launches, library calls and copies among them.
-      syncs: copies of a condition to the host, which wait for the device.
-      graphs: launches of CUDA graphs.
-      conditionals: conditionals and loop iterations inside graphs.
-      bytes: read and written in device memory, cached or not.
-      flops: operations of products (two per multiply-add) and of threads.
-      seconds: {case: modelled time}.
-      bound: {reason: share of the usual time}, largest first.
-      by_kind: {kind: launches}.
-      hottest: (op_name, kind, launches, share of the usual time), longest first.
-      open_loops: names of loops whose trip count nobody knew; counted once.
-      loose_loops: how many loops took an expected trip count.
-    """
-
-    kernels: float
-    syncs: float
-    graphs: float
-    conditionals: float
-    bytes: float
-    flops: float
-    seconds: Mapping[str, float]
-    bound: Mapping[str, float]
-    by_kind: Mapping[str, float]
+    kernels: float  # launches, library calls and copies among them
+    syncs: float  # copies of a condition to the host, which wait for the device
+    graphs: float  # launches of CUDA graphs
+    conditionals: float  # conditionals and loop iterations inside graphs
+    bytes: float  # read and written in device memory, cached or not
+    flops: float  # operations of products (two per multiply-add) and of threads
+    seconds: Mapping[str, float]  # modelled time by case
+    bound: Mapping[str, float]  # share of the usual time by reason, largest first
+    by_kind: Mapping[str, float]  # launches by kind
+    # (op_name, kind, launches, share of the usual time), longest first
     hottest: Sequence[tuple[str, str, float, float]]
-    open_loops: Sequence[str]
-    loose_loops: int
+    open_loops: Sequence[str]  # loops of unknown and unexpected length, counted once
+    loose_loops: int  # number of loops that took an expected trip count
 
 
 def kernel_seconds(
     cost: costs.Cost, card: Card, overheads: Overheads, in_graph: bool
 ) -> tuple[float, str]:
-    """Modelled time of one launch, and what bounds it."""
+    """Modelled time of one launch, and the resource that bounds it."""
     speed = card.bandwidth * overheads.memory
     if cost.bytes < CACHE_SHARE * card.cache:
         speed = card.bandwidth * CACHE_SPEED * overheads.cache
     # A core issues loads at half of its rate of instructions.
     issue = card.instructions * overheads.issue
-    slowest = card.products["f32"]
+    full = card.products["f32"]  # of formats without a rate of their own
     parts = {
         "memory": cost.bytes / speed,
         "instructions": max(cost.instructions, 2 * cost.loads) / issue,
         "matrix products": sum(
-            flops / card.products.get(dtype, slowest)
+            flops / card.products.get(dtype, full)
             for dtype, flops in cost.products.items()
         )
         / overheads.matrix,
@@ -146,13 +125,7 @@ class _Walk:
             self.seconds[case] += times * getattr(overheads, field)
         self.reasons[reason] += times * getattr(CASES["usual"], field)
 
-    def run(
-        self,
-        sequence: Sequence[Thunk],
-        times: float,
-        in_graph: bool,
-        wrapper: str = "",
-    ) -> None:
+    def run(self, sequence, times: float, in_graph: bool, wrapper: str = "") -> None:
         for thunk in sequence:
             if thunk.kind == "kCommandBuffer":
                 self.sums["graphs"] += times
@@ -169,6 +142,16 @@ class _Walk:
                 name = thunk.name or wrapper or thunk.text
                 self.kernel(thunk, name, times, in_graph)
 
+    def branch(self, times: float, in_graph: bool) -> None:
+        """A condition decides: inside a graph on the device, else on the host."""
+        field, cost, reason = (
+            ("conditionals", "branch", "conditionals in graphs")
+            if in_graph
+            else ("syncs", "condition", "synchronisations")
+        )
+        self.sums[field] += times
+        self.overhead(cost, reason, times)
+
     def loop(self, thunk: Thunk, times: float, in_graph: bool) -> None:
         instruction = self.module.find(thunk.name)
         known = None if instruction is None else instruction.trip_count
@@ -179,25 +162,16 @@ class _Walk:
             if expected is None:
                 self.open.append(thunk.name)
             trips = 1.0 if expected is None else expected
-        condition = thunk.sections.get("condition", ())
-        if in_graph:
-            self.sums["conditionals"] += times * trips
-            self.overhead("branch", "conditionals in graphs", times * trips)
-            self.run(condition, times * (trips + 1), True)
-        elif known is None:
-            self.sums["syncs"] += times * (trips + 1)
-            self.overhead("condition", "synchronisations", times * (trips + 1))
-            self.run(condition, times * (trips + 1), False)
+        if in_graph or known is None:
+            # The last test of a loop ends it: inside a graph that costs no iteration.
+            self.branch(times * (trips if in_graph else trips + 1), in_graph)
+            condition = thunk.sections.get("condition", ())
+            self.run(condition, times * (trips + 1), in_graph)
         self.run(thunk.sections.get("body", ()), times * trips, in_graph)
 
     def conditional(self, thunk: Thunk, times: float, in_graph: bool) -> None:
+        self.branch(times, in_graph)
         count = len(thunk.sections)
-        if in_graph:
-            self.sums["conditionals"] += times
-            self.overhead("branch", "conditionals in graphs", times)
-        else:
-            self.sums["syncs"] += times
-            self.overhead("condition", "synchronisations", times)
         shares = self.branches.get(count) or [1 / count] * count
         for share, section in zip(shares, thunk.sections.values(), strict=True):
             self.run(section, times * share, in_graph)

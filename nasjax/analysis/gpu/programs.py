@@ -46,24 +46,15 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One compiled program.
-
-    Attributes:
-      name: of the part.
-      lower: lowers it for a mesh.
-      counted, rated: units by which counts are divided and of the rate, such as
-        images, each with its number in a run.
-      calls: how often the program runs in all; 0 where nothing is summed up.
-      trips: expected iterations of loops, see `model.count`.
-      branches: see `model.count`.
-    """
+    """One compiled program."""
 
     name: str
-    lower: Callable[[Mesh], jax.stages.Lowered]
-    counted: tuple[str, float]
-    rated: tuple[str, float]
-    calls: float = 0.0
-    trips: Sequence[float] = ()
+    lower: Callable[[Mesh], jax.stages.Lowered]  # for the device of a mesh
+    counted: tuple[str, float]  # unit of the counts, and its number in a run
+    rated: tuple[str, float]  # unit of the rate, such as images, and its number
+    calls: float = 0.0  # of the program in all; 0 where nothing is summed up
+    trips: Sequence[float] = ()  # expected iterations of loops, see `model.count`
+    # See `model.count`.
     branches: Mapping[int, Sequence[float]] = dataclasses.field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""Parser of XLA's thunk sequence: what a program launches, in its order.
+"""Parser of XLA's thunk sequence: the launches of a program, in their order.
 
 A thunk is a kernel or a library call, or one that holds others: a loop (`kWhile`), a
 conditional, a CUDA graph (`kCommandBuffer`).
@@ -11,35 +11,29 @@ _THUNK = re.compile(r"(\s*)(\d+): (k\w+)\s+(?:\[[^\]]*\])?(.*)")
 _LABEL = re.compile(r"(\s*)(condition|body|branch_\d+|true_branch|false_branch):\s*")
 _ID = re.compile(r"thunk_id: (\d+)")
 _NAME = re.compile(r'profile_annotation: "([^"]*)"')
-HOLDERS = ("kWhile", "kConditional")
+_HOLDERS = ("kWhile", "kConditional")
 
 
 @dataclasses.dataclass
 class Thunk:
-    """One thunk and those it holds.
+    """One thunk and those it holds."""
 
-    Attributes:
-      kind: XLA's name, such as kCustomKernel.
-      name: of the HLO instruction; empty where the dump does not say.
-      text: kernel and launch dimensions.
-      sections: thunks it holds: of a loop `condition` and `body`, of a conditional one
-        section per branch, of others the section of the empty name.
-    """
-
-    kind: str
-    name: str
-    text: str = ""
+    kind: str  # XLA's name, such as kCustomKernel
+    name: str  # of the HLO instruction; empty where the dump does not say
+    text: str = ""  # kernel and launch dimensions
+    # Thunks it holds: of a loop `condition` and `body`, of a conditional one section
+    # per branch, of others the section of the empty name.
     sections: dict[str, list["Thunk"]] = dataclasses.field(default_factory=dict)
 
 
-def names(metadata: str) -> dict[int, str]:
-    """Instruction names by the number of the thunk, from `thunk_metadata.txt`."""
-    found = {}
+def _names(metadata: str) -> dict[int, str]:
+    """Instruction names by the number of the thunk."""
+    by_number = {}
     for block in metadata.split("thunk_metadata {")[1:]:
         number, name = _ID.search(block), _NAME.search(block)
         if number and name:
-            found[int(number.group(1))] = name.group(1)
-    return found
+            by_number[int(number.group(1))] = name.group(1)
+    return by_number
 
 
 def parse(sequence: str, metadata: str = "") -> list[Thunk]:
@@ -52,7 +46,7 @@ def parse(sequence: str, metadata: str = "") -> list[Thunk]:
     Raises:
       ValueError: no thunk is in the text.
     """
-    named = names(metadata)
+    names = _names(metadata)
     root = Thunk("root", "")
     # Open thunks from the outermost: each with its indentation and current section.
     open_thunks: list[tuple[int, Thunk, str]] = [(-1, root, "")]
@@ -61,7 +55,7 @@ def parse(sequence: str, metadata: str = "") -> list[Thunk]:
             indent, label = len(match.group(1)), match.group(2)
             # A condition stands directly below its loop, other labels are indented.
             while label != "condition" and not (
-                open_thunks[-1][1].kind in HOLDERS and open_thunks[-1][0] == indent - 2
+                open_thunks[-1][1].kind in _HOLDERS and open_thunks[-1][0] == indent - 2
             ):
                 open_thunks.pop()
             outer, holder, _ = open_thunks[-1]
@@ -75,7 +69,7 @@ def parse(sequence: str, metadata: str = "") -> list[Thunk]:
             kind, text = match.group(3), match.group(4).strip()
             # All graphs carry the number 0, which names another thunk.
             graph = kind == "kCommandBuffer"
-            name = "" if graph else named.get(int(match.group(2)), "")
+            name = "" if graph else names.get(int(match.group(2)), "")
             thunk = Thunk(kind, name, text)
             holder.sections.setdefault(section, []).append(thunk)
             open_thunks.append((indent, thunk, ""))

@@ -1,6 +1,6 @@
 """Pictures of results; matplotlib is imported when one is drawn."""
 
-from nasjax.analysis.plots.cells import cell, cells
+from nasjax.analysis.plots.cells import cell, cell_states, cells, states
 from nasjax.analysis.plots.frontier import (
     curves,
     fronts,
@@ -9,7 +9,6 @@ from nasjax.analysis.plots.frontier import (
     widths,
 )
 from nasjax.analysis.plots.search import anytime, regret
-from nasjax.analysis.plots.states import cell_states, edge_names, states
 from nasjax.analysis.plots.training import evaluation, training
 
 __all__ = [
@@ -18,7 +17,6 @@ __all__ = [
     "cell_states",
     "cells",
     "curves",
-    "edge_names",
     "evaluation",
     "fronts",
     "hypervolumes",
