@@ -6,7 +6,7 @@ Without a folder: the published rows ("published" where the thesis measured them
 "quoted" where it repeats another paper), with parameters and FLOPS computed for every
 architecture whose genotype is public. Folders of evaluate.py add their networks to
 Tables 3.1, 4.2 and 4.3, those of search_supernet.py their finalists to Table 4.4; a
-folder of such folders gives all that lie in it. Networks of a DDAS frontier
+folder of such folders gives all of them. Networks of a DDAS frontier
 (`evaluate.py --genotypes frontier.json`) also give Table 3.2 and the slopes of test
 accuracy against size, both of the networks on FLOPS fronts alone (3.2.1), and, in
 `--out`, pictures of all with the test Pareto front of each search (Figs 3.6, 3.7).

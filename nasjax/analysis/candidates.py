@@ -37,9 +37,9 @@ def best_of(history: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def choose(candidates: Candidates, by: str) -> int:
-    """Place of the best `by` valid or test; of equal ones, the one that stands first.
+    """Index of the best candidate `by` valid or test; of equal ones, the first.
 
-    Source: thesis 4.2.3 and Table 4.4. By test is how the thesis chose: a leak.
+    Source: thesis 4.2.3 and Table 4.4. The thesis chose by test accuracy, which leaks.
     """
     return int(np.argmax(getattr(candidates, by)))
 
@@ -128,7 +128,10 @@ class Truth(NamedTuple):
 
 
 def truth(space: CellSpace, dataset: str) -> Truth | None:
-    """The benchmark's table, for its space and a data set of it; never predictions."""
+    """NAS-Bench-201's accuracies for one of its data sets; None where there are none.
+
+    Predictions are never used.
+    """
     if space.name != "nas-bench-201" or dataset not in _TABLES:
         return None
     column = _TABLES[dataset]
@@ -142,7 +145,7 @@ def truth(space: CellSpace, dataset: str) -> Truth | None:
 
 
 def architecture_entry(space: CellSpace, arch: np.ndarray) -> dict[str, Any]:
-    """The genotype of an architecture, and where it has one its shape and size."""
+    """The genotype of an architecture; of DARTS's spaces also its shape and size."""
     architecture = architectures.from_array(space, arch)
     entry = {"printed": architecture.printed, "genotype": architecture.to_json()}
     if space.inputs_per_node is None:

@@ -36,7 +36,7 @@ class Searches(NamedTuple):
         return entries
 
     def describe(self) -> dict[str, Any]:
-        """Per variant and seed, for results.json."""
+        """The variants' part of results.json, by variant and seed."""
         return {
             name: {
                 str(seed): self._search(name, s) for s, seed in enumerate(self.seeds)

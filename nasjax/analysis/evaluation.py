@@ -1,4 +1,4 @@
-"""Results of networks trained from scratch, with the true table beside them."""
+"""Results of networks trained from scratch, beside NAS-Bench-201's table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,9 +16,9 @@ from nasjax.spaces.architectures import Architecture
 
 
 def benchmark(architecture: Architecture, dataset: str) -> dict[str, Any] | None:
-    """The table's test accuracy of a NAS-Bench-201 cell after 200 epochs, a fraction.
+    """NAS-Bench-201's test accuracy of a cell after 200 epochs, a fraction.
 
-    None for other spaces and data sets, and where no table is at hand.
+    None for other spaces and data sets, and without a table.
     """
     name = f"{dataset}_test"
     if architecture.family != "nb201" or name not in nb201.COLUMNS:

@@ -16,7 +16,8 @@ from nasjax.runs.table_search import Result
 from nasjax.spaces import CellSpace
 
 PREDICTED = "no benchmark data, ranks within predictions"
-# The published protocol: the searched column, queries and row of Table 4.1 by method.
+# The published protocol: the searched column; by method, its number of queries and its
+# row in Table 4.1.
 SEARCHED = "cifar10_valid_12ep"
 PROTOCOL = {"random": (100, "RS"), "evolution": (110, "REA")}
 
@@ -48,7 +49,7 @@ def describe_columns(table: Table, trial: str) -> dict[str, dict[str, Any]]:
 
 
 def column_line(name: str, described: Mapping[str, Any]) -> str:
-    """A line on a column, from `describe_column`."""
+    """Origin and optimum of a column, an entry of `describe_columns`, as a line."""
     d = described
     noisy = d["trial"] == "random"
     trials = f", single trials {d['trials_version']}" if noisy else ""

@@ -83,7 +83,7 @@ class Best(NamedTuple):
 
 
 def best_after(result: Result, values: np.ndarray, queries: int) -> Best:
-    """Picks each search's best query, by what the search observed.
+    """Each search's best query, by the accuracies that it observed.
 
     Args:
       result: of one method.
@@ -103,7 +103,8 @@ def best_after(result: Result, values: np.ndarray, queries: int) -> Best:
 def incumbent(result: Result, values: np.ndarray) -> np.ndarray:
     """The table's value of the best query so far, float64 [V, S, T]; -inf for none.
 
-    Best is by what was observed: with noise the table's value may fall.
+    The best query is the one of the highest observation; with noise, the table's value
+    of it may fall.
 
     Args:
       result: of a search on the table; larger is better; NaN failed.
@@ -137,7 +138,7 @@ def late_policy(result: Result) -> np.ndarray | None:
 
 
 def _number(x: np.ndarray) -> float | None:
-    """JSON has no NaN."""
+    """The number, or None where it is not finite: JSON has no NaN."""
     return float(x) if np.isfinite(x) else None
 
 

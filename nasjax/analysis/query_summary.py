@@ -1,4 +1,4 @@
-"""One screen of searches by queries: means, the best method and its evidence, times."""
+"""Searches of a table on one screen: means, the best method and evidence, times."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple

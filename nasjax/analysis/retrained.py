@@ -37,12 +37,12 @@ class Evaluation(NamedTuple):
 
     @property
     def source(self) -> str:
-        """As tables name it: "measured", with the leak if there is one."""
+        """Origin as tables print it: "measured", with the leak if there is one."""
         return f"measured, {LEAK}" if self.leaks else "measured"
 
     @property
     def on_front(self) -> bool:
-        """On the FLOPS front of its search; files that tell no front have only it."""
+        """Whether it is on its search's FLOPS front; true in files without `fronts`."""
         return FRONT in self.frontier.get("fronts", (FRONT,))
 
     @property
@@ -61,7 +61,7 @@ class Evaluation(NamedTuple):
 
     @property
     def network(self) -> str:
-        """Description that is the same where accuracies may be compared."""
+        """Description of the network; equal where accuracies may be compared."""
         c = self.config
         epochs = f", {c['epochs']} epochs" if "epochs" in c else ""
         return f"{c['preset']}, {c['cells']} cells, C = {c['channels']}{epochs}"
@@ -182,7 +182,7 @@ def _name(content: Mapping[str, Any], folder: Path) -> str:
 
 
 def _pairs(cell: genotypes.Pairs) -> list[tuple]:
-    """The two pairs of a node have no order."""
+    """The cell with the two pairs of each node sorted: they have no order."""
     return [tuple(sorted(cell[i : i + 2])) for i in range(0, len(cell), 2)]
 
 
@@ -194,7 +194,7 @@ def variant(frontier: Mapping[str, Any]) -> str:
 def groups(
     evaluations: Sequence[Evaluation],
 ) -> dict[tuple[str, str], list[Evaluation]]:
-    """Frontier architectures by data set and network: what may be compared."""
+    """Frontier architectures that may be compared: of one data set and network."""
     by_network: dict[tuple[str, str], list[Evaluation]] = {}
     for network in evaluations:
         if network.frontier and network.cost.flops is not None:
@@ -232,10 +232,10 @@ def arrays(group: Sequence[Evaluation]) -> dict[str, np.ndarray]:
 
 
 def chosen(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, str]]:
-    """The networks that stand in a table of architectures, each with its source.
+    """Networks to show in tables of architectures, each with its source.
 
-    All that are from no frontier; of each search, the best by validation and, where
-    that is another one, by test, which leaks.
+    All that come from no frontier; of each search, the best by validation and, if that
+    is another network, the best by test, which leaks.
     """
     rows = [(x, x.source) for x in evaluations if not x.frontier]
     for group in groups(evaluations).values():

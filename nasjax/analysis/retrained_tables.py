@@ -91,7 +91,7 @@ def frontier_tables(evaluations: Sequence[Evaluation]) -> list[str]:
 
 
 def supernet_table(searches: Sequence[Searched]) -> str:
-    """Table 4.4."""
+    """Table 4.4: the candidates of supernet searches."""
     rows = [
         [
             f"{search.prefix}{'Val' if entry['default'] else 'Test'}, "

@@ -31,7 +31,9 @@ def describe(values: np.ndarray) -> Summary:
 def mean_std(
     values: np.ndarray, scale: float = 100.0, digits: int | None = None
 ) -> str:
-    """`94.11 ± 0.16`; a single value without deviation; failures are counted.
+    """Mean ± deviation as text: `94.11 ± 0.16`, of a single value `94.11`.
+
+    With values that are not finite, `94.11 ± 0.16 (2/3)` counts those that are.
 
     Args:
       values: [n].

@@ -172,14 +172,14 @@ class Report(NamedTuple):
         plots.anytime(path, {n: x[None] for n, x in best.items()}, [title], None)
         if not self.tops:
             return
-        who, top = f"CADAM on {name}, seed {self.seeds[0]}", self.tops[0]
+        search, top = f"CADAM on {name}, seed {self.seeds[0]}", self.tops[0]
         steps = best["cadam"].shape[1]
-        title = f"{who}: mean of the best {len(top.seen)} after {steps:,} queries"
+        title = f"{search}: mean of the best {len(top.seen)} after {steps:,} queries"
         path = folder.file("state.png")
         plots.cell_states(path, self.space, self.states()[0], title)
         best_valid = candidates.choose(top, "valid")
         valid, test = (100 * x[best_valid] for x in (top.valid, top.test))
-        title = f"{who}: validation {valid:.2f}%, test {test:.2f}%"
+        title = f"{search}: validation {valid:.2f}%, test {test:.2f}%"
         path = folder.file("cells.png")
         plots.cells(path, self.space, top.arch[best_valid], title)
 

@@ -1,4 +1,4 @@
-"""A supernet's training in a folder, and accuracies of architectures as it goes on.
+"""A supernet's training in a folder, with accuracies of architectures on the way.
 
     train(supernet_config.preset("nb201", "cpu", dataset="synthetic"), "runs/supernet")
 
@@ -45,7 +45,7 @@ def train(
       run: see `SupernetRun`.
       out: the results folder.
       data_dir: folder of the data set's official files.
-      count: devices that share a batch; None for all but on CPU, for one there.
+      count: devices that share a batch; None takes one on CPU and all elsewhere.
       table: compare scores with NAS-Bench-201's table where it is at hand.
       resume, overwrite: see `open_run`.
       checkpoint_seconds: see `supernets.fit`.

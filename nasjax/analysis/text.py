@@ -56,6 +56,6 @@ def paired_table(
 
 
 def short(count: int) -> str:
-    """500, 1k, 20k."""
+    """A number of queries as labels print it: 500, 1k, 20k."""
     whole = count >= 1000 and count % 1000 == 0
     return f"{count // 1000}k" if whole else str(count)

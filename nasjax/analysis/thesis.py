@@ -19,7 +19,7 @@ NONE = "–"
 
 
 class Row(NamedTuple):
-    """One architecture of a table, as printed; dashes where nothing is."""
+    """One architecture of a table, as printed; dashes where a figure is missing."""
 
     name: str
     accuracy: str  # in percent; top-1 on ImageNet
@@ -203,16 +203,16 @@ class Cost(NamedTuple):
     flops: int | None  # None where no rule is known for the space
 
     def cells(self) -> list[str]:
-        """As tables print them."""
+        """Parameters without and with auxiliary head, and FLOPS, as printed."""
         giga = NONE if self.flops is None else f"{self.flops / 1e9:.4f}G"
         millions = (self.params / 1e6, self.with_auxiliary / 1e6)
         return [*(f"{x:.3f}M" for x in millions), giga]
 
 
 def cost(genotype: Genotype, dataset: str) -> Cost:
-    """Of a genotype in the network of the tables for a data set of `CLASSES`.
+    """Cost of a genotype in the network of the tables for a data set of `CLASSES`.
 
-    That is 20 cells and C = 36, or 14 and 48 for ImageNet.
+    The network has 20 cells and C = 36, or 14 and 48 for ImageNet.
 
     Raises:
       ValueError: another data set.
@@ -270,7 +270,7 @@ def row_4_1(name: str, columns: Sequence[str]) -> list[str]:
 def rows_4_1(
     columns: Sequence[str], budgets: Sequence[int], *, others: bool = True
 ) -> dict[str, list[list[str]]]:
-    """Rows of Table 4.1 to stand below those of other labels; "" means at the end.
+    """Rows of Table 4.1 by the label below which they stand; "" means at the end.
 
     Args:
       columns: names of columns; unknown ones get dashes.

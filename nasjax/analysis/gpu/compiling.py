@@ -75,7 +75,7 @@ def compile_lowered(
     options: Mapping[str, Any] | None = None,
     dump: Path | None = None,
 ) -> Compiled:
-    """Compiles and reads what the compiler dumps.
+    """Compiles a program and reads the compiler's dump.
 
     Args:
       lowered: for the device of a `mesh`.
@@ -89,12 +89,12 @@ def compile_lowered(
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary if dump is None else dump).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {**OPTIONS, **(options or {}), "xla_dump_to": str(folder)}
+        flags = {**OPTIONS, **(options or {}), "xla_dump_to": str(folder)}
         cached = jax.config.jax_enable_compilation_cache
         jax.config.update("jax_enable_compilation_cache", False)
         clock = time.perf_counter()
         try:
-            compiled = lowered.compile(settings)
+            compiled = lowered.compile(flags)
         finally:
             jax.config.update("jax_enable_compilation_cache", cached)
         seconds = time.perf_counter() - clock

@@ -1,7 +1,7 @@
 """Bytes and operations of one kernel, counted from its HLO.
 
 A fused loop computes an element again for each index at which it is needed: behind a
-slice, a padding or a transposition the operand's index differs, so what stands there is
+slice, a padding or a transposition the operand's index differs, so the element there is
 evaluated once per reader. `Fusion` follows these index paths.
 """
 
@@ -130,7 +130,7 @@ def _product_flops(instruction: Instruction, operands: list[hlo.Shape]) -> float
 
 
 class Fusion:
-    """A fused computation: bytes at its border, evaluations inside."""
+    """A fused computation: its bytes read and written, and its evaluations inside."""
 
     def __init__(self, body: Computation, caller: Instruction):
         self.body, self.caller = body, caller
@@ -206,7 +206,7 @@ class Fusion:
         return size(instruction.shape)
 
     def evaluations(self) -> dict[str, float]:
-        """How many elements of each instruction are computed.
+        """Number of elements that are computed, by instruction.
 
         A kernel that works on tiles (kind=kCustom) computes each element once.
         """

@@ -171,7 +171,7 @@ class Module:
 
 
 def _instruction(name: str, text: str, is_root: bool) -> Instruction:
-    """From what stands right of `%name = `: shape, opcode(operands), attributes."""
+    """Parses the text right of `%name = `: shape, opcode(operands), attributes."""
     cut = _closing(text, 0) if text.startswith("(") else text.index(" ")
     rest = text[cut:].lstrip()
     opening = rest.index("(")

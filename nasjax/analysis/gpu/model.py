@@ -2,7 +2,7 @@
 
 Nothing here is measured. A kernel takes the longest of reading and writing its bytes,
 issuing its instructions, loading its elements and multiplying its matrices, and at
-least what a launch takes; launches, graphs, conditionals and copies of a condition to
+least the time of a launch; launches, graphs, conditionals and copies of a condition to
 the host come on top. Kernels run one after another.
 """
 
@@ -106,7 +106,7 @@ Sums = dict[str, float]
 
 
 class _Walk:
-    """Sums thunks: how often each runs, and what that costs."""
+    """Walks through the thunks and sums up their runs and costs."""
 
     def __init__(self, module, card, trips, branches):
         self.module, self.card, self.branches = module, card, branches

@@ -12,7 +12,7 @@ from nasjax.spaces.topology import depth, width
 
 # The picture is a staircase: a line leaves the bottom of its source, falls to a row of
 # its own and enters its target from the left, so no line runs through a label.
-# In inches: a column, a row, half the width of a box, and what surrounds a row in it.
+# In inches: a column, a row, half the width of a box, and its margin around a row.
 _COLUMN, _ROW, _HALF, _EDGE = 1.3, 0.3, 0.22, 0.1
 
 

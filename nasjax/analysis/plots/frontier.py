@@ -2,19 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nasjax.analysis import frontier, pareto, retrained
 from nasjax.analysis.frontier import Points
-from nasjax.analysis.plots.style import label, panels, range_of_seeds, save
+from nasjax.analysis.plots.style import label, mean_of_seeds, panels, save
 from nasjax.spaces import CellSpace
 
 _LABELS = {"flops": "GFLOPS", "parameters": "parameters [million]"}
 _SIZES = {"gflops": "GFLOPS", "millions": "parameters with auxiliary head [million]"}
 
+_RANGE: dict[str, Any] = {"extremes": True, "alpha": 0.2, "lw": 1.4}
 
-def smooth(values: np.ndarray, window: int) -> np.ndarray:
+
+def _smooth(values: np.ndarray, window: int) -> np.ndarray:
     """Mean over the last `window` entries of [..., T], fewer at the start."""
     total = np.cumsum(values, axis=-1, dtype=np.float64)
     lagged = np.concatenate([np.zeros_like(total[..., :window]), total], axis=-1)
@@ -43,8 +46,8 @@ def curves(
     """
     figure, (axis,) = panels(1, (7.0, 4.2))
     for name, values in accuracy.items():
-        y = 100 * smooth(values, min(window, values.shape[-1]))
-        range_of_seeds(axis, np.arange(1, y.shape[-1] + 1), y, name)
+        y = 100 * _smooth(values, min(window, values.shape[-1]))
+        mean_of_seeds(axis, np.arange(1, y.shape[-1] + 1), y, name, **_RANGE)
     if one_shot is not None:
         axis.axhline(100 * one_shot, color="black", ls=":", lw=1, label="one-shot")
     label(axis, title, "step", f"validation accuracy [%], mean of {window}", "best")
@@ -103,7 +106,8 @@ def hypervolumes(path: Path, volumes: Mapping[str, np.ndarray], title: str) -> N
     """Hypervolume against queries, [S, T] per variant: mean and range of seeds."""
     figure, (axis,) = panels(1, (6.0, 4.0))
     for name, values in volumes.items():
-        range_of_seeds(axis, np.arange(1, values.shape[-1] + 1), values, name)
+        x = np.arange(1, values.shape[-1] + 1)
+        mean_of_seeds(axis, x, values, name, **_RANGE)
     label(axis, title, "queries", "hypervolume, share of the box", "lower right")
     save(figure, path)
 

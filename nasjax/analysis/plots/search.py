@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nasjax.analysis.plots.style import label, mean_of_seeds, panels, save
 
-_SEEDS = 30  # drawn one by one; more make one grey area
+_SEEDS = 30  # drawn as lines of their own; more would make one grey area
 
 
 def anytime(
@@ -19,7 +20,7 @@ def anytime(
     x: Mapping[str, np.ndarray] | None = None,
     xlabel: str = "queries",
 ) -> None:
-    """Best-so-far against queries: every seed faint, the mean with its 95% band.
+    """Best accuracy so far against queries: thin seeds, the mean with its 95% band.
 
     Args:
       path: file to write.
@@ -91,7 +92,10 @@ def regret(
         for color, (name, y) in enumerate(curves.items()):
             x = np.arange(1, y.shape[1] + 1)
             # Ten colours: a second round of them is dashed.
-            style = {"color": f"C{color % 10}", "ls": "-" if color < 10 else "--"}
+            style: dict[str, Any] = {
+                "color": f"C{color % 10}",
+                "ls": "-" if color < 10 else "--",
+            }
             mean_of_seeds(axis, x, y, name, floor=floor, alpha=0.2, lw=1.5, **style)
         axis.set_yscale("log")
         label(axis, title, "queries", "regret")

@@ -40,31 +40,26 @@ def label(axis, title: str, x: str = "", y: str = "", legend: str = "") -> None:
         axis.legend(fontsize=8, loc=legend)
 
 
-def range_of_seeds(axis, x: np.ndarray, y: np.ndarray, name: str, **style: Any) -> None:
-    """The mean of y [S, T] over seeds, and the range between their extremes."""
-    (line,) = axis.plot(x, y.mean(0), lw=1.4, label=name, **style)
-    if len(y) > 1:
-        band = {"color": line.get_color(), "alpha": 0.2, "lw": 0}
-        axis.fill_between(x, y.min(0), y.max(0), **band)
-
-
 def mean_of_seeds(
     axis,
     x: np.ndarray,
     y: np.ndarray,
     name: str,
     *,
+    extremes: bool = False,
     floor: float = -np.inf,
     alpha: float = 0.25,
     **style: Any,
 ) -> np.ndarray:
-    """The mean of y [S, T] over seeds with its 95% band; returns the mean.
+    """Draws and returns the mean of y [S, T] over seeds, with a band.
 
     Args:
       axis: matplotlib axes.
       x: [T].
-      y: [S, T]; the band is 1.96 standard errors wide on each side.
+      y: [S, T].
       name: for the legend.
+      extremes: the band spans all seeds, instead of 1.96 standard errors on each side
+        of the mean.
       floor: lower values are drawn there, for a logarithmic axis.
       alpha: of the band.
       style: of the line.
@@ -74,7 +69,8 @@ def mean_of_seeds(
     (line,) = axis.plot(x, np.maximum(mean, floor), label=name, **style)
     if len(y) > 1:
         half = 1.96 * y.std(axis=0, ddof=1) / np.sqrt(len(y))
-        low, high = (np.maximum(mean + sign * half, floor) for sign in (-1, 1))
+        band = (y.min(0), y.max(0)) if extremes else (mean - half, mean + half)
+        low, high = (np.maximum(edge, floor) for edge in band)
         axis.fill_between(x, low, high, color=line.get_color(), alpha=alpha, lw=0)
     return mean
 

@@ -48,7 +48,7 @@ def evaluation(
     test: np.ndarray,
     baseline: float | None = None,
 ) -> None:
-    """Training of derived networks: loss, accuracy; every seed faint, the mean.
+    """Loss and accuracy of derived networks in training: each seed, and the mean.
 
     Args:
       path: file to write.
