@@ -109,10 +109,7 @@ class Searches(NamedTuple):
         """The pictures of Figs 3.2 to 3.5, 3.8 and 3.9.
 
         Args:
-          folder: of the run.
           one_shot: Acc(OS).
-          dataset: its name.
-          title: above the pictures.
         """
         accuracy = {
             name: np.stack([points.accuracy for points in rows])

@@ -82,21 +82,21 @@ class Report(NamedTuple):
             out |= candidates.padded(self.tops, top_k)
         return out
 
-    def pairs(self, first: str = "cadam") -> dict[str, statistics.Paired]:
-        """`first` against every other method, in points; {} for one seed.
+    def pairs(self) -> dict[str, statistics.Paired]:
+        """CADAM against every other method, in points; empty for a single seed.
 
         Both by the accuracy in the search, its target, and by that on all validation
         images, which a lucky subset cannot flatter.
         """
-        if first not in self.won or len(self.seeds) < 2:
+        if "cadam" not in self.won or len(self.seeds) < 2:
             return {}
         return {
-            f"{first} - {name}, {images}": statistics.paired(
-                100 * getattr(self.won[first], field), 100 * getattr(best, field)
+            f"cadam - {name}, {images}": statistics.paired(
+                *(100 * getattr(x, field) for x in (self.won["cadam"], best))
             )
             for field, images in (("seen", "in search"), ("valid", "validation half"))
             for name, best in self.won.items()
-            if name != first
+            if name != "cadam"
         }
 
     def describe(self) -> dict[str, Any]:
@@ -159,7 +159,6 @@ class Report(NamedTuple):
         """anytime.png and, of CADAM's first seed, state.png and cells.png.
 
         Args:
-          folder: of the run.
           name: of the supernet.
           subset: validation images per query.
         """

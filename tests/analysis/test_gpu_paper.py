@@ -12,7 +12,7 @@ import pytest
 
 from nasjax import compiler
 from nasjax.agent import Batch, Transition, actor_critic, ddpg, squared_loss
-from nasjax.analysis.gpu import card, compiling, hlo, model, programs
+from nasjax.analysis.gpu import compiling, hlo, model, programs
 
 pytestmark = pytest.mark.gpu_paper
 # (program, part) -> most kernels per step, cycle or batch; synchronisations of a run.
@@ -29,11 +29,10 @@ BOUNDS = {
 
 
 @pytest.fixture(scope="module")
-def compiled(gpu_mesh):
+def compiled(gpu_mesh, h100):
     """Compiles a part of a program once; with its counts."""
     done = {}
     options = compiler.graph_options(gpu_mesh.devices.flat[0])
-    h100 = card.Card.read(card.description("h100"))
 
     def compile_part(program, index):
         if (program, index) not in done:
@@ -62,11 +61,10 @@ def test_kernels_and_synchronisations_do_not_creep_back(compiled, program, index
     assert result.temporary > 0 and result.arguments > 0
 
 
-def test_without_the_options_loops_wait_for_the_device(gpu_mesh):
+def test_without_the_options_loops_wait_for_the_device(gpu_mesh, h100):
     """What the options are for; and counts see it."""
     (part,) = programs.cadam(programs.SMALL["cadam"])
     result = compiling.compile_lowered(part.lower(gpu_mesh))
-    h100 = card.Card.read(card.description("h100"))
     counts = model.count(result.module, result.sequence, h100, part.trips)
     steps = programs.SMALL["cadam"].steps
     assert counts.syncs == steps * (part.trips[0] + 1)

@@ -26,16 +26,16 @@ def arrays(points):
     return 2 * cost, value / 8
 
 
-def dominated(points, one):
+def dominated(points, point):
     return any(
-        cost <= one[0] and value >= one[1] and (cost, value) != one
+        cost <= point[0] and value >= point[1] and (cost, value) != point
         for cost, value in points
     )
 
 
 @hypothesis.given(POINTS)
 def test_front_is_what_nothing_dominates(points):
-    wanted = [not dominated(points, one) for one in points]
+    wanted = [not dominated(points, point) for point in points]
     np.testing.assert_array_equal(front(*arrays(points)), wanted)
 
 
@@ -63,12 +63,12 @@ def test_hypervolume_so_far():
     rng = np.random.default_rng(0)
     cost, value = rng.uniform(0, 12, 30), rng.uniform(0, 1, 30)
     cost, value = cost.astype(np.float32), value.astype(np.float32)
-    found = np.asarray(running(cost, value))
-    assert np.all(np.diff(found) >= -1e-7)
+    volumes = np.asarray(running(cost, value))
+    assert np.all(np.diff(volumes) >= -1e-7)
     alone = [
         float(pareto.hypervolume(cost[:n], value[:n], REFERENCE)) for n in (1, 7, 30)
     ]
-    np.testing.assert_allclose(found[[0, 6, 29]], alone, rtol=1e-5)
+    np.testing.assert_allclose(volumes[[0, 6, 29]], alone, rtol=1e-5)
 
 
 def test_under_vmap_it_is_a_loop():
@@ -80,20 +80,20 @@ def test_under_vmap_it_is_a_loop():
 
 
 def test_points_that_do_not_exist_are_on_no_front():
-    found = front(jnp.array([0.0, 1.0]), jnp.array([-jnp.inf, 0.2]))
-    np.testing.assert_array_equal(found, [False, True])
+    on_front = front(jnp.array([0.0, 1.0]), jnp.array([-jnp.inf, 0.2]))
+    np.testing.assert_array_equal(on_front, [False, True])
 
 
 def test_failed_points_hide_no_other():
     """A value or a cost that is not a number: not on the front, and in no one's way."""
     nan = float("nan")
-    found = front(jnp.array([1.0, 2.0, 3.0]), jnp.array([0.5, nan, 0.9]))
-    np.testing.assert_array_equal(found, [True, False, True])
-    np.testing.assert_array_equal(pareto.front([1, 2, 3], [0.5, nan, 0.9]), found)
-    found = front(jnp.array([nan, 2.0, 3.0]), jnp.array([0.95, 0.5, 0.9]))
-    np.testing.assert_array_equal(found, [False, True, True])
-    found = front(jnp.array([1.0, 2.0]), jnp.array([jnp.inf, 0.9]))
-    np.testing.assert_array_equal(found, [False, True])
+    on_front = front(jnp.array([1.0, 2.0, 3.0]), jnp.array([0.5, nan, 0.9]))
+    np.testing.assert_array_equal(on_front, [True, False, True])
+    np.testing.assert_array_equal(pareto.front([1, 2, 3], [0.5, nan, 0.9]), on_front)
+    on_front = front(jnp.array([nan, 2.0, 3.0]), jnp.array([0.95, 0.5, 0.9]))
+    np.testing.assert_array_equal(on_front, [False, True, True])
+    on_front = front(jnp.array([1.0, 2.0]), jnp.array([jnp.inf, 0.9]))
+    np.testing.assert_array_equal(on_front, [False, True])
     cost, value = jnp.array([2.0, 6.0, 4.0]), jnp.array([0.5, 0.9, nan])
     wanted = volume(cost[:2], value[:2])
     assert float(volume(cost, value)) == pytest.approx(float(wanted), rel=1e-6)

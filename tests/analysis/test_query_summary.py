@@ -55,10 +55,10 @@ def test_evidence_for_the_best(rows, text):
 
 
 def test_much_is_cut_to_the_screen():
-    one = result([[1, 0, 0], [2, 0, 0]])
-    wide = one._replace(
-        arch_index=np.repeat(one.arch_index, 30, 0),
-        accuracy=np.repeat(one.accuracy, 30, 0),
+    narrow = result([[1, 0, 0], [2, 0, 0]])
+    wide = narrow._replace(
+        arch_index=np.repeat(narrow.arch_index, 30, 0),
+        accuracy=np.repeat(narrow.accuracy, 30, 0),
     )
     names = [f"latency_{v:02}" for v in range(30)]
     results = {f"method-{i}": wide for i in range(40)}

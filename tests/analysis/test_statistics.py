@@ -29,9 +29,9 @@ def test_paired_agrees_with_scipy_and_brackets_the_difference():
 
 def test_slope_by_hand():
     """Points (0, 1), (1, 3), (2, 2): slope 1/2, correlation 1/2."""
-    found = slope([0, 1, 2], [1, 3, 2])
-    assert found.slope == pytest.approx(0.5)
-    assert found.correlation == pytest.approx(0.5)
+    line = slope([0, 1, 2], [1, 3, 2])
+    assert line.slope == pytest.approx(0.5)
+    assert line.correlation == pytest.approx(0.5)
     assert slope([1, 2], [3, 3]) == (0.0, 0.0)
     with pytest.raises(ValueError, match="two different points"):
         slope([2, 2], [0, 1])

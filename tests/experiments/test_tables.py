@@ -22,14 +22,14 @@ call = functools.partial(in_process.call, "tables")
 def line(text, start):
     """The rest of the one line that begins with `start`, with single spaces."""
     lines = (" ".join(x.split()) + " " for x in text.splitlines())
-    (found,) = (x for x in lines if x.startswith(f"{start} "))
-    return found[len(start) :].strip()
+    (rest,) = (x for x in lines if x.startswith(f"{start} "))
+    return rest[len(start) :].strip()
 
 
 def block(text, title):
     """The part of the output under a title."""
-    (found,) = (x for x in text.split("\n\n") if x.startswith(title))
-    return found
+    (part,) = (x for x in text.split("\n\n") if x.startswith(title))
+    return part
 
 
 def write(folder, content):
@@ -122,8 +122,8 @@ def test_computed_costs_are_the_printed_ones():
 
 
 def test_costs_of_public_sources(alone):
-    found = line(block(alone, "Table 3.1, CIFAR-10\n"), "DARTS 2nd Order")
-    assert found == "97.24 3.83M 1.078G 3.349M 3.826M 1.0782G quoted"
+    printed = line(block(alone, "Table 3.1, CIFAR-10\n"), "DARTS 2nd Order")
+    assert printed == "97.24 3.83M 1.078G 3.349M 3.826M 1.0782G quoted"
     v2, pc = (genotypes.PUBLISHED[x] for x in ("DARTS_V2", "PC_DARTS_cifar"))
     assert thesis.cost(v2, "imagenet")[:2] == (4_718_752, 5_979_528)
     assert thesis.cost(pc, "cifar100")[:2] == (3_686_608, 4_232_244)
@@ -183,9 +183,9 @@ def frontier(tmp_path_factory):
 def test_rank_correlation_by_hand(frontier):
     """Ranks 1 2 3 against 1 3 2: 1 - 6 (0 + 1 + 1) / (3 x 8) = 0.5."""
     ranks = block(frontier[1], "Table 3.2, CIFAR-10\n")
-    found = {v: line(ranks, f"{v} seed 2 {NETWORK}") for v in ("DDAS-NL", "RS")}
-    assert found["DDAS-NL"] == "0.500 3 measured"
-    assert found["RS"] == "1.000 2 measured"
+    printed = {v: line(ranks, f"{v} seed 2 {NETWORK}") for v in ("DDAS-NL", "RS")}
+    assert printed["DDAS-NL"] == "0.500 3 measured"
+    assert printed["RS"] == "1.000 2 measured"
     assert "measured" not in block(frontier[1], "Table 3.2, CIFAR-100\n")
 
 
@@ -266,13 +266,13 @@ def test_candidates_of_a_search():
     table = block(out, "Table 4.4")
     entries = json.loads((SEARCHED / "results.json").read_text())["finalists"]
     assert table.count("measured") == len(entries)
-    found = line(table, "nb201-CIFAR-10-Val, seed 1")
+    printed = line(table, "nb201-CIFAR-10-Val, seed 1")
     shown = [entries[0][f"{x}_accuracy"] for x in ("validation", "test")]
-    assert found == " ".join(f"{100 * x:.2f}" for x in shown) + " 1 of 32 measured"
-    found = line(table, "nb201-CIFAR-10-Test, seed 1")
-    assert found.endswith(" 4 of 32 measured, by test: a leak")
-    one = retrained.Searched(SEARCHED, "pc-darts", "imagenet32-120", [])
-    assert one.prefix == "PC-ImageNet32-120-"
+    assert printed == " ".join(f"{100 * x:.2f}" for x in shown) + " 1 of 32 measured"
+    printed = line(table, "nb201-CIFAR-10-Test, seed 1")
+    assert printed.endswith(" 4 of 32 measured, by test: a leak")
+    search = retrained.Searched(SEARCHED, "pc-darts", "imagenet32-120", [])
+    assert search.prefix == "PC-ImageNet32-120-"
 
 
 def test_each_file_counts_once(tmp_path):
@@ -285,11 +285,11 @@ def test_the_order_of_a_pair_does_not_matter(tmp_path):
     content = evaluation("PC_DARTS_cifar")
     cell = content["genotype"]["normal"]
     cell[0], cell[1] = cell[1], cell[0]
-    (one,), _, _ = retrained.read([write(tmp_path / "a", content)])
-    assert one.name == "PC_DARTS_cifar"
+    (network,), _, _ = retrained.read([write(tmp_path / "a", content)])
+    assert network.name == "PC_DARTS_cifar"
     cell[0], cell[2] = cell[2], cell[0]  # Another cell: named by its folder.
-    (one,), _, _ = retrained.read([write(tmp_path / "b", content)])
-    assert one.name == "b"
+    (network,), _, _ = retrained.read([write(tmp_path / "b", content)])
+    assert network.name == "b"
 
 
 def test_other_folders_are_named(tmp_path):

@@ -23,10 +23,8 @@ def cell(axis, space: CellSpace, arch: chex.Array, title: str = "") -> None:
     grey, an absent edge is left out. One unit of the axis is an inch.
 
     Args:
-      axis: matplotlib axes.
       space: with edges from lower to higher nodes.
       arch: uint8 [E], one cell.
-      title: above the picture.
     """
     chex.assert_shape(arch, (space.num_edges,))
     present = [
@@ -96,7 +94,6 @@ def cells(
       path: file to write; its suffix chooses the format.
       space: as for `cell`.
       arch: uint8 `arch_shape`.
-      title: above all.
     """
     arch = np.asarray(arch)
     chex.assert_shape(arch, space.arch_shape)
@@ -128,7 +125,6 @@ def states(
     """The searcher's final state beside the true best architectures (Fig. 4.2).
 
     Args:
-      path: file to write.
       space: a space of one cell.
       rows: `(title, state [E, O], truth [E, O])` of each column.
       labels: captions of the two panels.
@@ -145,10 +141,8 @@ def cell_states(path: Path, space: CellSpace, state: np.ndarray, title: str) -> 
     """The searcher's state, one panel for each cell (Fig. 4.3).
 
     Args:
-      path: file to write.
       space: any space of cells.
       state: float [*arch_shape, O], the share of each operation on each edge.
-      title: above all.
     """
     matrices = np.asarray(state).reshape(space.cells, space.num_edges, -1)
     figure, axes = panels(space.cells, (2.0 + 0.42 * space.num_edges, 3.4), across=1)

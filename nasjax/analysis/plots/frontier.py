@@ -36,10 +36,8 @@ def curves(
     """Validation accuracy against steps: mean over seeds, and their range.
 
     Args:
-      path: file to write.
       accuracy: per variant, [S, T] as fractions.
       one_shot: Acc(OS), drawn as a line.
-      title: above the picture.
       window: steps of the moving average.
 
     Source: thesis Figs 3.2, 3.3.
@@ -60,10 +58,8 @@ def fronts(
     """Pareto fronts, one per search, with the step at each point.
 
     Args:
-      path: file to write.
       searches: per variant, each seed's points; the first seed's steps are written.
       axis_name: of `frontier.AXES`.
-      title: above the picture.
 
     Source: thesis Fig. 3.4.
     """

@@ -23,7 +23,6 @@ def anytime(
     """Best accuracy so far against queries: thin seeds, the mean with its 95% band.
 
     Args:
-      path: file to write.
       best: per method, best so far [V, S, T] as fractions.
       titles: of the V panels.
       optima: best value of each table column, drawn as a line; None if not known.
@@ -78,7 +77,6 @@ def regret(
     """Regret against queries, logarithmic: the mean over seeds with its 95% band.
 
     Args:
-      path: file to write.
       regrets: per method, [V, S, T].
       titles: of the V panels.
     """

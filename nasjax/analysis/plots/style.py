@@ -54,10 +54,8 @@ def mean_of_seeds(
     """Draws and returns the mean of y [S, T] over seeds, with a band.
 
     Args:
-      axis: matplotlib axes.
       x: [T].
       y: [S, T].
-      name: for the legend.
       extremes: the band spans all seeds, instead of 1.96 standard errors on each side
         of the mean.
       floor: lower values are drawn there, for a logarithmic axis.

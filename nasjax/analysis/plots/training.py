@@ -12,7 +12,6 @@ def training(path: Path, curves, true: np.ndarray | None = None) -> None:
     """A supernet's training: loss, accuracy of architectures, rank correlation.
 
     Args:
-      path: file to write.
       curves: `nasjax.runs.supernets.Curves`.
       true: true accuracies [M] of the scored architectures, for the last panels.
     """
@@ -51,7 +50,6 @@ def evaluation(
     """Loss and accuracy of derived networks in training: each seed, and the mean.
 
     Args:
-      path: file to write.
       loss, accuracy: of training batches, [S, epochs]; accuracies are fractions.
       test: accuracy on test images [S, epochs], NaN where not tested.
       baseline: accuracy of a linear classifier, drawn as a line.
