@@ -18,9 +18,7 @@ from nasjax.analysis.gpu.hlo import Computation, Instruction, Module, elements, 
 # few multiply-adds and a special-function instruction. A padded read tests its bounds:
 # in machine code that was compiled for this project, 443-476 instructions for four
 # elements of a 3 x 3 stencil fell to 72 without the tests.
-_HARD = 8.0
-_PAD = 10.0
-_HARD_OPCODES = {
+_TRANSCENDENTALS = {
     *("cbrt", "cosine", "divide", "erf", "exponential", "exponential-minus-one", "log"),
     *("log-plus-one", "logistic", "power", "remainder", "rsqrt", "sine", "sqrt"),
     *("tan", "tanh"),
@@ -29,11 +27,15 @@ _FREE_OPCODES = {
     *("bitcast", "bitcast-convert", "broadcast", "constant", "copy", "dot", "iota"),
     *("get-tuple-element", "parameter", "reshape", "slice", "transpose", "tuple"),
 }
+_WORK = dict.fromkeys(_FREE_OPCODES, 0.0) | dict.fromkeys(_TRANSCENDENTALS, 8.0)
+_WORK["pad"] = 10.0
 _READERS = ("slice", "dynamic-slice", "gather")  # they read a part of operand 0
 _INDEX_CHANGES = {
     *("broadcast", "concatenate", "dynamic-slice", "dynamic-update-slice", "gather"),
     *("pad", "reduce", "reduce-window", "reverse", "slice", "transpose"),
 }
+# Dimensions that a product sums over, as `dot` and as library calls name them.
+_SUMMED = r'lhs_contracting_dim(?:s=|ensions":)[{\[]([^}\]]*)'
 # Index paths kept per instruction, of which a fusion can have exponentially many;
 # beyond, only the number of elements is kept.
 _MOST_PATHS = 256
@@ -64,8 +66,7 @@ def cost(module: Module, name: str) -> Cost:
     if instruction is None:
         return Cost("unknown")
     if instruction.opcode == "fusion" and instruction.calls:
-        fusion = Fusion(module.computations[instruction.calls], instruction)
-        return fusion.cost()
+        return Fusion(module.computations[instruction.calls], instruction).cost()
     operands = [module.operand_shape(name, i) for i in range(len(instruction.operands))]
     written = size(instruction.shape)
     moved: float = sum(map(size, operands)) + written
@@ -80,27 +81,15 @@ def cost(module: Module, name: str) -> Cost:
     kind = "library" if instruction.target else instruction.opcode
     if products:
         kind = "convolution" if "conv" in instruction.target.lower() else "product"
-    work = 0.0 if instruction.target else _per_element(instruction.opcode)
+    work = 0.0 if instruction.target else _WORK.get(instruction.opcode, 1.0)
     work *= elements(instruction.shape)
     return Cost(kind, moved, work, 0.0, products, instruction.op_name)
-
-
-def _per_element(opcode: str) -> float:
-    if opcode in _FREE_OPCODES:
-        return 0.0
-    if opcode == "pad":
-        return _PAD
-    return _HARD if opcode in _HARD_OPCODES else 1.0
 
 
 def _precision(instruction: Instruction, operands: list[hlo.Shape]) -> str:
     """Number format of a product: that of its first operand, or TF32."""
     dtype = operands[0][0].dtype if operands and operands[0] else "f32"
     return "tf32" if dtype == "f32" and not instruction.full_precision else dtype
-
-
-# Dimensions that a product sums over, as `dot` and as library calls name them.
-_SUMMED = r'lhs_contracting_dim(?:s=|ensions":)[{\[]([^}\]]*)'
 
 
 def _product_flops(instruction: Instruction, operands: list[hlo.Shape]) -> float:
@@ -164,7 +153,7 @@ class Fusion:
                 parts = len(instruction.operands)
                 work += 3 * math.ceil(math.log2(max(parts, 2))) * evaluated[name]
             else:
-                work += _per_element(instruction.opcode) * evaluated[name]
+                work += _WORK.get(instruction.opcode, 1.0) * evaluated[name]
         moved = sum(map(self.read, parameters)) + self.written(self.root)
         kind, op_name = self.kind(products), self.caller.op_name
         return Cost(kind, moved, work, loads, dict(products), op_name)

@@ -83,7 +83,7 @@ def kernel_seconds(
     speed = card.bandwidth * overheads.memory
     if cost.bytes < CACHE_SHARE * card.cache:
         speed = card.bandwidth * CACHE_SPEED * overheads.cache
-    # A core issues loads at half of its rate of instructions.
+    # A core is assumed to issue loads at half of its rate of instructions.
     issue = card.instructions * overheads.issue
     full = card.products["f32"]  # of formats without a rate of their own
     parts = {

@@ -35,9 +35,12 @@ def anytime(
         lows, tops, starts = [], [], []
         for color, (name, values) in enumerate(best.items()):
             y = 100 * values[v]
-            at = None if x is None else x[name][v]
-            _faint_seeds(axis, at, y, f"C{color}")
-            grid, y = _common_grid(at, y)
+            grid = np.arange(1.0, y.shape[1] + 1)
+            at = np.tile(grid, (len(y), 1)) if x is None else x[name][v]
+            for place, row in zip(at[:_SEEDS], y[:_SEEDS], strict=True):
+                axis.plot(place, row, color=f"C{color}", alpha=0.15, lw=0.5)
+            if x is not None:
+                grid, y = _common_grid(at, y)
             mean = mean_of_seeds(axis, grid, y, name, color=f"C{color}")
             # The first queries would stretch both axes: 1/50 and 1/100 are left out.
             lows.append(mean[min(len(mean) - 1, len(mean) // 50)])
@@ -55,17 +58,8 @@ def anytime(
     save(figure, path)
 
 
-def _faint_seeds(axis, at: np.ndarray | None, y: np.ndarray, color: str) -> None:
-    """The first seeds of y [S, T], each a thin line, against `at` [S, T] or queries."""
-    steps = np.arange(1, y.shape[1] + 1)
-    for s, row in enumerate(y[:_SEEDS]):
-        axis.plot(steps if at is None else at[s], row, color=color, alpha=0.15, lw=0.5)
-
-
-def _common_grid(at: np.ndarray | None, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _common_grid(at: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Places [G] common to all seeds, and the steps y [S, T] at `at` on them [S, G]."""
-    if at is None:
-        return np.arange(1.0, y.shape[1] + 1), y
     grid = np.linspace(at[:, 0].max(), at[:, -1].min())
     last = (np.searchsorted(times, grid, side="right") - 1 for times in at)
     return grid, np.stack([row[i] for row, i in zip(y, last, strict=True)])
