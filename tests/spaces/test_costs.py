@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nasjax.spaces import costs, darts, genotypes, nas_bench_201, table_space
+from nasjax.spaces import (
+    costs,
+    darts,
+    genotypes,
+    nas_bench_201,
+    table_space,
+    topology,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -472,8 +479,8 @@ def test_errors(build, says):
 )
 def test_published_width_and_depth(name, width, depth):
     arch = published(name)
-    assert costs.width(WITH_NONE, arch).tolist() == width
-    assert costs.depth(WITH_NONE, arch).tolist() == depth
+    assert topology.width(WITH_NONE, arch).tolist() == width
+    assert topology.depth(WITH_NONE, arch).tolist() == depth
 
 
 def longest_path(space, row):
@@ -497,8 +504,8 @@ def test_width_and_depth_by_following_paths(space):
         # Many `none`s, so that some nodes hang in the air.
         holes = np.random.default_rng(0).random(archs.shape) < 0.5
         archs = np.where(holes & (archs < 8), np.uint8(0), archs)
-    width = jax.jit(functools.partial(costs.width, space))(archs)
-    depth = jax.jit(jax.vmap(functools.partial(costs.depth, space)))(archs)
+    width = jax.jit(functools.partial(topology.width, space))(archs)
+    depth = jax.jit(jax.vmap(functools.partial(topology.depth, space)))(archs)
     assert (width.shape, depth.shape) == ((300, 2), (300, 2))
     wanted = [[longest_path(space, row) for row in arch] for arch in archs]
     np.testing.assert_array_equal(depth, wanted)
@@ -517,9 +524,9 @@ def test_width_and_depth_by_following_paths(space):
 
 def test_cells_without_a_path():
     for empty in (np.zeros((2, 14), np.uint8), np.full((2, 14), 8, np.uint8)):
-        assert costs.width(WITH_NONE, empty).tolist() == [0, 0]
-        assert costs.depth(WITH_NONE, empty).tolist() == [0, 0]
+        assert topology.width(WITH_NONE, empty).tolist() == [0, 0]
+        assert topology.depth(WITH_NONE, empty).tolist() == [0, 0]
     for other in (NB201, table_space(14, ("a", "b"))):
-        for measure in (costs.width, costs.depth):
+        for measure in (topology.width, topology.depth):
             with pytest.raises(ValueError, match="needs the cells of darts"):
                 measure(other, np.zeros(other.arch_shape, np.uint8))
