@@ -28,15 +28,16 @@ def init(capacity: int, item: Any) -> ReplayState:
 
 
 def capacity(state: ReplayState) -> int:
-    """How many items the buffer can hold (static)."""
+    """Number of items that the buffer can hold (static)."""
     return jax.tree.leaves(state.items)[0].shape[0]
 
 
 def budget(limit: int) -> Callable[[Any], int | None]:
-    """From a state with a `replay` to the steps it has room for; None: any number.
+    """The `budget` of a searcher whose state has a `replay`: the steps it has room for.
 
     Args:
-      limit: the capacity where steps are no limit.
+      limit: the largest capacity; a replay of it overwrites its oldest items, so that
+        the budget is None: any number of steps.
     """
 
     def of(state: Any) -> int | None:
@@ -47,7 +48,7 @@ def budget(limit: int) -> Callable[[Any], int | None]:
 
 
 def size(state: ReplayState) -> chex.Array:
-    """int32 []: how many items it holds."""
+    """Number of items in the buffer, int32 []."""
     return jnp.minimum(state.count, capacity(state))
 
 

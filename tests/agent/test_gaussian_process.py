@@ -7,9 +7,8 @@ import optax
 import pytest
 from scipy import integrate, stats
 
+from nasjax.agent import descend, inverse_root
 from nasjax.agent import gaussian_process as gp
-from nasjax.agent import inverse_root
-from nasjax.agent.imagined import imagine
 
 PRIOR = gp.Prior(0.5, 0.3, 0.1, 0.03, 0.25)
 E, O, N = 3, 4, 7
@@ -82,7 +81,9 @@ def test_imagined_observations_are_observations_of_the_mean():
     held = jnp.arange(N) < 5
     before = gp.condition(k, PRIOR, alpha, y, held)
     used = jnp.array([True, True, False])
-    mean, deviation = gp.predict(imagine(before, k, PRIOR, more, used), k, PRIOR, new)
+    mean, deviation = gp.predict(
+        gp.imagine(before, k, PRIOR, more, used), k, PRIOR, new
+    )
     old, wider = gp.predict(before, k, PRIOR, new)
     both = jnp.concatenate([alpha, more]), jnp.concatenate([held, used])
     y = jnp.concatenate([y, gp.predict(before, k, PRIOR, more)[0]])
@@ -119,8 +120,11 @@ def test_the_kernel_learns_which_rows_matter():
     held = jnp.ones(60, bool)
     optimizer = optax.adam(0.05)
 
+    def loss(kernel):
+        return gp.loss(kernel, PRIOR, alpha, y, held)
+
     def step(carry, _):
-        return gp.update(optimizer, *carry, PRIOR, alpha, y, held), None
+        return descend(optimizer, loss, *carry)[:2], None
 
     start = gp.init(E, O, PRIOR)
     (learnt, _), _ = jax.jit(
