@@ -1,6 +1,5 @@
 """Replay: a ring buffer as pure functions over any pytree of arrays."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
@@ -30,21 +29,6 @@ def init(capacity: int, item: Any) -> ReplayState:
 def capacity(state: ReplayState) -> int:
     """Number of items that the buffer can hold (static)."""
     return jax.tree.leaves(state.items)[0].shape[0]
-
-
-def budget(limit: int) -> Callable[[Any], int | None]:
-    """The `budget` of a searcher whose state has a `replay`: the steps it has room for.
-
-    Args:
-      limit: the largest capacity; a replay of it overwrites its oldest items, so that
-        the budget is None: any number of steps.
-    """
-
-    def of(state: Any) -> int | None:
-        room = capacity(state.replay)
-        return room if room < limit else None
-
-    return of
 
 
 def size(state: ReplayState) -> chex.Array:

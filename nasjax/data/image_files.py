@@ -183,7 +183,7 @@ def keep(facts: Published, images: Any, labels: Any, first: int, where: str) -> 
 
 
 def _path(facts: Published, folder: Path, name: str) -> Path | None:
-    """Where a file lies in its folder, as a pickle or as an npz."""
+    """Path of a file in its folder, a pickle or an npz; None if there is none."""
     ends = ("", ".npz") if facts.parts else ("",)
     for part in ("", *facts.parts):
         for end in ends:

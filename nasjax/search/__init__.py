@@ -76,7 +76,7 @@ def init(
 def grow(
     key: chex.PRNGKey, searcher: Searcher, state: SearchState, steps: int
 ) -> SearchState:
-    """The state with room for a larger budget; the search goes on as it stands.
+    """The state with room for a larger budget; the search continues from it.
 
     Where `budget_free` holds, what follows has the bits of a search that was made for
     `steps` from the start. Pure, so that it can be vmapped over lanes.

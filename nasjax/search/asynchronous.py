@@ -116,12 +116,16 @@ def pending(archs: Sequence[np.ndarray], shape: tuple[int, ...]) -> Pending | No
     return Pending(jnp.asarray(rows), jnp.arange(slots) < len(archs))
 
 
+def equal(arch: chex.Array, others: chex.Array) -> chex.Array:
+    """bool [..., n]: `arch` [..., *arch_shape] equals `others` [n, *arch_shape]."""
+    n, *shape = others.shape
+    flat = arch.reshape(*arch.shape[: arch.ndim - len(shape)], 1, -1)
+    return jnp.all(flat == others.reshape(n, -1), axis=-1)
+
+
 def is_pending(pending: Pending, arch: chex.Array) -> chex.Array:
     """bool [...]: the architectures [..., *arch_shape] are among those pending."""
-    slots, *shape = pending.arch.shape
-    rows = arch.reshape(*arch.shape[: arch.ndim - len(shape)], 1, -1)
-    same = jnp.all(rows == pending.arch.reshape(slots, -1), axis=-1)
-    return jnp.any(same & pending.held, axis=-1)
+    return jnp.any(equal(arch, pending.arch) & pending.held, axis=-1)
 
 
 def redrawn(

@@ -27,11 +27,7 @@ from nasjax.searchers.bayesian_agent import (
     Agent,
     BayesianActorCriticConfig,
     BayesianActorCriticState,
-    act,
-    elite,
     remember,
-    train_actor,
-    train_critic,
 )
 from nasjax.spaces import CellSpace
 
@@ -64,7 +60,7 @@ def _propose(agent, key, state):
     )
     if not agent.actor_proposals:
         return others
-    action = act(agent, state.actor, elite(agent, state))
+    action = agent.act(state.actor, agent.elite(state))
     arch = proposals.perturbed(
         key_noise, agent.space, action, agent.config.xi, agent.actor_proposals
     )
@@ -121,9 +117,9 @@ def _tell(agent, key, state, step, arch, outcome):
     mean, deviation = agent.predict(state, agent.rows(arch[None]))
     state = remember(state, arch, outcome)
     cycles = jnp.where(step + 1 >= agent.config.warm_up, agent.config.cycles, 0)
-    state = train_critic(agent, key, state, cycles)
+    state = agent.train_critic(key, state, cycles)
     if agent.actor_proposals:
-        state = train_actor(agent, state, cycles)
+        state = agent.train_actor(state, cycles)
     info = {
         "mean": mean[0],
         "deviation": deviation[0],

@@ -13,7 +13,7 @@ import optax
 from nasjax.agent import Policy, descend, networks
 from nasjax.agent import gaussian_process as gp
 from nasjax.search.outcomes import or_worst
-from nasjax.searchers import bayesian_proposals as proposals
+from nasjax.searchers.bayesian_proposals import rows_shape
 from nasjax.searchers.config import Config, choice, static, traced
 from nasjax.spaces import CellSpace
 
@@ -105,26 +105,65 @@ class Agent:
     listed: chex.Array | None  # uint8 [A, *arch_shape]
 
     def rows(self, arch: chex.Array) -> chex.Array:
-        """One-hot [n, E, O] of [n, *arch_shape]."""
-        return proposals.rows(self.space, arch)
+        """One-hot [n, E, O] of [n, *arch_shape], cells one after another."""
+        return self.space.one_hot(arch).reshape(-1, *rows_shape(self.space))
 
     def predict(self, state, alpha):
         """Mean and deviation of the critic for `alpha` [n, E, O], two of [n]."""
         return gp.predict(state.posterior, state.kernel, self.prior, alpha)
 
+    def elite(self, state):
+        """The best min(K, n) architectures [K, E, O]; the best again where empty."""
+        score, index = jax.lax.top_k(
+            state.accuracy, min(self.config.top_k, state.accuracy.shape[0])
+        )
+        index = jnp.where(score > -jnp.inf, index, index[0])
+        return self.rows(state.arch[index])
 
-def elite(agent, state):
-    """The best min(K, n) architectures [K, E, O]; the best again where empty."""
-    score, index = jax.lax.top_k(
-        state.accuracy, min(agent.config.top_k, state.accuracy.shape[0])
-    )
-    index = jnp.where(score > -jnp.inf, index, index[0])
-    return agent.rows(state.arch[index])
+    def act(self, params, observation):
+        """The actor's action [..., E, O], a distribution in each row."""
+        return jax.nn.softmax(networks.apply(self.policy, params, observation))
 
+    def train_critic(self, key, state, cycles):
+        """`cycles` minibatch steps of the kernel, then the posterior of all scores."""
+        n = state.accuracy.shape[0]
+        valid = state.accuracy > -jnp.inf
+        score = gp.normal_scores(state.accuracy, valid)
+        alpha = self.rows(state.arch)
 
-def act(agent, params, observation):
-    """The actor's action, a distribution in each row: [..., E, O] -> [..., E, O]."""
-    return jax.nn.softmax(networks.apply(agent.policy, params, observation))
+        def cycle(i, carry):
+            # Distinct experiences in random order, empty slots last.
+            order = jax.random.uniform(jax.random.fold_in(key, i), (n,), jnp.float32)
+            order = order + valid
+            index = jax.lax.top_k(order, min(self.config.batch_size, n))[1]
+            batch = alpha[index], score[index], valid[index]
+
+            def loss(kernel):
+                return gp.loss(kernel, self.prior, *batch)
+
+            return descend(self.critic_adam, loss, *carry)[:2]
+
+        kernel, critic_opt = jax.lax.fori_loop(
+            0, cycles, cycle, (state.kernel, state.critic_opt)
+        )
+        posterior = gp.condition(kernel, self.prior, alpha, score, valid)
+        return state._replace(kernel=kernel, posterior=posterior, critic_opt=critic_opt)
+
+    def train_actor(self, state, cycles):
+        """`cycles` steps of the actor up the critic's upper confidence bound."""
+        best = self.elite(state)
+
+        def loss(params):
+            mean, deviation = self.predict(state, self.act(params, best))
+            return -jnp.mean(mean + self.config.beta * deviation)
+
+        def cycle(_, carry):
+            return descend(self.actor_adam, loss, *carry)[:2]
+
+        actor, actor_opt = jax.lax.fori_loop(
+            0, cycles, cycle, (state.actor, state.actor_opt)
+        )
+        return state._replace(actor=actor, actor_opt=actor_opt)
 
 
 def remember(state, arch, outcome):
@@ -142,46 +181,3 @@ def remember(state, arch, outcome):
         arch=state.arch.at[slot].set(jnp.where(keep, arch, state.arch[slot])),
         accuracy=state.accuracy.at[slot].set(accuracy),
     )
-
-
-def train_critic(agent, key, state, cycles):
-    """`cycles` minibatch steps of the kernel; then the posterior given all scores."""
-    n = state.accuracy.shape[0]
-    valid = state.accuracy > -jnp.inf
-    score = gp.normal_scores(state.accuracy, valid)
-    alpha = agent.rows(state.arch)
-
-    def cycle(i, carry):
-        # Distinct experiences in random order, empty slots last.
-        order = jax.random.uniform(jax.random.fold_in(key, i), (n,), jnp.float32)
-        order = order + valid
-        index = jax.lax.top_k(order, min(agent.config.batch_size, n))[1]
-        batch = alpha[index], score[index], valid[index]
-
-        def loss(kernel):
-            return gp.loss(kernel, agent.prior, *batch)
-
-        return descend(agent.critic_adam, loss, *carry)[:2]
-
-    kernel, critic_opt = jax.lax.fori_loop(
-        0, cycles, cycle, (state.kernel, state.critic_opt)
-    )
-    posterior = gp.condition(kernel, agent.prior, alpha, score, valid)
-    return state._replace(kernel=kernel, posterior=posterior, critic_opt=critic_opt)
-
-
-def train_actor(agent, state, cycles):
-    """`cycles` steps of the actor up the critic's upper confidence bound."""
-    best = elite(agent, state)
-
-    def loss(params):
-        mean, deviation = agent.predict(state, act(agent, params, best))
-        return -jnp.mean(mean + agent.config.beta * deviation)
-
-    def cycle(_, carry):
-        return descend(agent.actor_adam, loss, *carry)[:2]
-
-    actor, actor_opt = jax.lax.fori_loop(
-        0, cycles, cycle, (state.actor, state.actor_opt)
-    )
-    return state._replace(actor=actor, actor_opt=actor_opt)

@@ -16,11 +16,6 @@ def rows_shape(space: CellSpace) -> tuple[int, int]:
     return space.action_size // space.num_operations, space.num_operations
 
 
-def rows(space: CellSpace, arch: chex.Array) -> chex.Array:
-    """One-hot [n, E, O] of [n, *arch_shape], cells one after another."""
-    return space.one_hot(arch).reshape(-1, *rows_shape(space))
-
-
 def discretize(space: CellSpace, alpha: chex.Array) -> chex.Array:
     """[n, E, O] -> uint8 [n, *arch_shape]."""
     return space.discretize(alpha.reshape(-1, *space.alpha_shape))

@@ -190,7 +190,7 @@ def from_arch(arch: np.ndarray, space: CellSpace) -> Genotype:
 
 
 def load(source: str | Path) -> Genotype:
-    """A published genotype by its name, one in a file, or the text itself.
+    """Reads a published genotype by its name, a file, or the text itself.
 
     Raises:
       ValueError: none of these, or text that `parse` refuses.

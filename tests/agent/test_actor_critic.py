@@ -181,9 +181,9 @@ def test_updates_against_numpy(agent, state):
         grads, _ = backward(actor, inputs, slope * mu * (1 - mu))
         actor = adam_actor.step(actor, grads)
 
-        for mine, theirs in [(state.actor, actor), (state.critic, critic)]:
-            for found, wanted in zip(layers(mine), theirs, strict=True):
-                np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=2e-5)
+        for ours, theirs in [(state.actor, actor), (state.critic, critic)]:
+            for layer, wanted in zip(layers(ours), theirs, strict=True):
+                np.testing.assert_allclose(layer, wanted, rtol=1e-4, atol=2e-5)
 
 
 def test_act_and_value(agent, state):
@@ -213,7 +213,7 @@ def test_the_critic_learns_its_quantile(state):
     """One action, rewards 0 to 9: Q settles at the 0.9 quantile, not at the mean."""
     rewards = jnp.arange(10.0)
     data = Batch(jnp.zeros((10, S)), jnp.full((10, D), 0.5), rewards)
-    found = {}
+    value = {}
     for name, loss in [("check", None), ("squared", squared_loss)]:
         agent = build(actor_lr=0.0, critic_lr=0.01, loss=loss)
 
@@ -221,9 +221,9 @@ def test_the_critic_learns_its_quantile(state):
             step = lambda _, s: agent.update(s, data)[0]  # noqa: E731
             return jax.lax.fori_loop(0, 1_500, step, state)
 
-        found[name] = float(agent.value(jax.jit(train)(state), data.action[0]))
-    assert 7.8 < found["check"] < 9.2
-    assert found["squared"] == pytest.approx(4.5, abs=0.2)
+        value[name] = float(agent.value(jax.jit(train)(state), data.action[0]))
+    assert 7.8 < value["check"] < 9.2
+    assert value["squared"] == pytest.approx(4.5, abs=0.2)
 
 
 def test_learning_rate_zero_changes_no_parameter(state):

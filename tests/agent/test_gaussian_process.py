@@ -46,9 +46,9 @@ def test_neighbours_are_correlated_as_the_prior_says():
     start = gp.init(E, O, PRIOR)
     alpha = np.eye(O)[[[0, 0, 0], [0, 0, 1], [0, 2, 1], [3, 2, 1]]]
     points = gp.embed(start, PRIOR, jnp.asarray(alpha, jnp.float32))
-    found = gp.covariance(start, points, points)[0]
+    covariance = gp.covariance(start, points, points)[0]
     product, total = np.array([1, 1 / 2, 1 / 4, 1 / 8]), np.array([3, 2, 1, 0]) / 3
-    np.testing.assert_allclose(found, 0.75 * product + 0.25 * total, rtol=1e-5)
+    np.testing.assert_allclose(covariance, 0.75 * product + 0.25 * total, rtol=1e-5)
     np.testing.assert_allclose(gp.variance(start, points), 1, rtol=1e-5)
 
 
@@ -108,8 +108,8 @@ def test_expected_improvement_is_the_integral(mean):
         return (f - 0.3) * stats.norm.pdf(f, mean, 0.8)
 
     wanted, _ = integrate.quad(gain, 0.3, 0.3 + 12, points=[0.5, 1, 2])
-    found = float(gp.log_expected_improvement(mean, 0.8, 0.3))
-    assert found == pytest.approx(np.log(wanted), rel=2e-2, abs=1e-3)
+    log_gain = float(gp.log_expected_improvement(mean, 0.8, 0.3))
+    assert log_gain == pytest.approx(np.log(wanted), rel=2e-2, abs=1e-3)
 
 
 def test_the_kernel_learns_which_rows_matter():

@@ -1,4 +1,4 @@
-"""Pickles: no code is run, and accuracies are found in plain containers."""
+"""Pickles: no code is run, and accuracies are read from plain containers."""
 
 import os
 import pickle

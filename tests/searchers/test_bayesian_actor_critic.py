@@ -60,8 +60,8 @@ def test_what_is_not_a_number_does_no_harm():
     known = np.where(limit < VALUES, np.nan, VALUES)
     trace = run(from_arrays(SPACE, OPS, [known]), steps=60)
     assert np.isfinite(np.asarray(trace.info["mean"])).all()
-    found = np.asarray(trace.accuracy)
-    assert np.nanmax(found) == np.float32(np.nanmax(known))
+    accuracy = np.asarray(trace.accuracy)
+    assert np.nanmax(accuracy) == np.float32(np.nanmax(known))
     assert len(np.unique(SPACE.index(trace.arch))) == 60
 
 

@@ -90,8 +90,8 @@ def test_the_state_is_the_mean_of_the_top_k_distinct(searched):
     for t in range(STEPS):
         top = sorted(best, key=best.get, reverse=True)[:5]
         wanted = np.mean([one_hot[list(arch)] for arch in top], 0) if top else 0
-        found = state.replay.items.observation[t].reshape(4, 3)
-        np.testing.assert_allclose(found, wanted * np.ones((4, 3)), atol=1e-6)
+        observed = state.replay.items.observation[t].reshape(4, 3)
+        np.testing.assert_allclose(observed, wanted * np.ones((4, 3)), atol=1e-6)
         best[tuple(trace.arch[t].tolist())] = trace.accuracy[t]
     assert len(best) < STEPS  # some were asked twice
     top = sorted(best, key=best.get, reverse=True)[:5]
@@ -148,18 +148,18 @@ def explored(config, steps, seeds):
 
 def test_random_actions_follow_epsilon():
     """92.35 of the first 175 steps on average, 108.6 of 500 (thesis 4.2.1)."""
-    found = explored(SMALL.replace(epsilon_steps=175), 500, 200)
-    assert np.all(found[:, 0])
+    is_random = explored(SMALL.replace(epsilon_steps=175), 500, 200)
+    assert np.all(is_random[:, 0])
     epsilon = 0.05 + 0.475 * (1 + np.cos(np.pi * np.minimum(np.arange(500) / 175, 1)))
     for steps, wanted in [(175, 92.35), (500, 108.60)]:
-        counts = found[:, :steps].sum(1)
+        counts = is_random[:, :steps].sum(1)
         variance = (epsilon * (1 - epsilon))[:steps].sum()
         assert abs(counts.mean() - wanted) < 4 * np.sqrt(variance / len(counts))
 
 
 def test_warm_up_is_random_then_never():
-    found = explored(SMALL.replace(exploration="warm-up", warm_up=25), 60, 2)
-    np.testing.assert_array_equal(found, np.tile(np.arange(60) < 25, (2, 1)))
+    is_random = explored(SMALL.replace(exploration="warm-up", warm_up=25), 60, 2)
+    np.testing.assert_array_equal(is_random, np.tile(np.arange(60) < 25, (2, 1)))
 
 
 def test_the_policy_learns():

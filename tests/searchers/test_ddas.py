@@ -21,8 +21,8 @@ TABLE = from_arrays(SPACE, np.asarray(SPACE.from_index(jnp.arange(81))), [VALUES
 
 
 def small(**settings):
-    given = {"hidden": (8, 8), "batch_size": 4, "explore": 10, "exploit": 10}
-    return nasjax.DdasConfig(**given | settings)
+    defaults = {"hidden": (8, 8), "batch_size": 4, "explore": 10, "exploit": 10}
+    return nasjax.DdasConfig(**defaults | settings)
 
 
 def run(config, steps, env=TABLE, seed=0, space=SPACE):

@@ -93,7 +93,7 @@ def as_text(value: object) -> str:
 def contradiction(
     ops: np.ndarray, names: Sequence[str] | None, texts: np.ndarray
 ) -> str | None:
-    """What is wrong where strings such as `|none~0|+...` are not their rows of `ops`.
+    """The fault of strings such as `|none~0|+...` that are not their rows of `ops`.
 
     Args:
       ops: [A, E].
