@@ -1,7 +1,9 @@
 """An architecture as a value: read from any text, printed, and saved as JSON.
 
-architecture = architectures.read("DARTS_V2")
-architecture.family, architecture.arch, architecture.printed
+    architecture = architectures.read("DARTS_V2")
+    architecture.family, architecture.arch, architecture.printed
+
+The array numbers the operations of the architecture's space.
 """
 
 import contextlib

@@ -74,14 +74,20 @@ def test_squared_loss_is_flat_at_the_mean(sample):
 
 
 def build(actor_lr=ACTOR_LR, critic_lr=CRITIC_LR, loss=None):
-    return actor_critic(
-        S,
-        D,
-        (5, 4),
-        adam(actor_lr, 0.9, 0.99),
-        adam(critic_lr, 0.9, 0.99),
-        loss or (lambda error: check_loss(error, TAU)),
+    return jitted(
+        actor_critic(
+            S,
+            D,
+            (5, 4),
+            adam(actor_lr, 0.9, 0.99),
+            adam(critic_lr, 0.9, 0.99),
+            loss or (lambda error: check_loss(error, TAU)),
+        )
     )
+
+
+def jitted(agent):
+    return agent._replace(init=jax.jit(agent.init), update=jax.jit(agent.update))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +98,7 @@ def agent():
 @pytest.fixture(scope="module")
 def state(agent):
     """Weights of size 1, so that every layer's gradient counts."""
-    start = jax.jit(agent.init)(jax.random.key(0))
+    start = agent.init(jax.random.key(0))
     rng = np.random.default_rng(1)
 
     def redraw(tree):
@@ -161,10 +167,9 @@ def test_updates_against_numpy(agent, state):
     """Critic first, by the check loss; then the actor, up the new critic."""
     actor, critic = layers(state.actor), layers(state.critic)
     adam_actor, adam_critic = Adam(actor, ACTOR_LR), Adam(critic, CRITIC_LR)
-    update = jax.jit(agent.update)
     for seed in range(3):
         data = batch(seed)
-        state, loss = update(state, data)
+        state, loss = agent.update(state, data)
         observation, action, reward = (np.asarray(x, np.float64) for x in data)
 
         inputs, q = forward(critic, action)
@@ -197,14 +202,14 @@ def test_act_and_value(agent, state):
 
 def test_the_actor_ascends_the_critic(state):
     agent = build(actor_lr=1e-2, critic_lr=0.0)
-    data, update = batch(0), jax.jit(agent.update)
+    data = batch(0)
 
     def worth(state):
         return float(jnp.mean(agent.value(state, agent.act(state, data.observation))))
 
     values = [worth(state)]
     for _ in range(20):
-        state, _ = update(state, data)
+        state, _ = agent.update(state, data)
         values.append(worth(state))
     assert np.all(np.diff(values) > 0)
 
@@ -228,7 +233,7 @@ def test_the_critic_learns_its_quantile(state):
 
 def test_learning_rate_zero_changes_no_parameter(state):
     agent = build(actor_lr=0.0, critic_lr=0.0)
-    new, _ = jax.jit(agent.update)(state, batch(0))
+    new, _ = agent.update(state, batch(0))
     for name in ("actor", "critic"):
         jax.tree.map(
             np.testing.assert_array_equal, getattr(new, name), getattr(state, name)
@@ -236,9 +241,8 @@ def test_learning_rate_zero_changes_no_parameter(state):
 
 
 def twins():
-    return actor_critic(
-        S, D, (5, 4), adam(ACTOR_LR), adam(CRITIC_LR), squared_loss, critics=2
-    )
+    rates = adam(ACTOR_LR), adam(CRITIC_LR)
+    return jitted(actor_critic(S, D, (5, 4), *rates, squared_loss, critics=2))
 
 
 def one_of(state, index):

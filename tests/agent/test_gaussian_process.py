@@ -10,6 +10,8 @@ from scipy import integrate, stats
 from nasjax.agent import descend, inverse_root
 from nasjax.agent import gaussian_process as gp
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 PRIOR = gp.Prior(0.5, 0.3, 0.1, 0.03, 0.25)
 E, O, N = 3, 4, 7
 RNG = np.random.default_rng(0)
@@ -30,12 +32,12 @@ def one_hot(count, seed=1):
 @pytest.mark.parametrize("form", ("inverse_root", "by_halves", "by_cholesky"))
 def test_inverse_root(form):
     """Also the forms that no CPU takes by itself, and several matrices at once."""
-    root_of = getattr(inverse_root, form)
+    root_of = jax.jit(jax.vmap(getattr(inverse_root, form)))
     for n in (1, 5, 32, 33, 100):
         x = RNG.normal(size=(n, n + 3))
         matrix = x @ x.T / n + np.eye(n)
         two = jnp.asarray(np.stack([np.eye(n), matrix]), jnp.float32)
-        root = np.asarray(jax.vmap(root_of)(two))[1]
+        root = np.asarray(root_of(two))[1]
         np.testing.assert_allclose(root @ matrix @ root.T, np.eye(n), atol=2e-4)
         assert np.all(np.triu(root, 1) == 0)
 

@@ -16,20 +16,15 @@ from nasjax.data.nb201.cells import (
 )
 from nasjax.data.nb201.table import MEANING
 
-# Which accuracy of the public CSV files is which column, by a part of the file's name.
+# Splits of the public CSV files that are columns, by a part of the file's name.
 # "cifar100" comes before "cifar10", which is a part of it. The test accuracy of the
 # cifar10 file belongs to the training on half of the images: it is no column.
 _PUBLIC = {
-    "cifar100": {
-        "cifar100_valid": "validation accuracy",
-        "cifar100_test": "test accuracy",
-    },
-    "cifar10": {"cifar10_valid": "validation accuracy"},
-    "imagenet16": {
-        "imagenet16_valid": "validation accuracy",
-        "imagenet16_test": "test accuracy",
-    },
+    "cifar100": ("valid", "test"),
+    "cifar10": ("valid",),
+    "imagenet16": ("valid", "test"),
 }
+_TITLES = {"valid": "validation accuracy", "test": "test accuracy"}
 _MAX_TRIALS = 3  # seeds 777, 888 and 999
 
 
@@ -58,11 +53,12 @@ def parse_csv(data: bytes, name: str) -> tuple[np.ndarray, dict[str, np.ndarray]
     header = [title.strip() for title in header]
     public = "arch str" in header
     if public:
-        titles = next((v for k, v in _PUBLIC.items() if k in name.lower()), None)
-        if titles is None:
+        dataset = next((d for d in _PUBLIC if d in name.lower()), None)
+        if dataset is None:
             raise TableError(
                 f"{name}: the name must say the data set: {', '.join(_PUBLIC)}"
             )
+        titles = {f"{dataset}_{split}": _TITLES[split] for split in _PUBLIC[dataset]}
     else:
         titles = {title: title for title in header if title != "arch"}
     arch = "arch str" if public else "arch"
