@@ -95,18 +95,18 @@ def actor_critic(
     actor = Actor(tuple(hidden), action_size)
     critic = Critic(tuple(hidden))
 
-    # A single critic has no leading axis, neither in parameters nor in values.
-    stacked = (lambda f: f) if critics == 1 else (lambda f: jax.vmap(f, (0, None)))
+    def of_each(function):  # the parameters of a single critic have no leading axis
+        return function if critics == 1 else jax.vmap(function, (0, None))
 
     def lowest(params, action):
-        values = stacked(critic.apply)(params, action)
+        values = of_each(critic.apply)(params, action)
         return values if critics == 1 else jnp.min(values, axis=0)
 
     def init(key):
         key_actor, key_critic = jax.random.split(key)
         actor_params = actor.init(key_actor, jnp.zeros(observation_size))
         keys = key_critic if critics == 1 else jax.random.split(key_critic, critics)
-        critic_params = stacked(critic.init)(keys, jnp.zeros(action_size))
+        critic_params = of_each(critic.init)(keys, jnp.zeros(action_size))
         return ActorCriticState(
             actor_params,
             critic_params,
@@ -122,7 +122,7 @@ def actor_critic(
 
     def update(state, batch, update_actor=None):
         def of_critic(params):
-            error = batch.reward - stacked(critic.apply)(params, batch.action)
+            error = batch.reward - of_each(critic.apply)(params, batch.action)
             return jnp.sum(jnp.mean(critic_loss(error), axis=-1))
 
         critic_params, critic_opt_state, loss = descend(
