@@ -20,7 +20,7 @@ from nasjax.data.nb201.cells import (
     contradiction,
 )
 from nasjax.data.nb201.formats import parse_csv
-from nasjax.data.nb201.table import MEANING, Column, Table, build
+from nasjax.data.nb201.table import MEANING, Column, Table, build, check_ops
 
 FILE_NAME = "nb201.npz"
 
@@ -65,11 +65,12 @@ def read(path: str | os.PathLike[str]) -> Table:
     except OSError as error:
         raise TableError(f"{path}: cannot be read ({error})") from error
     if path.suffix == ".npz":
-        return _read_npz(data, path)
-    if path.suffix == ".csv":
+        ops, arrays = _parse_npz(data, path)
+    elif path.suffix == ".csv":
         ops, arrays = parse_csv(data, path.name)
-        return assemble(ops, arrays, str(path), hashlib.sha256(data).hexdigest())
-    raise TableError(f"{path}: a table is an .npz or a .csv file")
+    else:
+        raise TableError(f"{path}: a table is an .npz or a .csv file")
+    return assemble(ops, arrays, str(path), hashlib.sha256(data).hexdigest())
 
 
 def assemble(
@@ -179,7 +180,7 @@ def _known_version(array: str, percent: np.ndarray) -> str:
     return "NATS v1_0" if array.endswith("_valid_trials") else "v1_1"
 
 
-def _read_npz(data: bytes, path: Path) -> Table:
+def _parse_npz(data: bytes, path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     try:
         arrays = locations.read_npz(data)
     except ValueError as error:
@@ -190,14 +191,12 @@ def _read_npz(data: bytes, path: Path) -> Table:
     names = tuple(map(as_text, np.atleast_1d(arrays["op_names"]).tolist()))
     if names != OP_NAMES:
         raise TableError(f"{path}: op_names is {names}, not {OP_NAMES}")
-    if arrays["ops"].ndim != 2:
-        raise TableError(f"{path}: ops is {list(arrays['ops'].shape)}, not [A, 6]")
-    texts = arrays.get("arch_str")
-    if texts is not None and arrays["ops"].dtype.kind in "iu":
-        ops = np.clip(arrays["ops"], 0, len(names) - 1)  # ranges are checked by `build`
-        if (wrong := contradiction(ops, names, texts)) is not None:
-            raise TableError(f"{path}: {wrong}")
-    return assemble(arrays["ops"], arrays, str(path), hashlib.sha256(data).hexdigest())
+    ops = check_ops(arrays["ops"], str(path))
+    if "arch_str" in arrays and (
+        fault := contradiction(ops, names, arrays["arch_str"])
+    ):
+        raise TableError(f"{path}: {fault}")
+    return ops, arrays
 
 
 def write(table: Table, path: str | os.PathLike[str]) -> None:
@@ -220,6 +219,7 @@ def write(table: Table, path: str | os.PathLike[str]) -> None:
         arrays[f"{name}_sha256"] = column.sha256
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Several processes may fill the cache at once.
     locations.write_file(
         path, lambda file: np.savez_compressed(file, **arrays), shared=True
     )
