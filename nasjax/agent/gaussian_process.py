@@ -139,6 +139,7 @@ def predict(
     near = covariance(kernel, points, posterior.points) * posterior.valid
     solved = near @ posterior.root.T
     left = variance(kernel, points) - jnp.sum(solved * solved, -1)
+    # Rounding may leave a negative variance, and the root needs a finite gradient.
     return solved @ posterior.weight, jnp.sqrt(jnp.maximum(left, 1e-6))
 
 

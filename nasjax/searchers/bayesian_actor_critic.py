@@ -174,6 +174,7 @@ def bayesian_actor_critic(
         actor_proposals = min(config.listed_proposals[0], actor_proposals)
         others = config.listed_proposals[1]
         listed = listed.reshape(-1, *space.arch_shape)
+    # Adam with CADAM's decays.
     agent = Agent(
         space,
         config,

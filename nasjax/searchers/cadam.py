@@ -238,7 +238,7 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         def reward_of(stored):
             if not scaled:
                 return stored
-            share = (stored - low) / jnp.maximum(high - low, 1e-30)
+            share = (stored - low) / jnp.maximum(high - low, 1e-30)  # 0 if all equal
             return reward(config, jnp.maximum(share, 0.0))
 
         worst = or_worst(low, UNSEEN if scaled else 0.0)

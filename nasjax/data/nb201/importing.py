@@ -113,12 +113,9 @@ def _query(api: Any, dataset: str, epochs: int) -> Callable[[int, Any], dict[str
             "neither hp nor use_12epochs_result selects the schedule"
         )
 
-    def query(index: int, is_random: bool | int) -> dict[str, Any]:
-        return api.get_more_info(
-            index, dataset, iepoch=None, is_random=is_random, **schedule
-        )
-
-    return query
+    return lambda index, is_random: api.get_more_info(
+        index, dataset, iepoch=None, is_random=is_random, **schedule
+    )
 
 
 def _trial(
