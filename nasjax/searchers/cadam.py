@@ -271,10 +271,9 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
             "below": reward_of(stored) < value,
             "spread": jnp.std(state.action),
         }
-        state = state._replace(
+        return state._replace(
             agent=learner, replay=replay, history=history, low=low, high=high
-        )
-        return state, info
+        ), info
 
     def check(accuracy, loss):
         del loss
@@ -297,4 +296,5 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
                 )
 
     noted = ("observation", "action", "explored")
-    return continuous.searcher(space, config.capacity, init, ask, tell, check, noted)
+    searcher = Searcher(init, ask, tell, check, space=space)
+    return continuous.with_replay(searcher, config.capacity, noted)

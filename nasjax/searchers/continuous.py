@@ -1,8 +1,5 @@
 """Searchers whose continuous actions are discretised: what CADAM and DDAS share."""
 
-from collections.abc import Callable
-from typing import Any
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -21,27 +18,20 @@ def discretize(space: CellSpace, action: chex.Array) -> chex.Array:
     return space.discretize(action.reshape(space.alpha_shape))
 
 
-def searcher(
-    space: CellSpace,
-    capacity: int,
-    init: Callable[..., Any],
-    ask: Callable[..., tuple[Any, chex.Array]],
-    tell: Callable[..., tuple[Any, Any]],
-    check: Callable[[Any, Any], None],
-    noted: tuple[str, ...],
-) -> Searcher:
-    """A `Searcher` of an agent that learns from replay, also with outcomes pending.
+def with_replay(searcher: Searcher, capacity: int, noted: tuple[str, ...]) -> Searcher:
+    """Adds the budget, and `ask` while outcomes are pending, to an agent with replay.
 
     If the architecture of the actor's action is pending, noise is added to the action,
     and grows until another architecture results.
 
     Args:
-      space: whose architectures the actions stand for.
-      capacity: the largest replay; a state's own is smaller where fewer steps fit.
-      init, ask, tell, check: see `Searcher`. The state has a `replay`, and `action`,
-        float32 [D], is the pending one.
+      searcher: of a space. Its state has a `replay`; `action`, float32 [D], is the
+        pending one.
+      capacity: the largest replay; a state has a smaller one if its steps are fewer.
       noted: fields of the state that belong to the query asked last.
     """
+    ask, space = searcher.ask, searcher.space
+    assert space is not None
 
     def budget(state):
         room = replay.capacity(state.replay)
@@ -63,13 +53,5 @@ def searcher(
         state = state._replace(**{name: getattr(asked, name) for name in noted})
         return state._replace(action=space.one_hot(arch).reshape(-1))
 
-    return Searcher(
-        init,
-        ask,
-        tell,
-        check,
-        budget,
-        exact_from=1,
-        asynchronous=Asynchronous(ask=ask_pending, adopt=adopt, **fields(*noted)),
-        space=space,
-    )
+    ways = Asynchronous(ask=ask_pending, adopt=adopt, **fields(*noted))
+    return searcher._replace(budget=budget, exact_from=1, asynchronous=ways)

@@ -275,7 +275,7 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             "critic_loss": loss,
             "spread": jnp.std(state.action),
         }
-        state = state._replace(
+        return state._replace(
             agent=learner,
             replay=replay,
             observation=seen,
@@ -284,8 +284,7 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             explored=explored,
             stagnant=jnp.where(start, 0, stagnant),
             burst=jnp.where(start, config.stagnation, jnp.maximum(state.burst - 1, 0)),
-        )
-        return state, info
+        ), info
 
     def check(accuracy, loss):
         del accuracy
@@ -296,4 +295,5 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             )
 
     noted = ("observation", "action", "arch", "loss")
-    return continuous.searcher(space, config.capacity, init, ask, tell, check, noted)
+    searcher = Searcher(init, ask, tell, check, space=space)
+    return continuous.with_replay(searcher, config.capacity, noted)

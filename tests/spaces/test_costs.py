@@ -382,11 +382,6 @@ def test_no_architecture_is_over_the_limit(arch):
     assert costs.macs(table, np.stack([dearest] * 2)) == table.limit.macs
 
 
-def draws(space, count):
-    keys = jax.random.split(jax.random.key(0), count)
-    return np.asarray(jax.jit(jax.vmap(space.random))(keys))
-
-
 @pytest.mark.parametrize(
     "space, table",
     [
@@ -397,7 +392,8 @@ def draws(space, count):
     ids=["cifar", "imagenet", "nas-bench-201"],
 )
 def test_jit_counts_what_numpy_counts(space, table):
-    archs = draws(space, 64).reshape(4, 16, *space.arch_shape)
+    keys = jax.random.split(jax.random.key(0), (4, 16))
+    archs = np.asarray(jax.jit(jax.vmap(jax.vmap(space.random)))(keys))
     for quantity in QUANTITIES:
         exact = quantity(table, archs)
         assert (exact.dtype, exact.shape) == (np.int64, (4, 16))
