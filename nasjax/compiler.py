@@ -1,7 +1,7 @@
 """Options of XLA's compiler for the project's programs, by device.
 
-Each is an improvement that a program also runs without: what this version of the
-compiler does not know is left out, and so is what the user sets in XLA_FLAGS.
+Programs run without them, only slower: an option that this version of the compiler does
+not know is left out, and so is one that the user sets in XLA_FLAGS.
 """
 
 import functools
@@ -28,7 +28,7 @@ CUDA = {
 
 
 def graph_options(device: jax.Device) -> dict[str, Any]:
-    """Options that turn whole programs into CUDA graphs; none on another device.
+    """Options that turn whole programs into CUDA graphs; none for other devices.
 
     Pass them as `compiler_options` of `jax.jit` or to `Lowered.compile`.
     """
@@ -39,12 +39,12 @@ def graph_options(device: jax.Device) -> dict[str, Any]:
 
 
 def lane_options(device: jax.Device) -> dict[str, Any]:
-    """Options of programs of many searches: those of graphs, or CPU."""
+    """Options of programs of many searches: CPU there, else those for CUDA graphs."""
     return known(CPU, device) if device.platform == "cpu" else graph_options(device)
 
 
 def known(options: Mapping[str, Any], device: jax.Device) -> dict[str, Any]:
-    """Those of the options that the device's compiler knows and the user did not set.
+    """The options that the device's compiler knows and the user did not set.
 
     Args:
       options: by the names of XLA's flags.
@@ -60,7 +60,7 @@ def known(options: Mapping[str, Any], device: jax.Device) -> dict[str, Any]:
 
 @functools.cache
 def _is_known(name: str, value: Any, device: jax.Device) -> bool:
-    """Tries the option on a program that does nothing."""
+    """Whether a program that does nothing compiles with the option."""
     number = jax.ShapeDtypeStruct((), "float32", sharding=SingleDeviceSharding(device))
     try:
         jax.jit(lambda x: x).lower(number).compile({name: value})

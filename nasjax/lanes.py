@@ -7,6 +7,7 @@ after another (`map`: each lane's parameters stay in a core's cache) or side by 
 program; between chunks there is progress, a checkpoint, a log.
 """
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ AXIS = "lane"
 
 
 def lane_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """All devices of all hosts (or those given) as one axis of lanes."""
+    """All devices of all hosts, or `devices`, as one axis of lanes."""
     devices = jax.devices() if devices is None else devices
     return Mesh(np.array(devices), (AXIS,))
 
@@ -78,12 +79,10 @@ def spread(
         inner = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
 
     def block(shared, count, *lanes):
-        def one(*lane):
-            return function(shared, *lane)
-
+        single = functools.partial(function, shared)
         if inner == "vmap":
-            return jax.vmap(one)(*lanes)
-        return _one_by_one(one, count[0], *lanes)
+            return jax.vmap(single)(*lanes)
+        return _one_by_one(single, count[0], *lanes)
 
     def outer(shared, count, *lanes):
         each = PartitionSpec(AXIS)
@@ -98,7 +97,7 @@ def spread(
 
 
 class Chunk(NamedTuple):
-    """What `Runner.run` yields after each chunk of steps."""
+    """A chunk of steps, as `Runner.run` yields it."""
 
     first: int
     last: int  # the next step
@@ -160,12 +159,12 @@ class Runner:
     def _put(self, tree, spec):
         sharding = NamedSharding(self._mesh, spec)
 
-        def one(x):
+        def put(x):
             if self._shapes_only:
                 return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
             return jax.device_put(np.asarray(x), sharding)
 
-        return jax.tree.map(one, tree)
+        return jax.tree.map(put, tree)
 
     def place(self, tree: Any) -> Any:
         """Puts arrays [L, ...] on the devices, padded by copies of the last lane."""
@@ -184,11 +183,11 @@ class Runner:
     def _spread(self, function):
         """`function(key, made, *rest, *extra)` of one lane, over all of them."""
 
-        def one(shared, lane, *rest):
+        def single(shared, lane, *rest):
             key = jax.random.wrap_key_data(lane[0], impl=self._impl)
             return function(key, self._make(shared[0], lane[1]), *rest, *shared[1])
 
-        return spread(one, self._mesh, self._inner)
+        return spread(single, self._mesh, self._inner)
 
     def _call(self, name, function, *lanes, shared=(), run=True):
         """Compiles `function((shared, extra), data, lane, ...)` once; calls it."""
@@ -226,7 +225,7 @@ class Runner:
     def shapes(self, length: int) -> tuple[search.SearchState, search.Trace]:
         """Shapes of the gathered state and of a trace of `length` steps."""
 
-        def one(shared, lane):
+        def single(shared, lane):
             key = jax.random.wrap_key_data(lane[0], impl=self._impl)
             made = self._make(shared, lane[1])
             state = self._start(key, made)
@@ -238,7 +237,7 @@ class Runner:
         first = jax.tree.map(row, self._lanes)
         return jax.tree.map(
             lambda s: jax.ShapeDtypeStruct((self._count, *s.shape), s.dtype),
-            jax.eval_shape(one, self._shared, first),
+            jax.eval_shape(single, self._shared, first),
         )
 
     def advance(

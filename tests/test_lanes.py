@@ -214,10 +214,10 @@ def test_resume_at_an_edge():
 
 def digest(trace):
     """Of every bit of the trace."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for leaf in jax.tree.leaves(trace):
-        found.update(np.ascontiguousarray(leaf).tobytes())
-    return found.hexdigest()
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def main():

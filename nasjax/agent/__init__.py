@@ -1,4 +1,4 @@
-"""What a continuous agent is made of; plain vectors, nothing of architectures."""
+"""Parts of a continuous agent: plain vectors, nothing of architectures."""
 
 from nasjax.agent import exploration, gaussian_process, history, replay
 from nasjax.agent.actor_critic import (
@@ -11,7 +11,7 @@ from nasjax.agent.actor_critic import (
 )
 from nasjax.agent.ddpg import Ddpg, DdpgState, Transition, ddpg
 from nasjax.agent.networks import Actor, Critic, Policy, StateCritic, orthogonal
-from nasjax.agent.optimizers import adam
+from nasjax.agent.optimizers import adam, descend
 
 __all__ = [
     "Actor",
@@ -28,6 +28,7 @@ __all__ = [
     "adam",
     "check_loss",
     "ddpg",
+    "descend",
     "exploration",
     "gaussian_process",
     "history",

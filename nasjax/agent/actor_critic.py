@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import optax
 
 from nasjax.agent.networks import Actor, Critic
+from nasjax.agent.optimizers import descend
 
 LossFn = Callable[[chex.Array], chex.Array]
 
 
 class Batch(NamedTuple):
-    """Experience: what was seen, done and earned."""
+    """Experience: observations, actions and their rewards."""
 
     observation: chex.Array  # float32 [B, S]
     action: chex.Array  # float32 [B, D]
@@ -94,25 +95,18 @@ def actor_critic(
     actor = Actor(tuple(hidden), action_size)
     critic = Critic(tuple(hidden))
 
-    def each(params, action):  # Q_i, [critics, ...], or [...] of the only one
-        if critics == 1:
-            return critic.apply(params, action)
-        return jax.vmap(critic.apply, (0, None))(params, action)
+    def of_each(function):  # the parameters of a single critic have no leading axis
+        return function if critics == 1 else jax.vmap(function, (0, None))
 
     def lowest(params, action):
-        found = each(params, action)
-        return found if critics == 1 else jnp.min(found, axis=0)
+        values = of_each(critic.apply)(params, action)
+        return values if critics == 1 else jnp.min(values, axis=0)
 
     def init(key):
         key_actor, key_critic = jax.random.split(key)
         actor_params = actor.init(key_actor, jnp.zeros(observation_size))
-        if critics == 1:
-            critic_params = critic.init(key_critic, jnp.zeros(action_size))
-        else:
-            keys = jax.random.split(key_critic, critics)
-            critic_params = jax.vmap(critic.init, (0, None))(
-                keys, jnp.zeros(action_size)
-            )
+        keys = key_critic if critics == 1 else jax.random.split(key_critic, critics)
+        critic_params = of_each(critic.init)(keys, jnp.zeros(action_size))
         return ActorCriticState(
             actor_params,
             critic_params,
@@ -128,24 +122,23 @@ def actor_critic(
 
     def update(state, batch, update_actor=None):
         def of_critic(params):
-            error = batch.reward - each(params, batch.action)
+            error = batch.reward - of_each(critic.apply)(params, batch.action)
             return jnp.sum(jnp.mean(critic_loss(error), axis=-1))
 
-        loss, grads = jax.value_and_grad(of_critic)(state.critic)
-        updates, critic_opt_state = critic_opt.update(grads, state.critic_opt)
-        critic_params = optax.apply_updates(state.critic, updates)
+        critic_params, critic_opt_state, loss = descend(
+            critic_opt, of_critic, state.critic, state.critic_opt
+        )
 
         def of_actor(params):
             action = actor.apply(params, batch.observation)
             return -jnp.mean(lowest(critic_params, action))
 
-        grads = jax.grad(of_actor)(state.actor)
-        updates, actor_opt_state = actor_opt.update(grads, state.actor_opt)
-        actor_params = optax.apply_updates(state.actor, updates)
-        moved, still = (actor_params, actor_opt_state), (state.actor, state.actor_opt)
+        *moved, _ = descend(actor_opt, of_actor, state.actor, state.actor_opt)
         if update_actor is not None:
             moved = jax.tree.map(
-                lambda new, old: jnp.where(update_actor, new, old), moved, still
+                lambda new, old: jnp.where(update_actor, new, old),
+                moved,
+                [state.actor, state.actor_opt],
             )
         actor_params, actor_opt_state = moved
         new = ActorCriticState(

@@ -10,10 +10,11 @@ import optax
 
 from nasjax.agent.actor_critic import squared_loss
 from nasjax.agent.networks import Actor, StateCritic
+from nasjax.agent.optimizers import descend
 
 
 class Transition(NamedTuple):
-    """Experience: what was seen, done and earned, and what was seen next."""
+    """Experience: observations, actions, rewards and the next observations."""
 
     observation: chex.Array  # float32 [B, S]
     action: chex.Array  # float32 [B, D]
@@ -121,10 +122,12 @@ def ddpg(
 
     def init(key):
         key_actor, key_critic = jax.random.split(key)
-        seen, done = jnp.zeros(observation_size), jnp.zeros(action_size)
-        actor_params = actor.init(key_actor, seen)
+        observation, action = jnp.zeros(observation_size), jnp.zeros(action_size)
+        actor_params = actor.init(key_actor, observation)
         keys = jax.random.split(key_critic, critics)
-        critic_params = jax.vmap(critic.init, (0, None, None))(keys, seen, done)
+        critic_params = jax.vmap(critic.init, (0, None, None))(
+            keys, observation, action
+        )
         return DdpgState(
             actor_params,
             critic_params,
@@ -144,29 +147,31 @@ def ddpg(
         return first(state.critics, observation, action)
 
     def update(key, state, batch, update_actor=True):
-        ahead: Any = actor.apply(state.target_actor, batch.next_observation)
+        next_action: Any = actor.apply(state.target_actor, batch.next_observation)
         if critics > 1:
-            noise = smoothing * jax.random.normal(key, ahead.shape, ahead.dtype)
+            noise = smoothing * jax.random.normal(
+                key, next_action.shape, next_action.dtype
+            )
             noise = jnp.clip(noise, -smoothing_clip, smoothing_clip)
-            ahead = jnp.clip(ahead + noise, 0.0, 1.0)
-        next_value = values(state.target_critics, batch.next_observation, ahead)
-        wanted = targets(batch, next_value, gamma)
+            next_action = jnp.clip(next_action + noise, 0.0, 1.0)
+        next_value = values(state.target_critics, batch.next_observation, next_action)
+        target = targets(batch, next_value, gamma)
 
         def of_critics(params):
-            error = wanted - values(params, batch.observation, batch.action)
+            error = target - values(params, batch.observation, batch.action)
             return jnp.sum(jnp.mean(squared_loss(error), axis=-1))
 
-        loss, grads = jax.value_and_grad(of_critics)(state.critics)
-        updates, critic_opt_state = critic_opt.update(grads, state.critic_opt)
-        critic_params = optax.apply_updates(state.critics, updates)
+        critic_params, critic_opt_state, loss = descend(
+            critic_opt, of_critics, state.critics, state.critic_opt
+        )
 
         def of_actor(params):
             action = actor.apply(params, batch.observation)
             return -jnp.mean(first(critic_params, batch.observation, action))
 
-        grads = jax.grad(of_actor)(state.actor)
-        updates, actor_opt_state = actor_opt.update(grads, state.actor_opt)
-        actor_params = optax.apply_updates(state.actor, updates)
+        actor_params, actor_opt_state, _ = descend(
+            actor_opt, of_actor, state.actor, state.actor_opt
+        )
         moved = DdpgState(
             actor_params,
             critic_params,

@@ -1,4 +1,4 @@
-"""A Gaussian process on continuous parameters: a critic that knows what it does not.
+"""A Gaussian process on continuous parameters: a critic with calibrated uncertainty.
 
 Every row of a continuous architecture `a` [E, O] is embedded linearly. Two
 architectures are alike as far as their embeddings are near, and as far as they share
@@ -13,7 +13,7 @@ R_e is the row's own; both have Gaussian priors, so that few observations suffic
 many rows hardly any two architectures are near, and the sum is what can be learnt.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
@@ -115,7 +115,7 @@ def condition(
     score: chex.Array,
     valid: chex.Array,
 ) -> Posterior:
-    """The process given observations.
+    """The process conditioned on observations.
 
     Args:
       alpha: [n, E, O], what was observed.
@@ -139,7 +139,42 @@ def predict(
     near = covariance(kernel, points, posterior.points) * posterior.valid
     solved = near @ posterior.root.T
     left = variance(kernel, points) - jnp.sum(solved * solved, -1)
+    # Rounding may leave a negative variance, and the root needs a finite gradient.
     return solved @ posterior.weight, jnp.sqrt(jnp.maximum(left, 1e-6))
+
+
+@in_full_precision
+def imagine(
+    posterior: Posterior,
+    kernel: Kernel,
+    prior: Prior,
+    alpha: chex.Array,
+    valid: chex.Array,
+) -> Posterior:
+    """The posterior as if `alpha` [P, E, O] had been observed at its mean.
+
+    The mean does not change; the deviation shrinks near `alpha`.
+
+    Args:
+      valid: bool [P], slots that are in use.
+
+    Source: Desautels et al. 2014 (GP-BUCB), section 4: hallucinated observations.
+    """
+    valid = valid.astype(jnp.float32)
+    points = embed(kernel, prior, alpha)
+    cross = covariance(kernel, points, posterior.points)
+    cross = cross * valid[:, None] * posterior.valid
+    below = cross @ posterior.root.T
+    left = noisy_covariance(kernel, points, valid) - below @ below.T
+    last = inverse_root(left)
+    corner = -last @ (below @ posterior.root)
+    none = jnp.zeros((len(posterior.valid), len(valid)), posterior.root.dtype)
+    return Posterior(
+        jax.tree.map(lambda a, b: jnp.concatenate([a, b]), posterior.points, points),
+        jnp.concatenate([posterior.weight, jnp.zeros_like(valid)]),
+        jnp.block([[posterior.root, none], [corner, last]]),
+        jnp.concatenate([posterior.valid, valid]),
+    )
 
 
 def log_expected_improvement(
@@ -210,19 +245,5 @@ def normal_scores(value: chex.Array, valid: chex.Array) -> chex.Array:
     same = jnp.sum((value == value[:, None]) & valid, axis=1)
     less, same = less.astype(jnp.float32), same.astype(jnp.float32)
     share = (less + 0.5 * same) / jnp.maximum(jnp.sum(valid), 1)
+    # Keeps empty slots finite; ranks among fewer than 5,000 values never come near.
     return jnp.where(valid, ndtri(jnp.clip(share, 1e-4, 1 - 1e-4)), 0.0)
-
-
-def update(
-    optimizer: Any,
-    kernel: Kernel,
-    state: Any,
-    prior: Prior,
-    alpha: chex.Array,
-    score: chex.Array,
-    valid: chex.Array,
-) -> tuple[Kernel, Any]:
-    """One gradient step of `loss` by an optax optimizer: new kernel and state."""
-    grads = jax.grad(loss)(kernel, prior, alpha, score, valid)
-    updates, state = optimizer.update(grads, state, kernel)
-    return jax.tree.map(jnp.add, kernel, updates), state

@@ -1,6 +1,7 @@
-"""Adam for small networks that are updated very often."""
+"""Optimizer steps; Adam for small networks that are updated very often."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -51,3 +52,19 @@ def adam(
         return updates, AdamState(count, mu, nu)
 
     return optax.GradientTransformation(init, update)
+
+
+def descend(
+    optimizer: optax.GradientTransformation,
+    loss: Callable[[Any], chex.Array],
+    params: Any,
+    state: optax.OptState,
+) -> tuple[Any, optax.OptState, chex.Array]:
+    """One step of `params` down the gradient of `loss`.
+
+    Returns:
+      The new parameters and optimizer state, and the loss before the step, [].
+    """
+    value, grads = jax.value_and_grad(loss)(params)
+    updates, state = optimizer.update(grads, state, params)
+    return optax.apply_updates(params, updates), state, value

@@ -1,6 +1,5 @@
 """Replay: a ring buffer as pure functions over any pytree of arrays."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
@@ -28,26 +27,12 @@ def init(capacity: int, item: Any) -> ReplayState:
 
 
 def capacity(state: ReplayState) -> int:
-    """How many items the buffer can hold (static)."""
+    """Number of items that the buffer can hold (static)."""
     return jax.tree.leaves(state.items)[0].shape[0]
 
 
-def budget(limit: int) -> Callable[[Any], int | None]:
-    """From a state with a `replay` to the steps it has room for; None: any number.
-
-    Args:
-      limit: the capacity where steps are no limit.
-    """
-
-    def of(state: Any) -> int | None:
-        room = capacity(state.replay)
-        return room if room < limit else None
-
-    return of
-
-
 def size(state: ReplayState) -> chex.Array:
-    """int32 []: how many items it holds."""
+    """Number of items in the buffer, int32 []."""
     return jnp.minimum(state.count, capacity(state))
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.analysis import pareto
-from nasjax.spaces import CellSpace, architectures, costs
+from nasjax.spaces import CellSpace, architectures, costs, topology
 
 AXES = ("flops", "parameters")
 
@@ -128,5 +128,5 @@ def top_widths(
     for searched in searches:
         count = max(round(share * len(searched.accuracy)), 1)
         best = np.argsort(-searched.accuracy, kind="stable")[:count]
-        rows.append(np.asarray(costs.width(space, searched.arch[best])))
+        rows.append(np.asarray(topology.width(space, searched.arch[best])))
     return np.concatenate(rows)

@@ -59,7 +59,13 @@ def fetch(
         raise NoNetworkError(f"{url}: no network ({reason})") from error
     if promised is not None and str(size) != promised.strip():
         raise DownloadError(f"{url}: cut short ({size} of {promised} bytes)")
-    found = hashlib.sha256(data := b"".join(chunks)).hexdigest()
-    if found != sha256:
-        raise DownloadError(f"{url}: wrong content (SHA-256 {found}, not {sha256})")
+    data = b"".join(chunks)
+    verify(data, sha256, url)
     return data
+
+
+def verify(data: bytes, sha256: str, name: str) -> None:
+    """Raises DownloadError unless the data of this name have the checksum."""
+    checksum = hashlib.sha256(data).hexdigest()
+    if checksum != sha256:
+        raise DownloadError(f"{name}: wrong content (SHA-256 {checksum}, not {sha256})")

@@ -183,7 +183,7 @@ def keep(facts: Published, images: Any, labels: Any, first: int, where: str) -> 
 
 
 def _path(facts: Published, folder: Path, name: str) -> Path | None:
-    """Where a file lies in its folder, as a pickle or as an npz."""
+    """Path of a file in its folder, a pickle or an npz; None if there is none."""
     ends = ("", ".npz") if facts.parts else ("",)
     for part in ("", *facts.parts):
         for end in ends:
@@ -208,7 +208,7 @@ def _read_split(facts: Published, folder: Path, names: tuple[str, ...]) -> Array
 
 
 def _read_batch(facts: Published, path: Path) -> Arrays:
-    batch = _read_npz(path) if path.suffix == ".npz" else _read_pickle(path)
+    batch = _load(path)
     for key in ("data", facts.key):
         if key not in batch:
             raise ImageDataError(
@@ -226,23 +226,18 @@ def _read_batch(facts: Published, path: Path) -> Arrays:
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
 
 
-def _read_pickle(path: Path) -> Mapping[str, Any]:
+def _load(path: Path) -> Mapping[str, Any]:
+    npz = path.suffix == ".npz"
     try:
+        if npz:
+            return locations.read_npz(path)
         batch = pickles.load_arrays(path.read_bytes())
-    except (OSError, pickle.UnpicklingError) as error:
+    except (OSError, ValueError, pickle.UnpicklingError) as error:
+        expected = "an npz of data and labels" if npz else "the official pickled batch"
         raise ImageDataError(
-            f"{path}: cannot be read ({error}); expected the official pickled batch"
+            f"{path}: cannot be read ({error}); expected {expected}"
         ) from error
     if not isinstance(batch, dict):
         raise ImageDataError(f"{path}: a {type(batch).__name__}, not a dict of a batch")
     # Keys are bytes where Python 3 wrote again what it read with encoding="bytes".
     return {k.decode("latin1") if isinstance(k, bytes) else k: batch[k] for k in batch}
-
-
-def _read_npz(path: Path) -> Mapping[str, Any]:
-    try:
-        return locations.read_npz(path)
-    except ValueError as error:
-        raise ImageDataError(
-            f"{path}: cannot be read ({error}); expected an npz of data and labels"
-        ) from error

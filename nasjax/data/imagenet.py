@@ -40,7 +40,7 @@ class Split(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What one process trains or evaluates on at a time; b = B / processes."""
+    """Images of one step in one process; b = B / processes."""
 
     images: np.ndarray  # uint8 [b, size, size, 3]
     labels: np.ndarray  # int32 [b]; -1 where an evaluation has no image left
@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """How images become batches.
+    """Settings of the batches.
 
     Attributes:
       batch_size: B, over all processes.
@@ -119,26 +119,25 @@ def open_split(
     folder = data_dir or os.environ.get("TFDS_DATA_DIR") or None
     shown = os.fspath(folder or tfds.core.constants.DATA_DIR)
     try:
-        found = tfds.data_source(
+        splits = tfds.data_source(
             name,
             data_dir=folder,
             download=False,
             builder_kwargs={"file_format": "array_record"},
             decoders={"image": tfds.decode.SkipDecoding()},
         )
-        reason = f"its splits are {', '.join(found)}" if found else "not there"
+        reason = f"its splits are {', '.join(splits)}" if splits else "not there"
     except Exception as error:  # A builder may raise anything.
-        found, reason = {}, f"{type(error).__name__}: {error}".partition("\n")[0]
-    if split not in found:
+        splits, reason = {}, f"{type(error).__name__}: {error}".partition("\n")[0]
+    if split not in splits:
         raise ImageDataError(
             f"no {split} split of {name} as ArrayRecord files in {shown} ({reason}). "
             f"To prepare it, put ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar "
             f"into a folder TARS and run: tfds build {name} "
             f"--file_format=array_record --data_dir={shown} --manual_dir=TARS"
         )
-    source = found[split]
-    classes = source.dataset_info.features["label"].num_classes
-    return Split(source, classes, f"{name} in {shown}, {split}")
+    classes = splits[split].dataset_info.features["label"].num_classes
+    return Split(splits[split], classes, f"{name} in {shown}, {split}")
 
 
 def steps(split: Split, pipeline: Pipeline) -> int:
@@ -253,7 +252,7 @@ def _batches(
     def take() -> Batch:
         batch, rows = pending.popleft()
         for row in rows:
-            row.result()
+            row.result()  # raises what the thread raised
         return batch
 
     try:

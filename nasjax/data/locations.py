@@ -1,4 +1,4 @@
-"""Where data lies, and files as they come from strangers or go to disk."""
+"""Folders of data; untrusted npz files, and files written in one step."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Reading pickles from strangers: plain containers and numbers, nothing else."""
+"""Untrusted pickles: plain containers and numbers are read, nothing else."""
 
 import io
 import pickle
@@ -50,9 +50,9 @@ class _ArrayUnpickler(_PlainUnpickler):
     allowed = "plain containers, strings, numbers and arrays of numbers"
 
     def find_class(self, module: str, name: str) -> Any:
-        if (found := _ARRAY_GLOBALS.get(f"{module}.{name}")) is None:
+        if (known := _ARRAY_GLOBALS.get(f"{module}.{name}")) is None:
             self._refuse(f"global {module}.{name}")
-        return found
+        return known
 
 
 def load(data: bytes) -> Any:

@@ -20,7 +20,7 @@ from nasjax.spaces import CellSpace
 
 RESERVED = ("ops", "op_names", "edge_order", "arch_str", "isomorphism_class")
 TRIALS = "_trials"
-# What NAME_... may say of a column NAME, as `nasjax.data.nb201` writes it.
+# Endings of arrays that describe a column NAME, as `nasjax.data.nb201` writes them.
 ABOUT = (TRIALS, "_source", "_version", "_trials_version", "_sha256")
 FAILED = ("refuse", "worst", "absent")
 
@@ -90,10 +90,9 @@ def load(
         raise TableFileError(f"{path} is no npz table: {error}") from error
     ops = _operations(path, arrays)
     names = _names(path, arrays, ops)
-    texts = arrays.get("arch_str")
-    if texts is not None:
-        said = names if "op_names" in arrays else None
-        if (wrong := contradiction(ops, said, texts)) is not None:
+    if (texts := arrays.get("arch_str")) is not None:
+        known_names = names if "op_names" in arrays else None
+        if (wrong := contradiction(ops, known_names, texts)) is not None:
             raise TableFileError(f"{path}: {wrong}")
     if trials and columns is None:
         columns = [name for name in arrays if name + TRIALS in arrays]
@@ -109,9 +108,9 @@ def load(
                 f"{path}: every row failed in one of {', '.join(values)}"
             )
     space = spaces.table_space(ops.shape[1], names, path.stem)
-    known = spaces.nas_bench_201()
-    if ops.shape[1] == known.num_edges and names == known.operations:
-        space = known
+    nb201 = spaces.nas_bench_201()
+    if (ops.shape[1], names) == (nb201.num_edges, nb201.operations):
+        space = nb201
     sha256 = hashlib.sha256(content).hexdigest()
     return Table(
         space,
@@ -133,10 +132,9 @@ def find(path: str | Path) -> Path:
       TableFileError: there is none; names every place looked at.
     """
     path = Path(path)
-    places = [path]
-    if not path.is_absolute():
-        folders = (*locations.listed(), locations.cache())
-        places += [folder / path for folder in folders]
+    folders = (*locations.listed(), locations.cache())
+    # An absolute path stays itself below any folder.
+    places = dict.fromkeys([path, *(folder / path for folder in folders)])
     for place in places:
         if place.is_file():
             return place

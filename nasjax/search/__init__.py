@@ -76,7 +76,7 @@ def init(
 def grow(
     key: chex.PRNGKey, searcher: Searcher, state: SearchState, steps: int
 ) -> SearchState:
-    """The state with room for a larger budget; the search goes on as it stands.
+    """The state with room for a larger budget; the search continues from it.
 
     Where `budget_free` holds, what follows has the bits of a search that was made for
     `steps` from the start. Pure, so that it can be vmapped over lanes.
@@ -193,7 +193,7 @@ def advance(
 def run(
     key: chex.PRNGKey, searcher: Searcher, env: Environment, steps: int
 ) -> tuple[SearchState, Trace]:
-    """A whole search as one scan; not jitted here, so that the caller composes it."""
+    """A whole search as one scan; the caller jits it, and may vmap it first."""
     state = init(key, searcher, env, steps)
     return advance(key, searcher, env, state, 0, steps)
 
@@ -207,17 +207,22 @@ def drive(
     first: int = 0,
     on_step: Callable[[int, SearchState, Trace], None] | None = None,
 ) -> tuple[SearchState, Trace]:
-    """The same loop in Python, for environments that cannot be traced.
+    """A whole search in a Python loop, for environments that cannot be traced.
 
-    Keys and trace are those of `run`; `ask` and `tell` are jitted, `env.evaluate` is
-    called as it is, with a concrete architecture. What it may return: see
-    `Environment`, and `black_box` for a function of the architecture alone.
+    Keys and trace are those of `run`. `ask` and `tell` are jitted; `env.evaluate` is
+    called from Python with a concrete architecture (`Environment` says what it may
+    return, `black_box` makes one from a function of the architecture alone).
 
     Args:
+      key, searcher, env: as in `run`.
       steps: the whole budget, as in `init`.
-      state: to continue a search; with `first`, the step to continue at.
+      state: of an earlier call, to continue its search at step `first`.
+      first: the first step of this call.
       on_step: called after each step with the next step, the state and the step's
         trace, so that a long search can be saved.
+
+    Returns:
+      The last state, and the trace of this call's steps.
 
     Raises:
       ValueError: no step is left, or the state was made for fewer.

@@ -1,4 +1,4 @@
-"""Asking on while outcomes are pending: ask and tell in any order.
+"""Asynchronous search: ask while outcomes are pending, tell in any order.
 
     state, note, arch = search.ask(key, searcher, state, asked, pending)
     ...  # other queries are asked and told
@@ -26,7 +26,7 @@ from nasjax.search.protocol import (
     SearchState,
 )
 
-TRIES = 100  # a new draw at most so often, where an architecture is pending already
+TRIES = 100  # draws at most: in a small space every architecture may be pending
 
 
 def ask(
@@ -41,8 +41,8 @@ def ask(
     Args:
       key: of the whole search.
       searcher, state: see their classes.
-      asked: int32 [], how many were asked before, those in `adopt` included.
-      pending: what has no outcome yet; None where there is none.
+      asked: int32 [], number of asks before, with those of `adopt`.
+      pending: architectures without an outcome; None if there is none.
 
     Returns:
       The next state, the note, the architecture uint8 [*arch_shape].
@@ -67,12 +67,12 @@ def tell(
     arch: chex.Array,
     outcome: Outcome,
 ) -> tuple[SearchState, Any]:
-    """Tells one outcome, whichever query it is of.
+    """Tells the outcome of any query that was asked.
 
     Args:
       key: of the whole search.
       note: what `ask` or `adopt` returned for this query.
-      told: int32 [], how many were told before.
+      told: int32 [], number of tells before.
       arch, outcome: of the query.
 
     Returns:
@@ -88,9 +88,9 @@ def tell(
 def adopt(
     searcher: Searcher, state: SearchState, asked: chex.Numeric, arch: chex.Array
 ) -> tuple[SearchState, PyTree]:
-    """As `ask`, of an architecture that comes from elsewhere.
+    """As `ask`, with an architecture that comes from elsewhere.
 
-    Evaluations of before the search are told that way.
+    Evaluations made before the search are told this way.
 
     Returns:
       The next state and the note.
@@ -101,10 +101,10 @@ def adopt(
 
 
 def pending(archs: Sequence[np.ndarray], shape: tuple[int, ...]) -> Pending | None:
-    """`Pending` of so many architectures, None of none.
+    """`Pending` of a list of architectures; None if it is empty.
 
     There are 8, 32, 128, ... slots: few sizes, so few compilations, and the size
-    follows from what is pending alone.
+    depends on the number of architectures alone.
     """
     if not archs:
         return None
@@ -116,12 +116,16 @@ def pending(archs: Sequence[np.ndarray], shape: tuple[int, ...]) -> Pending | No
     return Pending(jnp.asarray(rows), jnp.arange(slots) < len(archs))
 
 
+def equal(arch: chex.Array, others: chex.Array) -> chex.Array:
+    """bool [..., n]: `arch` [..., *arch_shape] equals `others` [n, *arch_shape]."""
+    n, *shape = others.shape
+    flat = arch.reshape(*arch.shape[: arch.ndim - len(shape)], 1, -1)
+    return jnp.all(flat == others.reshape(n, -1), axis=-1)
+
+
 def is_pending(pending: Pending, arch: chex.Array) -> chex.Array:
     """bool [...]: the architectures [..., *arch_shape] are among those pending."""
-    slots, *shape = pending.arch.shape
-    rows = arch.reshape(*arch.shape[: arch.ndim - len(shape)], 1, -1)
-    same = jnp.all(rows == pending.arch.reshape(slots, -1), axis=-1)
-    return jnp.any(same & pending.held, axis=-1)
+    return jnp.any(equal(arch, pending.arch) & pending.held, axis=-1)
 
 
 def redrawn(
@@ -132,7 +136,7 @@ def redrawn(
     pending: Pending,
     again: Callable[..., tuple[PyTree, chex.Array]] | None = None,
 ) -> tuple[PyTree, chex.Array]:
-    """Asks until the answer is not pending, TRIES times at most.
+    """Asks until the architecture is not pending, TRIES times at most.
 
     Args:
       ask: `(key, state, step) -> (state, arch)`, asked first and with `key` itself.

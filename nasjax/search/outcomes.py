@@ -1,7 +1,7 @@
-"""Outcomes of evaluations: what `evaluate` may return, and failures.
+"""Outcomes of evaluations, and failed ones.
 
-An evaluation has failed where its accuracy is not finite. It counts as a query and
-stays in the trace as it came; searchers learn a bad score in its place, or nothing.
+An evaluation has failed if its accuracy is not finite. It counts as a query, and the
+trace keeps that value; searchers learn a bad score in its place, or nothing.
 """
 
 import numbers
@@ -58,12 +58,8 @@ def _is_number(value: Any) -> bool:
     return (
         isinstance(value, jax.Array | np.ndarray | np.generic)
         and np.ndim(value) == 0
-        and (jnp.issubdtype(value.dtype, np.floating) or _is_integer(value))
+        and any(jnp.issubdtype(value.dtype, t) for t in (np.floating, np.integer))
     )
-
-
-def _is_integer(value: Any) -> bool:
-    return jnp.issubdtype(value.dtype, np.integer)
 
 
 def _describe(value: Any) -> str:
@@ -89,7 +85,7 @@ def _result(returned: Any) -> tuple[Any, Any] | None:
 
 
 def read(returned: Any, state: PyTree) -> tuple[PyTree, Any, Any]:
-    """Takes apart what `evaluate` returned.
+    """Splits what `evaluate` returned into state, accuracy and loss.
 
     Args:
       returned: an accuracy, a pair (accuracy, loss), an `Outcome`, or a pair of the
@@ -103,21 +99,21 @@ def read(returned: Any, state: PyTree) -> tuple[PyTree, Any, Any]:
       ValueError: it is something else; or two numbers where the environment has a
         state, which may mean either pair.
     """
-    found = _result(returned)
-    if found is not None:
-        plain = isinstance(returned, tuple | list) and not isinstance(returned, Outcome)
-        if plain and jax.tree.leaves(state):
+    result = _result(returned)
+    pair = isinstance(returned, tuple | list) and not isinstance(returned, Outcome)
+    if result is not None:
+        if pair and jax.tree.leaves(state):
             raise ValueError(
                 f"evaluate returned {_describe(returned)}: accuracy and loss, or state "
                 "and accuracy? Return (state, Outcome(accuracy, loss))"
             )
-        return state, *found
-    if isinstance(returned, tuple | list) and len(returned) == 2:
-        new, found = returned[0], _result(returned[1])
+        return state, *result
+    if pair and len(returned) == 2:
+        new, result = returned[0], _result(returned[1])
         # A text or a None that comes first is taken for a score gone wrong.
-        odd = isinstance(new, str) or (new is None and state is not None)
-        if found is not None and not (odd or isinstance(returned, Outcome)):
-            return new, *found
+        is_state = not isinstance(new, str) and (new is not None or state is None)
+        if result is not None and is_state:
+            return new, *result
     raise ValueError(f"evaluate returned {_describe(returned)}; allowed: {RETURNS}")
 
 
@@ -136,20 +132,20 @@ class Best(NamedTuple):
 
 
 def best(trace: Any) -> Best:
-    """The query of the highest accuracy in a trace; failed ones are passed over.
+    """The query with the highest accuracy in a trace; failed queries do not count.
 
     Args:
-      trace: accuracy [..., T] and arch [..., T, *arch_shape], such as one of `run`,
-        or of `run` under vmap.
+      trace: accuracy [..., T] and arch [..., T, *arch_shape], as `run` returns it, or
+        `run` under vmap.
     """
     accuracy, arch = jnp.asarray(trace.accuracy), jnp.asarray(trace.arch)
     step = jnp.argmax(or_worst(accuracy, -jnp.inf), axis=-1)
-    at = step[..., None]
-    found = jnp.take_along_axis(accuracy, at, axis=-1)[..., 0]
-    wide = at.reshape(*at.shape, *(1 for _ in arch.shape[at.ndim :]))
-    chosen = jnp.take_along_axis(arch, wide, axis=at.ndim - 1)
+    index = step[..., None]
+    highest = jnp.take_along_axis(accuracy, index, axis=-1)[..., 0]
+    wide = index.reshape(*index.shape, *(1 for _ in arch.shape[index.ndim :]))
+    chosen = jnp.take_along_axis(arch, wide, axis=index.ndim - 1)
     return Best(
-        jnp.squeeze(chosen, at.ndim - 1),
-        jnp.where(jnp.isfinite(found), found, jnp.nan),
+        jnp.squeeze(chosen, index.ndim - 1),
+        jnp.where(jnp.isfinite(highest), highest, jnp.nan),
         step.astype(jnp.int32),
     )

@@ -1,6 +1,5 @@
-"""What a search is made of: environments, searchers, its state and its trace."""
+"""The parts of a search: environments, searchers, its state and its trace."""
 
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from nasjax.search.outcomes import Outcome
 from nasjax.spaces import CellSpace
+from nasjax.spaces import check_integer as check_integer
 
 PyTree = Any
 
@@ -39,11 +39,12 @@ class Environment:
 
 
 def black_box(function: Callable[[np.ndarray], Any]) -> Environment:
-    """An environment for `drive` from a function of the architecture alone.
+    """Makes an environment, to be run by `drive`, from a plain Python function.
 
     Args:
-      function: from uint8 [*arch_shape] (NumPy) to an accuracy, a pair (accuracy,
-        loss) or an `Outcome`; an accuracy of NaN says that it failed.
+      function: takes an architecture, uint8 [*arch_shape] (NumPy); returns its
+        accuracy, a pair (accuracy, loss) or an `Outcome`. An accuracy of NaN says that
+        the evaluation failed.
     """
 
     def evaluate(key, params, state, arch):
@@ -54,7 +55,7 @@ def black_box(function: Callable[[np.ndarray], Any]) -> Environment:
 
 
 class Pending(NamedTuple):
-    """Architectures that were asked and have no outcome yet, in any of P slots."""
+    """Architectures that are being evaluated, in any of P slots."""
 
     arch: chex.Array  # uint8 [P, *arch_shape]
     held: chex.Array  # bool [P], the slots in use
@@ -66,19 +67,19 @@ def _adopt_nothing(state: PyTree, step: chex.Numeric, arch: chex.Array) -> PyTre
 
 
 class Asynchronous(NamedTuple):
-    """How a searcher asks on while outcomes are pending; see `search.ask`.
+    """Functions of a searcher that asks while outcomes are pending; see `search.ask`.
 
-    The defaults are those of a searcher whose `ask` writes nothing that `tell` of the
-    same query reads.
+    The defaults suit a searcher whose `ask` writes nothing that `tell` of the same
+    query reads.
 
     Attributes:
-      ask: `(key, state, step, pending) -> (state, arch)`, with what is `Pending`; None
-        draws again where the architecture is. `step` counts the asks, so that
-        `step - sum(pending.held)` outcomes are known.
+      ask: `(key, state, step, pending) -> (state, arch)`; by default the searcher's
+        own `ask`, repeated while its architecture is pending. `step` counts the asks,
+        so that `step - sum(pending.held)` outcomes are known.
       note: `(state) -> note`: what `ask` wrote of its own query.
-      recall: `(state, note) -> state`: that put back, before `tell` of the query.
-      adopt: `(state, step, arch) -> state`: as if `ask` had proposed `arch`, which
-        comes from elsewhere.
+      recall: `(state, note) -> state`: puts the note back, before `tell` of the query.
+      adopt: `(state, step, arch) -> state`: the state as if `ask` had proposed `arch`,
+        which comes from elsewhere.
     """
 
     ask: Callable[..., tuple[PyTree, chex.Array]] | None = None
@@ -110,10 +111,10 @@ class Searcher(NamedTuple):
         scalars that end up in the trace.
       check: `(accuracy, loss)`, raises ValueError for an outcome that the searcher
         cannot use; tracers under `run`, and the loss is None if there is none.
-      budget: `(state) -> int | None`: for how many steps the state has room, read off
-        its shapes; None for any number.
-      exact_from: budgets from here on give the same bits as far as both go, see
-        `budget_free`; None if that is not known.
+      budget: `(state) -> int | None`: number of steps that the state has room for,
+        from its shapes; None for any number.
+      exact_from: budgets of at least so many steps give the same bits as far as both
+        go, see `budget_free`; None if that is not known.
       asynchronous: how it asks while outcomes are pending; None for the defaults.
       space: whose architectures it proposes; None if that is not known.
     """
@@ -139,12 +140,12 @@ def budget_free(searcher: Searcher, steps: int) -> bool:
 def projected(
     searcher: Searcher, project: Callable[[chex.Array], chex.Array]
 ) -> Searcher:
-    """The searcher where not every architecture can be asked.
+    """Maps each proposal of a searcher to an architecture that can be evaluated.
 
     Args:
       searcher: proposes any architecture.
-      project: from an architecture to the one that is asked in its place; the
-        searcher is told of the latter.
+      project: from an architecture to the one that is evaluated in its place, which
+        the searcher is told.
     """
 
     def ask(key, state, step):
@@ -164,7 +165,7 @@ def projected(
 
 
 class SearchState(NamedTuple):
-    """What is carried from step to step; holds no key, so resuming is exact."""
+    """State between two steps; it holds no key, so resuming is exact."""
 
     searcher: PyTree
     environment: PyTree
@@ -185,9 +186,9 @@ def is_concrete(*values: Any) -> bool:
 
 
 def in_float32(config: PyTree) -> PyTree:
-    """The config with its float64 arrays, which x64 makes, in single precision.
+    """The config with float64 arrays (which jax_enable_x64 makes) as float32.
 
-    All arithmetic is; a wider hyper-parameter would widen what it touches.
+    All arithmetic is float32; a wider hyper-parameter would widen what it touches.
     """
 
     def single(x):
@@ -195,15 +196,3 @@ def in_float32(config: PyTree) -> PyTree:
         return x.astype(np.float32) if wide and x.dtype == np.float64 else x
 
     return jax.tree.map(single, config)
-
-
-def check_integer(name: str, value: Any, low: int) -> None:
-    """ValueError unless `value` is an integer (static, no bool) of at least `low`."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be an integer, got {value!r}") from None
-    if number < low:
-        raise ValueError(f"{name} must be at least {low}, got {value}")

@@ -1,4 +1,4 @@
-"""A search on simulated workers, whose evaluations take time: one compiled loop."""
+"""Search on simulated workers, whose evaluations take time: one compiled loop."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from nasjax.search.protocol import (
 
 
 class _Slots(NamedTuple):
-    """What each of W workers evaluates."""
+    """The evaluations of W workers."""
 
     arch: chex.Array  # uint8 [W, *arch_shape]
     query: chex.Array  # int32 [W]
@@ -39,14 +39,14 @@ def simulate(
 ) -> tuple[SearchState, Trace, chex.Array]:
     """A whole search on `workers` that each evaluate one architecture at a time.
 
-    A worker that is done tells its outcome and is given the next architecture at once.
-    With one worker it is `search.run`. Not jitted here, so that it can be vmapped.
+    A worker that is done tells its outcome and gets the next architecture at once.
+    With one worker it is `search.run`. The caller jits it, and may vmap it first.
 
     Args:
       key: of the search.
       env: without state.
       steps: how many queries, static.
-      workers: at least 1 and at most `steps`; may be traced if `slots` is given.
+      workers: at least 1 and at most `steps`; may be traced if `slots` is not None.
       seconds: from an architecture to what its evaluation takes, float32 [].
       slots: the most workers that fit, static.
 

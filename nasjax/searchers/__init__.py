@@ -1,7 +1,7 @@
 """Searchers: one file each, a config and a factory."""
 
 from nasjax.searchers.bayesian_actor_critic import bayesian_actor_critic
-from nasjax.searchers.bayesian_config import BayesianActorCriticConfig
+from nasjax.searchers.bayesian_agent import BayesianActorCriticConfig
 from nasjax.searchers.cadam import CadamConfig, cadam
 from nasjax.searchers.ddas import DdasConfig, ddas
 from nasjax.searchers.evolution import EvolutionConfig, evolution

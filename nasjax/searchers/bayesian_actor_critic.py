@@ -1,10 +1,14 @@
 """A Bayesian actor-critic: as few queries as possible.
 
-The critic is a Gaussian process on continuous architecture parameters, the actor a
-network that maps good architectures to the parameters of better ones by climbing the
-critic's upper confidence bound. Its actions plus noise are discretised into many
-proposals; the critic chooses among those that were not asked before, in turn by
-expected improvement and by upper confidence bound, every other time a wide one.
+The critic is a Gaussian process on continuous architecture parameters; the actor is a
+network that maps good architectures to the parameters of better ones. For each query
+
+1. the actor's actions on the best architectures, plus noise, are discretised; random
+   architectures join them;
+2. of these proposals, the critic chooses among those not queried before: in turn by
+   expected improvement and by upper confidence bound, every other bound a wide one;
+3. the outcome is stored, the critic's kernel and posterior are fitted to the ranks of
+   all scores, and the actor climbs the critic's upper confidence bound.
 """
 
 import functools
@@ -13,40 +17,23 @@ from collections.abc import Callable
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
-from nasjax.agent import Policy, adam, networks
+from nasjax.agent import Policy, adam
 from nasjax.agent import gaussian_process as gp
-from nasjax.agent.imagined import imagine
 from nasjax.search import Asynchronous, Searcher, in_float32
-from nasjax.search.outcomes import or_worst
 from nasjax.search.protocol import fields
-from nasjax.searchers.bayesian_config import BayesianActorCriticConfig
-from nasjax.searchers.bayesian_proposals import (
+from nasjax.searchers import bayesian_proposals as proposals
+from nasjax.searchers.bayesian_agent import (
     Agent,
+    BayesianActorCriticConfig,
     BayesianActorCriticState,
-    elite,
-    fallback,
-    fallback_start,
-    known,
-    propose,
+    remember,
 )
 from nasjax.spaces import CellSpace
 
 
-def _merit(agent, state, step, alpha):
-    """The acquisition value and the deviation of `alpha` [n, E, O], two of [n]."""
-    mean, deviation = agent.predict(state, alpha)
-    beta = jnp.where(step % 4 == 3, agent.config.far_beta, agent.config.beta)
-    bound = mean + beta * deviation
-    score = gp.normal_scores(state.accuracy, state.accuracy > -jnp.inf)
-    gain = gp.log_expected_improvement(mean, deviation, jnp.max(score))
-    improve = {"both": step % 2 == 0, "bound": False, "improvement": True}
-    return jnp.where(improve[agent.config.acquisition], gain, bound), deviation
-
-
 def _init(agent, key, steps):
-    E, O = agent.shape
+    E, O = proposals.rows_shape(agent.space)
     n = min(agent.config.capacity, steps)
     kernel = gp.init(E, O, agent.prior)
     actor = agent.policy.init(key, jnp.zeros((E, O)))
@@ -65,101 +52,74 @@ def _init(agent, key, steps):
     )
 
 
+def _propose(agent, key, state):
+    """Architectures [n, *arch_shape]: those of the actor, then the others."""
+    key_noise, key_others = jax.random.split(key)
+    others = proposals.drawn(
+        key_others, agent.space, agent.other_proposals, agent.listed
+    )
+    if not agent.actor_proposals:
+        return others
+    action = agent.act(state.actor, agent.elite(state))
+    arch = proposals.perturbed(
+        key_noise, agent.space, action, agent.config.xi, agent.actor_proposals
+    )
+    arch = arch if agent.project is None else agent.project(arch)
+    return jnp.concatenate([arch, others])
+
+
+def _acquisition(agent, state, step, warm_up, alpha):
+    """Values [n] by which the critic chooses among proposals `alpha` [n, E, O]."""
+    config = agent.config
+    mean, deviation = agent.predict(state, alpha)
+    beta = jnp.where(step % 4 == 3, config.far_beta, config.beta)
+    bound = mean + beta * deviation
+    score = gp.normal_scores(state.accuracy, state.accuracy > -jnp.inf)
+    gain = gp.log_expected_improvement(mean, deviation, jnp.max(score))
+    by_gain = {"both": step % 2 == 0, "bound": False, "improvement": True}
+    value = jnp.where(by_gain[config.acquisition], gain, bound)
+    # Warm-up: the least known of the random proposals, so that they fill the space.
+    is_random = jnp.arange(len(alpha)) >= agent.actor_proposals
+    return jnp.where(warm_up, jnp.where(is_random, deviation, -jnp.inf), value)
+
+
 def _ask(agent, key, state, step, pending=None):
-    key_propose, key_unasked = jax.random.split(key)
-    arch = propose(agent, key_propose, state)
-    believed, warm = state, step < agent.config.warm_up
+    key_propose, key_new = jax.random.split(key)
+    arch = _propose(agent, key_propose, state)
+    critic, warm_up = state, step < agent.config.warm_up
     if pending is not None:
-        imagined = imagine(
-            state.posterior,
-            state.kernel,
-            agent.prior,
-            agent.rows(pending.arch),
-            pending.held,
+        alpha = agent.rows(pending.arch)
+        posterior = gp.imagine(
+            state.posterior, state.kernel, agent.prior, alpha, pending.held
         )
-        believed = state._replace(posterior=imagined)
-        warm |= step == jnp.sum(pending.held)
-    score, deviation = _merit(agent, believed, step, agent.rows(arch))
-    # At first the least known of the random ones: they fill the space.
-    random = jnp.arange(len(arch)) >= agent.acted
-    first = jnp.where(random, deviation, -jnp.inf)
-    score = jnp.where(warm, first, score)
-    score = jnp.where(known(agent, state, arch), -jnp.inf, score)
-    at = jnp.argmax(score)
-    new = score[at] > -jnp.inf
-    start = fallback_start(agent, key_unasked, state.queried.shape[0] + 1)
-    chosen = jax.lax.cond(new, lambda: arch[at], lambda: fallback(agent, start, state))
-    queried = state.queried.at[step].set(chosen)
-    state = state._replace(queried=queried, by_actor=new & (at < agent.acted))
-    return state, chosen
-
-
-def _remember(state, arch, outcome):
-    """The state with the outcome in the slot that is lost: an empty one, or the worst.
-
-    A failed evaluation counts as the worst that is remembered.
-    """
-    slot = jnp.argmin(state.accuracy)
-    valid = state.accuracy > -jnp.inf
-    worst = jnp.min(jnp.where(valid, state.accuracy, jnp.inf))
-    observed = or_worst(outcome.accuracy, jnp.where(valid[0], worst, -jnp.inf))
-    keep = observed > state.accuracy[slot]
-    accuracy = jnp.where(keep, observed, state.accuracy[slot])
+        critic = state._replace(posterior=posterior)
+        warm_up |= step == jnp.sum(pending.held)  # there is no outcome yet
+    value = _acquisition(agent, critic, step, warm_up, agent.rows(arch))
+    repeated = proposals.is_queried(agent.space, state.queried, arch)
+    value = jnp.where(repeated, -jnp.inf, value)
+    best = jnp.argmax(value)
+    is_new = value[best] > -jnp.inf
+    # If all proposals were queried before, any other architecture.
+    count = state.queried.shape[0] + 1
+    start = proposals.new_start(key_new, agent.space, count, agent.listed)
+    chosen = jax.lax.cond(
+        is_new,
+        lambda: arch[best],
+        lambda: proposals.new(agent.space, state.queried, start, agent.listed),
+    )
     return state._replace(
-        arch=state.arch.at[slot].set(jnp.where(keep, arch, state.arch[slot])),
-        accuracy=state.accuracy.at[slot].set(accuracy),
-    )
-
-
-def _train_critic(agent, key, state, cycles):
-    """`cycles` minibatch steps of the kernel; then the posterior of all scores."""
-    n = state.accuracy.shape[0]
-    valid = state.accuracy > -jnp.inf
-    score = gp.normal_scores(state.accuracy, valid)
-    alpha = agent.rows(state.arch)
-
-    def cycle(i, carry):
-        order = jax.random.uniform(jax.random.fold_in(key, i), (n,), jnp.float32)
-        order = order + valid
-        index = jax.lax.top_k(order, min(agent.config.batch_size, n))[1]
-        kernel, opt = carry
-        batch = alpha[index], score[index], valid[index]
-        return gp.update(agent.critic_adam, kernel, opt, agent.prior, *batch)
-
-    kernel, critic_opt = jax.lax.fori_loop(
-        0, cycles, cycle, (state.kernel, state.critic_opt)
-    )
-    posterior = gp.condition(kernel, agent.prior, alpha, score, valid)
-    return state._replace(kernel=kernel, posterior=posterior, critic_opt=critic_opt)
-
-
-def _train_actor(agent, state, cycles):
-    """`cycles` steps of the actor up the critic's upper confidence bound."""
-    best = elite(agent, state)
-
-    def loss(params):
-        action = jax.nn.softmax(networks.apply(agent.policy, params, best))
-        mean, deviation = agent.predict(state, action)
-        return -jnp.mean(mean + agent.config.beta * deviation)
-
-    def cycle(_, carry):
-        params, opt = carry
-        updates, opt = agent.actor_adam.update(jax.grad(loss)(params), opt)
-        return optax.apply_updates(params, updates), opt
-
-    actor, actor_opt = jax.lax.fori_loop(
-        0, cycles, cycle, (state.actor, state.actor_opt)
-    )
-    return state._replace(actor=actor, actor_opt=actor_opt)
+        queried=state.queried.at[step].set(chosen),
+        by_actor=is_new & (best < agent.actor_proposals),
+    ), chosen
 
 
 def _tell(agent, key, state, step, arch, outcome):
     mean, deviation = agent.predict(state, agent.rows(arch[None]))
-    state = _remember(state, arch, outcome)
+    state = remember(state, arch, outcome)
     cycles = jnp.where(step + 1 >= agent.config.warm_up, agent.config.cycles, 0)
-    state = _train_critic(agent, key, state, cycles)
-    if agent.acted:
-        state = _train_actor(agent, state, cycles)
+    state = agent.train_critic(key, state, cycles)
+    if agent.actor_proposals:
+        state = agent.train_actor(state, cycles)
     info = {
         "mean": mean[0],
         "deviation": deviation[0],
@@ -175,21 +135,21 @@ def bayesian_actor_critic(
     project: Callable[[chex.Array], chex.Array] | None = None,
     listed: chex.Array | None = None,
 ) -> Searcher:
-    """Actor-critic with a Gaussian-process critic; asks nothing twice.
+    """Actor-critic with a Gaussian-process critic; it queries nothing twice.
 
-    Scores only enter by their rank, so that any unit and sign goes. A failed evaluation
-    is remembered as one more of the worst rank, so that the critic learns where
-    failures lie; before any score is seen it teaches nothing. Its trace's `info`:
-    `mean` and `deviation` (what the critic expected of the query, in normal scores),
-    `by_actor` (the actor proposed it) and `noise` (standard deviation that the critic
-    ascribes to the oracle).
+    Only the ranks of the scores are used, so their unit does not matter. A failed
+    evaluation is remembered with the worst rank, so that the critic learns where
+    failures lie; before the first score it teaches nothing. Its trace's `info`: `mean`
+    and `deviation` (the critic's prediction of the query, in normal scores), `by_actor`
+    (the actor proposed it) and `noise` (standard deviation that the critic ascribes to
+    the oracle).
 
     Args:
       space: any cell space.
       config: see `BayesianActorCriticConfig`; traced fields may be tracers.
-      project: from architectures [n, *arch_shape] to the ones that can be asked in
-        their place, such as `environments.tabular.nearest`; None if all can.
-      listed: uint8 [A, *arch_shape], with `project`: all that can be asked. Some of
+      project: from architectures [n, *arch_shape] to those that are queried in their
+        place, such as `environments.tabular.nearest`; None if all can be queried.
+      listed: uint8 [A, *arch_shape], with `project`: all that can be queried. Some of
         them, drawn anew for each query, are then proposed instead of random ones.
 
     Raises:
@@ -201,7 +161,7 @@ def bayesian_actor_critic(
     """
     config = BayesianActorCriticConfig() if config is None else config
     config = in_float32(config.validate())
-    E, O = space.action_size // space.num_operations, space.num_operations
+    E, O = proposals.rows_shape(space)
     if (project is None) != (listed is None):
         raise ValueError("project and listed go together: give both or none")
     # Two random architectures differ in E (1 - 1 / O) rows.
@@ -209,11 +169,12 @@ def bayesian_actor_critic(
     prior = gp.Prior(
         correlation, config.shared, config.own, config.noise, config.additive
     )
-    acted, others = config.actor_proposals, config.random_proposals
+    actor_proposals, others = config.actor_proposals, config.random_proposals
     if listed is not None:
-        acted, others = config.listed_proposals
-        acted = min(acted, config.actor_proposals)
+        actor_proposals = min(config.listed_proposals[0], actor_proposals)
+        others = config.listed_proposals[1]
         listed = listed.reshape(-1, *space.arch_shape)
+    # Adam with CADAM's decays.
     agent = Agent(
         space,
         config,
@@ -221,7 +182,7 @@ def bayesian_actor_critic(
         Policy(config.hidden, (E, O)),
         adam(config.critic_lr, 0.9, 0.99),
         adam(config.actor_lr, 0.9, 0.99),
-        acted,
+        actor_proposals,
         others,
         project,
         listed,

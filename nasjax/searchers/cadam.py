@@ -25,14 +25,14 @@ from nasjax.agent import history as histories
 from nasjax.agent import replay as replays
 from nasjax.search import Searcher, in_float32, is_concrete
 from nasjax.search.outcomes import or_worst
-from nasjax.searchers import widening
+from nasjax.searchers import continuous
 from nasjax.searchers.config import Config, choice, decay, fraction, static, traced
 from nasjax.spaces import CellSpace
 
 EXPLORATIONS = ("epsilon-greedy", "warm-up")
 CRITIC_LOSSES = ("check", "squared")
 REWARDS = ("power", "relative", "scaled")
-UNSEEN = -1e30  # a score below all, in any unit; `scaled` makes it the lowest
+UNSEEN = -1e30  # a score below all, in any unit; the scaled reward takes the lowest
 
 
 @flax.struct.dataclass
@@ -112,7 +112,7 @@ def td3() -> CadamConfig:
 
 
 class CadamState(NamedTuple):
-    """What CADAM carries."""
+    """The memory of CADAM."""
 
     agent: NamedTuple  # ActorCriticState
     replay: replays.ReplayState  # of Batch items, without the batch axis
@@ -125,7 +125,7 @@ class CadamState(NamedTuple):
 
 
 def observe(space: CellSpace, history: histories.HistoryState) -> chex.Array:
-    """s_t, float32 [D]: how often each operation stands on each edge of the top K.
+    """s_t, float32 [D]: frequency of each operation on each edge among the top K.
 
     Source: thesis 4.1.1; only the entries present are averaged, zeros at step 0.
     """
@@ -133,7 +133,7 @@ def observe(space: CellSpace, history: histories.HistoryState) -> chex.Array:
 
 
 def reward(config: CadamConfig, accuracy: chex.Array) -> chex.Array:
-    """What a query earns, for accuracies as fractions; elementwise.
+    """Reward of accuracies, which are fractions; elementwise.
 
     power: r = b^Acc. relative: r = b^(Acc / Acc(Env)) / b - 1, zero where an agent
     from another search equals Acc(Env). scaled, for scores of any unit: the power of
@@ -165,8 +165,8 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
     critic fits), `spread` (standard deviation of the action's entries).
 
     A failed evaluation is learnt as the lowest score so far (before there is one, as an
-    accuracy of 0), so that the critic comes to know where failures lie; it never enters
-    the history of the best.
+    accuracy of 0), so that the critic learns where failures lie; it never enters the
+    history of the best.
 
     Args:
       space: any cell space; the action is one vector for all its cells.
@@ -214,40 +214,40 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         if config.exploration == "warm-up":
             probability = exploration.warm_up(step, config.warm_up)
         else:
-            probability = exploration.cosine_epsilon(
-                step, config.epsilon_start, config.epsilon_stop, config.epsilon_steps
-            )
+            schedule = config.epsilon_start, config.epsilon_stop, config.epsilon_steps
+            probability = exploration.cosine_epsilon(step, *schedule)
         explored = jax.random.uniform(key_choice, dtype=jnp.float32) < probability
         observation = observe(space, state.history)
-        greedy = exploration.uniform_noise(
-            key_noise, agent.act(state.agent, observation), config.xi
-        )
+        greedy = agent.act(state.agent, observation)
+        greedy = exploration.uniform_noise(key_noise, greedy, config.xi)
         uniform = jax.random.uniform(key_random, (size,), jnp.float32)
         action = jnp.where(explored, uniform, greedy)
-        arch = space.discretize(action.reshape(space.alpha_shape))
-        pending = {"observation": observation, "action": action, "explored": explored}
-        return state._replace(**pending), arch
+        state = state._replace(
+            observation=observation, action=action, explored=explored
+        )
+        return state, continuous.discretize(space, action)
 
     def tell(key, state, step, arch, outcome):
         failed = ~jnp.isfinite(outcome.accuracy)
         low = jnp.where(failed, state.low, jnp.minimum(state.low, outcome.accuracy))
         high = jnp.where(failed, state.high, jnp.maximum(state.high, outcome.accuracy))
 
-        def scaled(score):  # what is scaled anew stays unscaled in the replay
-            if config.reward != "scaled":
-                return score
-            share = (score - low) / jnp.maximum(high - low, 1e-30)
+        # A scaled reward changes with the range of scores, so the replay holds scores.
+        scaled = config.reward == "scaled"
+
+        def reward_of(stored):
+            if not scaled:
+                return stored
+            share = (stored - low) / jnp.maximum(high - low, 1e-30)  # 0 if all equal
             return reward(config, jnp.maximum(share, 0.0))
 
-        worst = or_worst(low, UNSEEN if config.reward == "scaled" else 0.0)
-        step_reward = jnp.where(failed, worst, outcome.accuracy)
-        if config.reward != "scaled":
-            step_reward = reward(config, step_reward)
+        worst = or_worst(low, UNSEEN if scaled else 0.0)
+        score = jnp.where(failed, worst, outcome.accuracy)
+        stored = score if scaled else reward(config, score)
         value = agent.value(state.agent, state.action)
-        replay = replays.add(
-            state.replay, Batch(state.observation, state.action, step_reward)
-        )
-        score = or_worst(outcome.accuracy, jnp.nan)  # which the history passes over
+        item = Batch(state.observation, state.action, stored)
+        replay = replays.add(state.replay, item)
+        score = or_worst(outcome.accuracy, jnp.nan)  # which the history ignores
         history = histories.insert(state.history, arch, score)
         C = cycles(step, replays.capacity(replay), config)
         # All batches of the step at once: drawing is cheap, starting to draw is not.
@@ -260,7 +260,7 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
             if config.actor_delay > 1:
                 update_actor = (step * config.max_cycles + i) % config.actor_delay == 0
             batch = replays.take(replay, index[i])
-            batch = batch._replace(reward=scaled(batch.reward))
+            batch = batch._replace(reward=reward_of(batch.reward))
             learner, loss = agent.update(learner, batch, update_actor)
             return learner, total + loss
 
@@ -268,11 +268,12 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         info = {
             "explored": state.explored,
             "critic_loss": total / jnp.maximum(C, 1),
-            "below": scaled(step_reward) < value,
+            "below": reward_of(stored) < value,
             "spread": jnp.std(state.action),
         }
-        told = state._replace(agent=learner, replay=replay, history=history)
-        return told._replace(low=low, high=high), info
+        return state._replace(
+            agent=learner, replay=replay, history=history, low=low, high=high
+        ), info
 
     def check(accuracy, loss):
         del loss
@@ -294,6 +295,6 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
                     "both in one unit, or use reward='scaled'"
                 )
 
-    budget = replays.budget(config.capacity)
-    searcher = Searcher(init, ask, tell, check, budget, exact_from=1, space=space)
-    return widening.asynchronous(searcher, ("observation", "action", "explored"))
+    noted = ("observation", "action", "explored")
+    searcher = Searcher(init, ask, tell, check, space=space)
+    return continuous.with_replay(searcher, config.capacity, noted)

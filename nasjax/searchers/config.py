@@ -56,11 +56,8 @@ class Config:
           ValueError: a value out of its range; names the field.
         """
         for field in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses
-            name, value, metadata = (
-                field.name,
-                getattr(self, field.name),
-                field.metadata,
-            )
+            name, metadata = field.name, field.metadata
+            value = getattr(self, name)
             if "range" in metadata:
                 check_range(name, value, *metadata["range"])
             elif allowed := metadata.get("allowed"):

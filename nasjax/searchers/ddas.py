@@ -15,12 +15,12 @@ import jax.numpy as jnp
 from nasjax.agent import Transition, adam, ddpg, exploration
 from nasjax.agent import replay as replays
 from nasjax.search import Searcher, in_float32, is_concrete
-from nasjax.searchers import widening
+from nasjax.searchers import continuous
 from nasjax.searchers.config import Config, choice, decay, fraction, static, traced
 from nasjax.spaces import CellSpace
 
 NOISES = ("uniform", "gaussian")
-_WALK = ("ou_theta", "ou_sigma", "ou_dt")
+_OU = ("ou_theta", "ou_sigma", "ou_dt")
 
 
 @flax.struct.dataclass
@@ -35,7 +35,7 @@ class DdasConfig(Config):
     mixing: chex.Numeric = fraction(1e-3, "share of a network in its target, each step")
     scale: chex.Numeric = traced(1e-5, "half-width or deviation of the noise")
     accuracy_weight: chex.Numeric = traced(0.5, "of Acc - Acc(OS) in the reward")
-    loss_weight: chex.Numeric = traced(0.5, "of the loss's fall in the reward")
+    loss_weight: chex.Numeric = traced(0.5, "of the loss's decrease in the reward")
     os_accuracy: chex.Numeric = traced(
         -1.0, "Acc(OS), a fraction; -1: the mean of the exploration phase", -1, 1
     )
@@ -67,7 +67,7 @@ class DdasConfig(Config):
 
     def unused(self) -> dict[str, str]:
         """See `Config`."""
-        burst = ("exploit", "similar", "stagnation", "recent", *_WALK)
+        burst = ("exploit", "similar", "stagnation", "recent", *_OU)
         fields = {} if self.bursts else dict.fromkeys(burst, "bursts")
         if self.critics == 1:
             fields |= dict.fromkeys(("smoothing", "smoothing_clip"), "critics")
@@ -165,10 +165,11 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
     Its trace's `info`: `explored` (a random action), `burst`, `reward`, `critic_loss`
     (0 before the first update), `spread` (standard deviation of the action's entries).
 
-    A failed evaluation is learnt as the lowest accuracy and the lowest fall of the loss
-    in the replay (both 0 while it is empty), so that the critics come to know where
-    failures lie; it counts as such in Acc(OS) too. A loss alone that is not finite is
-    learnt as the lowest fall. The next loss is compared with the last finite one.
+    A failed evaluation is learnt as the lowest accuracy and the lowest decrease of the
+    loss in the replay (both 0 while it is empty), so that the critics learn where
+    failures lie; Acc(OS) counts it with that accuracy too. A loss alone that is not
+    finite is learnt as the lowest decrease. The next loss is compared with the last
+    finite one.
 
     Args:
       space: any cell space; the action is one vector for all its cells.
@@ -195,7 +196,7 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
         action_layer=config.action_layer,
     )
 
-    def late(step):
+    def in_bursts(step):  # the last phase
         return config.bursts & (step >= config.explore + config.exploit)
 
     def init(key, steps):
@@ -216,32 +217,33 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
         )
 
     def ask(key, state, step):
-        key_random, key_noise, key_walk = jax.random.split(key, 3)
+        key_random, key_noise, key_ou = jax.random.split(key, 3)
         ou_noise = exploration.ornstein_uhlenbeck(
-            key_walk, state.ou_noise, config.ou_theta, config.ou_sigma, config.ou_dt
+            key_ou, state.ou_noise, config.ou_theta, config.ou_sigma, config.ou_dt
         )
         ou_noise = jnp.where(state.burst > 0, ou_noise, 0.0)
         greedy = agent.act(state.agent, state.observation)
         noise_fn = getattr(exploration, f"{config.noise}_noise")
         noisy = noise_fn(key_noise, greedy, config.scale)
-        action = jnp.where(late(step), jnp.clip(greedy + ou_noise, 0.0, 1.0), noisy)
+        bursting = jnp.clip(greedy + ou_noise, 0.0, 1.0)
+        action = jnp.where(in_bursts(step), bursting, noisy)
         uniform = jax.random.uniform(key_random, (size,), jnp.float32)
         action = jnp.where(step < config.explore, uniform, action)
-        arch = space.discretize(action.reshape(space.alpha_shape))
-        return state._replace(action=action, ou_noise=ou_noise), arch
+        state = state._replace(action=action, ou_noise=ou_noise)
+        return state, continuous.discretize(space, action)
 
     def tell(key, state, step, arch, outcome):
         key_sample, key_update = jax.random.split(key)
         failed = ~jnp.isfinite(outcome.accuracy)
-        lost = failed | ~jnp.isfinite(outcome.loss)
+        no_loss = failed | ~jnp.isfinite(outcome.loss)
         worst = replays.lowest(state.replay, state.replay.items.accuracy)
         accuracy = jnp.where(failed, worst, outcome.accuracy)
         before = jnp.where(state.loss < 0, outcome.loss, state.loss)
         worst = replays.lowest(state.replay, state.replay.items.loss_decrease)
-        loss_decrease = jnp.where(lost, worst, before - outcome.loss)
+        decrease = jnp.where(no_loss, worst, before - outcome.loss)
         seen = jnp.reshape(space.one_hot(arch), size)
-        new = Experience(state.observation, state.action, accuracy, loss_decrease, seen)
-        replay = replays.add(state.replay, new)
+        item = Experience(state.observation, state.action, accuracy, decrease, seen)
+        replay = replays.add(state.replay, item)
         phase = max(config.explore, 1)
         explored = state.explored + jnp.where(step < phase, accuracy, 0.0)
         one_shot = jnp.where(
@@ -249,10 +251,9 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             explored / jnp.minimum(step + 1, phase),
             config.os_accuracy,
         )
-        step_reward = reward(config, accuracy, loss_decrease, one_shot)
 
         def learn(learner):
-            last = jnp.where(late(step), config.recent, config.capacity)
+            last = jnp.where(in_bursts(step), config.recent, config.capacity)
             index = replays.indices(key_sample, replay, (config.batch_size,), last)
             x = replays.take(replay, index)
             r = reward(config, x.accuracy, x.loss_decrease, one_shot)
@@ -264,27 +265,26 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
             step >= config.explore, learn, lambda x: (x, jnp.float32(0)), state.agent
         )
         alike = similar(space, state.arch, arch, config.similar)
-        count = late(step) & (state.burst == 0)
+        count = in_bursts(step) & (state.burst == 0)
         stagnant = jnp.where(count & alike, state.stagnant + 1, 0)
         start = stagnant >= config.stagnation
         info = {
             "explored": step < config.explore,
             "burst": state.burst > 0,
-            "reward": step_reward,
+            "reward": reward(config, accuracy, decrease, one_shot),
             "critic_loss": loss,
             "spread": jnp.std(state.action),
         }
-        told = state._replace(
+        return state._replace(
             agent=learner,
             replay=replay,
             observation=seen,
             arch=arch,
-            loss=jnp.where(lost, state.loss, outcome.loss),
+            loss=jnp.where(no_loss, state.loss, outcome.loss),
             explored=explored,
             stagnant=jnp.where(start, 0, stagnant),
             burst=jnp.where(start, config.stagnation, jnp.maximum(state.burst - 1, 0)),
-        )
-        return told, info
+        ), info
 
     def check(accuracy, loss):
         del accuracy
@@ -294,6 +294,6 @@ def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
                 "the reward by loss_weight=0"
             )
 
-    budget = replays.budget(config.capacity)
-    searcher = Searcher(init, ask, tell, check, budget, exact_from=1, space=space)
-    return widening.asynchronous(searcher, ("observation", "action", "arch", "loss"))
+    noted = ("observation", "action", "arch", "loss")
+    searcher = Searcher(init, ask, tell, check, space=space)
+    return continuous.with_replay(searcher, config.capacity, noted)

@@ -68,10 +68,10 @@ def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Search
         )
         return new, {}
 
-    def ask_beside(key, state, step, pending):
+    def ask_pending(key, state, step, pending):
         told = step - jnp.sum(pending.held)
         among = functools.partial(ask, told=told)
         return redrawn(among, key, state, step, pending)
 
-    beside = Asynchronous(ask_beside)
-    return Searcher(init, ask, tell, exact_from=1, asynchronous=beside, space=space)
+    ways = Asynchronous(ask_pending)
+    return Searcher(init, ask, tell, exact_from=1, asynchronous=ways, space=space)

@@ -9,17 +9,17 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.search import Asynchronous, Searcher
-from nasjax.search.asynchronous import is_pending, redrawn
+from nasjax.search.asynchronous import equal, is_pending, redrawn
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers.config import Config, static
 from nasjax.spaces import CellSpace
 
-TRIES = 100  # random architectures drawn at most to find one that was not asked
+TRIES = 100  # draws at most: every architecture of a small space may have been asked
 
 
 @flax.struct.dataclass
 class LocalSearchConfig(Config):
-    """How a climb starts, and what a restart remembers."""
+    """Start of a climb, and memory of earlier climbs."""
 
     forget: bool = static(True, "a restart forgets what earlier climbs asked")
     initial: int = static(
@@ -41,7 +41,7 @@ VARIANTS = {"naszilla": naszilla}
 
 
 class LocalSearchState(NamedTuple):
-    """Where the climb stands and what it asked."""
+    """The current climb, and the architectures asked."""
 
     arch: chex.Array  # uint8 [*arch_shape], the best of this climb
     accuracy: chex.Array  # float32 [], -inf before a climb
@@ -88,12 +88,9 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         if not config.fresh:
             return space.random(key)
 
-        def is_known(arch):
-            return jnp.any(jnp.all((queried == arch).reshape(len(queried), -1), -1))
-
         def again(carry):
             tries, arch = carry
-            return is_known(arch) & (tries < TRIES)
+            return jnp.any(equal(arch, queried)) & (tries < TRIES)
 
         def draw(carry):
             tries, _ = carry
@@ -102,21 +99,19 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         return jax.lax.while_loop(again, draw, draw((jnp.int32(0), None)))[1]
 
     def ask(key, state, step, pending=None):
-        neighbours = space.neighbours(state.arch).reshape(count, -1)
-        queried = state.queried.reshape(state.queried.shape[0], -1)
-        known = jnp.any(jnp.all(neighbours[:, None] == queried[None], -1), -1)
+        neighbours = space.neighbours(state.arch)
+        known = jnp.any(equal(neighbours, state.queried), axis=-1)
         begun = step > 0
         if pending is not None:
             begun = step > jnp.sum(pending.held)
-            known |= is_pending(pending, neighbours.reshape(-1, *space.arch_shape))
+            known |= is_pending(pending, neighbours)
         first = jnp.argmin(jnp.where(known, jnp.inf, state.order))
         starting = state.order[0] < 0
         restart = ~begun | (jnp.all(known) & ~starting)
-        neighbour = neighbours[first].reshape(space.arch_shape)
         queried = state.queried
         if config.forget:
             queried = jnp.where(restart, jnp.uint8(space.num_operations), queried)
-        arch = jnp.where(restart | starting, start(key, queried), neighbour)
+        arch = jnp.where(restart | starting, start(key, queried), neighbours[first])
         queried = queried.at[step].set(arch)
         return state._replace(queried=queried, restart=restart), arch
 
@@ -139,10 +134,9 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
     def budget(state):
         return state.queried.shape[0]
 
-    def ask_beside(key, state, step, pending):
-        return redrawn(
-            functools.partial(ask, pending=pending), key, state, step, pending
-        )
+    def ask_pending(key, state, step, pending):
+        among = functools.partial(ask, pending=pending)
+        return redrawn(among, key, state, step, pending)
 
     def note(state):
         return state.restart, state.arch
@@ -156,5 +150,5 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         queried = state.queried.at[step].set(arch)
         return state._replace(queried=queried, restart=jnp.bool_(False))
 
-    beside = Asynchronous(ask_beside, note, recall, adopt)
-    return Searcher(init, ask, tell, None, budget, 1, beside, space)
+    ways = Asynchronous(ask_pending, note, recall, adopt)
+    return Searcher(init, ask, tell, None, budget, 1, ways, space)

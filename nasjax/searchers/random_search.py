@@ -5,10 +5,7 @@ from nasjax.spaces import CellSpace
 
 
 def random_search(space: CellSpace) -> Searcher:
-    """Draws every architecture uniformly, with replacement.
-
-    It learns nothing, of failed evaluations neither.
-    """
+    """Draws every architecture uniformly, with replacement; it learns nothing."""
 
     def init(key, steps):
         del key, steps

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from nasjax.spaces.cell_space import (
     MOST_OPERATIONS,
     CellSpace,
-    check_count,
+    check_integer,
     check_operations,
 )
 
@@ -19,6 +19,8 @@ __all__ = [
     "MOST_OPERATIONS",
     "NB201_OPERATIONS",
     "CellSpace",
+    "check_darts",
+    "check_integer",
     "darts",
     "nas_bench_201",
     "table_space",
@@ -56,7 +58,7 @@ def table_space(
     Raises:
       ValueError: arguments out of range, or operations that are no names.
     """
-    check_count("num_edges", num_edges)
+    check_integer("num_edges", num_edges, 1)
     check_operations(operations)
     edges = tuple((edge, edge + 1) for edge in range(num_edges))
     return CellSpace(name, tuple(operations), edges)
@@ -82,3 +84,9 @@ def darts(none: bool = False) -> CellSpace:
     edges = tuple((source, node) for node in range(2, 6) for source in range(node))
     operations = DARTS_OPERATIONS if none else DARTS_OPERATIONS[1:]
     return CellSpace("darts", operations, edges, cells=2, inputs_per_node=2)
+
+
+def check_darts(space: CellSpace) -> None:
+    """ValueError unless the space has the two cells of `darts(...)`."""
+    if space.edges != darts().edges or space.cells != 2:
+        raise ValueError(f"needs the cells of darts(...), not those of {space.name}")

@@ -1,7 +1,9 @@
-"""One architecture as a value: read from any text, printed, and saved as JSON.
+"""An architecture as a value: read from any text, printed, and saved as JSON.
 
-architecture = architectures.read("DARTS_V2")
-architecture.family, architecture.arch, architecture.printed
+    architecture = architectures.read("DARTS_V2")
+    architecture.family, architecture.arch, architecture.printed
+
+The array numbers the operations of the architecture's space.
 """
 
 import contextlib
@@ -86,13 +88,13 @@ def from_array(space: CellSpace, arch: chex.Array) -> Architecture:
 
 
 def read(source: Any) -> Architecture:
-    """The architecture of a text, of a file of one, or of an entry of a JSON file.
+    """Reads an architecture from a text, a file, or an entry of a JSON file.
 
     Args:
-      source: what `genotypes.load` takes (a published name, a file, the text), a dict
-        that `genotypes.parse` takes, a string such as NAS-Bench-201's
-        `|nor_conv_3x3~0|+|...|` as text or in a file, or lists of operations'
-        numbers, also as text, in the first space of SPACES that has their shape.
+      source: a published name, a genotype or a file of one (see `genotypes.load`); a
+        dict (see `genotypes.parse`); a string such as NAS-Bench-201's
+        `|nor_conv_3x3~0|+|...|`, or a file of one; or lists of operations' numbers,
+        also as text, in the first space of SPACES that has their shape.
 
     Raises:
       ValueError: names the fault: an unknown operation, a wrong predecessor, ...

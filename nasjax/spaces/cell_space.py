@@ -1,10 +1,12 @@
-"""A space of cells, and the checks of what it is made of; see `nasjax.spaces`."""
+"""A space of cells, and checks of its parts; see `nasjax.spaces`."""
 
 import collections
 import dataclasses
 import functools
 import math
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import chex
 import jax
@@ -40,9 +42,9 @@ class CellSpace:
 
     def __post_init__(self):
         check_operations(self.operations)
-        check_count("cells", self.cells)
+        check_integer("cells", self.cells, 1)
         if self.inputs_per_node is not None:
-            check_count("inputs_per_node", self.inputs_per_node)
+            check_integer("inputs_per_node", self.inputs_per_node, 1)
         if not self.edges:
             raise ValueError(f"the space {self.name!r} has no edges")
         for source, target in self.edges:
@@ -100,9 +102,9 @@ class CellSpace:
         """
         if self.inputs_per_node is None:
             return jnp.ones(scores.shape, bool)
-        mine, other = scores[..., :, None], scores[..., None, :]
+        own, other = scores[..., :, None], scores[..., None, :]
         earlier = np.tri(self.num_edges, k=-1, dtype=bool)
-        ahead = (other > mine) | ((other == mine) & earlier)
+        ahead = (other > own) | ((other == own) & earlier)
         return jnp.sum(ahead & self._siblings, axis=-1) < self.inputs_per_node
 
     def discretize(self, alpha: chex.Array) -> chex.Array:
@@ -240,7 +242,7 @@ class CellSpace:
           ValueError: the string names an unknown operation or a wrong edge.
         """
         self._needs_every_edge("parse_arch_string")
-        found = []
+        edges, numbers = [], []
         for node, part in enumerate(text.strip().split("+"), start=1):
             for item in part.strip("|").split("|"):
                 operation, _, source = item.partition("~")
@@ -249,11 +251,12 @@ class CellSpace:
                         f"unknown operation {operation!r} in {text!r}: "
                         f"allowed are {', '.join(self.operations)}"
                     )
-                found.append(((source, str(node)), self.operations.index(operation)))
+                edges.append((source, str(node)))
+                numbers.append(self.operations.index(operation))
         wanted = [(str(source), str(target)) for source, target in self.edges]
-        if [edge for edge, _ in found] != wanted:
+        if edges != wanted:
             raise ValueError(f"{text!r} does not list the edges {wanted} in order")
-        return np.array([operation for _, operation in found], np.uint8)
+        return np.array(numbers, np.uint8)
 
 
 def _draw(key: chex.PRNGKey, mask: chex.Array) -> chex.Array:
@@ -261,10 +264,16 @@ def _draw(key: chex.PRNGKey, mask: chex.Array) -> chex.Array:
     return jnp.argmax(jax.random.uniform(key, mask.shape, jnp.float32) * mask + mask)
 
 
-def check_count(name: str, value: int) -> None:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+def check_integer(name: str, value: Any, low: int) -> None:
+    """ValueError unless `value` is an integer (static, no bool) of at least `low`."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, got {value!r}") from None
+    if number < low:
+        raise ValueError(f"{name} must be at least {low}, got {value}")
 
 
 def check_operations(operations: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""What an architecture costs: parameters, multiply-adds, FLOPS.
+"""Costs of an architecture: parameters, multiply-adds, FLOPS.
 
 A network is a fixed frame (stem, preprocessing, classifier) and one operation on each
 edge of its cells, so each quantity is `base + sum_e table[e, arch[e]]`, exactly.
@@ -12,9 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.spaces import CellSpace, darts, image_sizes, nas_bench_201
-from nasjax.spaces.topology import depth as depth
-from nasjax.spaces.topology import width as width
+from nasjax.spaces import CellSpace, check_darts, image_sizes, nas_bench_201
 
 
 class Costs(NamedTuple):
@@ -149,12 +147,14 @@ class _Cell(NamedTuple):
     reduction: int  # 1, or 0: a normal cell
     inputs: tuple[int, int]  # channels of the two cells before
     channels: int
-    given: int  # pixels of the newer input
+    input_area: int  # pixels of the newer input
     area: int  # pixels of its nodes
 
     def preprocessing(self) -> np.ndarray:
         """To C channels; a factorized reduce costs what a 1x1 convolution does."""
-        costs = [_convolution(C, self.channels, 1, self.given) for C in self.inputs]
+        costs = [
+            _convolution(C, self.channels, 1, self.input_area) for C in self.inputs
+        ]
         return np.sum(costs, axis=0)
 
 
@@ -162,8 +162,7 @@ def _plan(
     space: CellSpace, cells: int, C: int, stem: str, wide: int, size, colours
 ) -> tuple[np.ndarray, list[_Cell]]:
     """The cost of the stem, `wide` channels, and the cells."""
-    if space.edges != darts().edges or space.cells != 2:
-        raise ValueError(f"needs the cells of darts(...), not those of {space.name}")
+    check_darts(space)
     if stem not in ("cifar", "imagenet"):
         raise ValueError(f"unknown stem {stem!r}: allowed are cifar, imagenet")
     reductions = {cells // 3, 2 * cells // 3}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nasjax.spaces import DARTS_OPERATIONS, CellSpace, darts
+from nasjax.spaces import DARTS_OPERATIONS, CellSpace, check_darts
 
 _CONCAT = (2, 3, 4, 5)
 
@@ -53,7 +53,7 @@ def parse(source: str | Mapping) -> Genotype:
     if set(source) != set(Genotype._fields):
         raise ValueError(
             f"a genotype has {', '.join(Genotype._fields)}; "
-            f"found {', '.join(map(str, source)) or 'nothing'}"
+            f"got {', '.join(map(str, source)) or 'nothing'}"
         )
     for name, value in source.items():
         if not isinstance(value, Sequence) or isinstance(value, str):
@@ -96,7 +96,7 @@ def _value(node: ast.expr) -> object:
 
 
 def _start(concat: Sequence) -> tuple:
-    """Enough to tell what is wrong: a range may hold more numbers than memory does."""
+    """The first entries: a range may hold more numbers than memory does."""
     return tuple(concat[:9])
 
 
@@ -134,7 +134,7 @@ def _check(genotype: Genotype, operations: Sequence[str]) -> None:
 
 
 def to_json(genotype: Genotype) -> dict:
-    """What `json.dumps` takes and `parse` reads back."""
+    """The genotype for `json.dumps`; `parse` reads it back."""
     return {
         name: [list(item) if isinstance(item, tuple) else item for item in value]
         for name, value in genotype._asdict().items()
@@ -152,7 +152,7 @@ def to_arch(genotype: Genotype, space: CellSpace) -> np.ndarray:
       ValueError: the space lacks an operation or is another one; a pair, its
         predecessor or the concat is wrong.
     """
-    _needs_darts(space)
+    check_darts(space)
     _check(genotype, space.operations)
     arch = np.full(space.arch_shape, space.num_operations, np.uint8)
     for row, pairs in zip(arch, (genotype.normal, genotype.reduce), strict=True):
@@ -168,7 +168,7 @@ def from_arch(arch: np.ndarray, space: CellSpace) -> Genotype:
     Raises:
       ValueError: the space is no `darts(...)`, or a node has not two in-edges.
     """
-    _needs_darts(space)
+    check_darts(space)
     arch = np.asarray(arch)
     if arch.shape != space.arch_shape:
         raise ValueError(f"shape {arch.shape}, allowed is {space.arch_shape}")
@@ -189,13 +189,8 @@ def from_arch(arch: np.ndarray, space: CellSpace) -> Genotype:
     return Genotype(cells[0], _CONCAT, cells[1], _CONCAT)
 
 
-def _needs_darts(space: CellSpace) -> None:
-    if space.edges != darts().edges or space.cells != 2:
-        raise ValueError(f"genotypes are of darts(...), not of {space.name}")
-
-
 def load(source: str | Path) -> Genotype:
-    """A published genotype by its name, one in a file, or the text itself.
+    """Reads a published genotype by its name, a file, or the text itself.
 
     Raises:
       ValueError: none of these, or text that `parse` refuses.

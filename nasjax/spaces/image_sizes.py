@@ -15,11 +15,11 @@ Size = int | Sides  # `image_size`: pixels a side, or (height, width)
 
 
 def sides(image_size: Size | Sequence[int], halvings: int = 0) -> Sides:
-    """Height and width, from a pair or from one number for both.
+    """Height and width, from a pair or from a number for both.
 
     Args:
       image_size: the pair or the number.
-      halvings: how often a network halves such images.
+      halvings: number of times that a network halves such images.
 
     Raises:
       ValueError: neither, a side below 1, or fewer pixels than can be halved.
@@ -55,12 +55,12 @@ def areas(image_size: Size, halvings: int) -> list[int]:
 
 
 def check(shape: Sequence[int], channels: int, halvings: int) -> None:
-    """Whether a network fits images.
+    """Raises ValueError unless a network fits images.
 
     Args:
       shape: of the images.
-      channels: that the network takes.
-      halvings: how often it halves them.
+      channels: of the network's input.
+      halvings: number of times that it halves them.
 
     Raises:
       ValueError: not four axes, other channels, or fewer pixels than can be halved.
@@ -76,7 +76,7 @@ def check(shape: Sequence[int], channels: int, halvings: int) -> None:
 
 
 def check_examples(images: Any, labels: Any, config: Any, what: str = "images") -> None:
-    """Whether a network can be trained on or judged by a data set.
+    """Raises ValueError unless a network can be trained or evaluated on a data set.
 
     Args:
       images: uint8 [N, H, W, C]; like labels, of NumPy or JAX.

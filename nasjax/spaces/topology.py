@@ -4,7 +4,7 @@ import chex
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.spaces import CellSpace, darts
+from nasjax.spaces import CellSpace, check_darts
 
 
 def width(space: CellSpace, arch: chex.Array) -> chex.Array:
@@ -52,8 +52,7 @@ def depth(space: CellSpace, arch: chex.Array) -> chex.Array:
 
 def _connected(space: CellSpace, arch: chex.Array) -> chex.Array:
     """bool `[..., 2, 14]`: the edge is there and lets something through."""
-    if space.edges != darts().edges or space.cells != 2:
-        raise ValueError(f"needs the cells of darts(...), not those of {space.name}")
+    check_darts(space)
     chex.assert_shape(arch, (..., *space.arch_shape))
     open_ = [name != "none" for name in space.operations]
     return jnp.array([*open_, False])[arch]

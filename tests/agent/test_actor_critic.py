@@ -74,14 +74,20 @@ def test_squared_loss_is_flat_at_the_mean(sample):
 
 
 def build(actor_lr=ACTOR_LR, critic_lr=CRITIC_LR, loss=None):
-    return actor_critic(
-        S,
-        D,
-        (5, 4),
-        adam(actor_lr, 0.9, 0.99),
-        adam(critic_lr, 0.9, 0.99),
-        loss or (lambda error: check_loss(error, TAU)),
+    return jitted(
+        actor_critic(
+            S,
+            D,
+            (5, 4),
+            adam(actor_lr, 0.9, 0.99),
+            adam(critic_lr, 0.9, 0.99),
+            loss or (lambda error: check_loss(error, TAU)),
+        )
     )
+
+
+def jitted(agent):
+    return agent._replace(init=jax.jit(agent.init), update=jax.jit(agent.update))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +98,7 @@ def agent():
 @pytest.fixture(scope="module")
 def state(agent):
     """Weights of size 1, so that every layer's gradient counts."""
-    start = jax.jit(agent.init)(jax.random.key(0))
+    start = agent.init(jax.random.key(0))
     rng = np.random.default_rng(1)
 
     def redraw(tree):
@@ -161,10 +167,9 @@ def test_updates_against_numpy(agent, state):
     """Critic first, by the check loss; then the actor, up the new critic."""
     actor, critic = layers(state.actor), layers(state.critic)
     adam_actor, adam_critic = Adam(actor, ACTOR_LR), Adam(critic, CRITIC_LR)
-    update = jax.jit(agent.update)
     for seed in range(3):
         data = batch(seed)
-        state, loss = update(state, data)
+        state, loss = agent.update(state, data)
         observation, action, reward = (np.asarray(x, np.float64) for x in data)
 
         inputs, q = forward(critic, action)
@@ -181,9 +186,9 @@ def test_updates_against_numpy(agent, state):
         grads, _ = backward(actor, inputs, slope * mu * (1 - mu))
         actor = adam_actor.step(actor, grads)
 
-        for mine, theirs in [(state.actor, actor), (state.critic, critic)]:
-            for found, wanted in zip(layers(mine), theirs, strict=True):
-                np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=2e-5)
+        for ours, theirs in [(state.actor, actor), (state.critic, critic)]:
+            for layer, wanted in zip(layers(ours), theirs, strict=True):
+                np.testing.assert_allclose(layer, wanted, rtol=1e-4, atol=2e-5)
 
 
 def test_act_and_value(agent, state):
@@ -197,14 +202,14 @@ def test_act_and_value(agent, state):
 
 def test_the_actor_ascends_the_critic(state):
     agent = build(actor_lr=1e-2, critic_lr=0.0)
-    data, update = batch(0), jax.jit(agent.update)
+    data = batch(0)
 
     def worth(state):
         return float(jnp.mean(agent.value(state, agent.act(state, data.observation))))
 
     values = [worth(state)]
     for _ in range(20):
-        state, _ = update(state, data)
+        state, _ = agent.update(state, data)
         values.append(worth(state))
     assert np.all(np.diff(values) > 0)
 
@@ -213,7 +218,7 @@ def test_the_critic_learns_its_quantile(state):
     """One action, rewards 0 to 9: Q settles at the 0.9 quantile, not at the mean."""
     rewards = jnp.arange(10.0)
     data = Batch(jnp.zeros((10, S)), jnp.full((10, D), 0.5), rewards)
-    found = {}
+    value = {}
     for name, loss in [("check", None), ("squared", squared_loss)]:
         agent = build(actor_lr=0.0, critic_lr=0.01, loss=loss)
 
@@ -221,14 +226,14 @@ def test_the_critic_learns_its_quantile(state):
             step = lambda _, s: agent.update(s, data)[0]  # noqa: E731
             return jax.lax.fori_loop(0, 1_500, step, state)
 
-        found[name] = float(agent.value(jax.jit(train)(state), data.action[0]))
-    assert 7.8 < found["check"] < 9.2
-    assert found["squared"] == pytest.approx(4.5, abs=0.2)
+        value[name] = float(agent.value(jax.jit(train)(state), data.action[0]))
+    assert 7.8 < value["check"] < 9.2
+    assert value["squared"] == pytest.approx(4.5, abs=0.2)
 
 
 def test_learning_rate_zero_changes_no_parameter(state):
     agent = build(actor_lr=0.0, critic_lr=0.0)
-    new, _ = jax.jit(agent.update)(state, batch(0))
+    new, _ = agent.update(state, batch(0))
     for name in ("actor", "critic"):
         jax.tree.map(
             np.testing.assert_array_equal, getattr(new, name), getattr(state, name)
@@ -236,9 +241,8 @@ def test_learning_rate_zero_changes_no_parameter(state):
 
 
 def twins():
-    return actor_critic(
-        S, D, (5, 4), adam(ACTOR_LR), adam(CRITIC_LR), squared_loss, critics=2
-    )
+    rates = adam(ACTOR_LR), adam(CRITIC_LR)
+    return jitted(actor_critic(S, D, (5, 4), *rates, squared_loss, critics=2))
 
 
 def one_of(state, index):

@@ -11,6 +11,8 @@ import pytest
 from nasjax import agent
 from nasjax.agent import Transition, ddpg
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 S, D, B = 3, 2, 5
 
 
@@ -19,7 +21,8 @@ def key(seed=0):
 
 
 def make(**settings):
-    return ddpg(S, D, (8, 8), optax.adam(1e-3), optax.adam(1e-2), **settings)
+    learner = ddpg(S, D, (8, 8), optax.adam(1e-3), optax.adam(1e-2), **settings)
+    return learner._replace(init=jax.jit(learner.init), update=jax.jit(learner.update))
 
 
 def batch(seed=0, size=B):

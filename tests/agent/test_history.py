@@ -87,8 +87,8 @@ def features():
 def test_mean_over_the_items_held(count):
     state = run([((i, 0), 1.0 - i) for i in range(count)], 3)
     wanted = features()[:count].mean(0) if count else np.zeros((4, 2))
-    found = history.mean(state, jnp.asarray(features()))
-    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)
+    mean = history.mean(state, jnp.asarray(features()))
+    np.testing.assert_allclose(mean, wanted, rtol=1e-6, atol=1e-7)
 
 
 def test_needs_a_place():

@@ -27,14 +27,14 @@ def test_equals_optax(b1, b2):
     states = [ours.init(PARAMS), theirs.init(PARAMS)]
     updates = [jax.jit(ours.update), jax.jit(theirs.update)]
     for step in range(30):
-        found, wanted = (
+        ours, wanted = (
             update(gradients(step), state)
             for update, state in zip(updates, states, strict=True)
         )
-        states = [found[1], wanted[1]]
+        states = [ours[1], wanted[1]]
         jax.tree.map(
             lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-4, atol=1e-9),
-            found[0],
+            ours[0],
             wanted[0],
         )
     assert int(states[0].count) == 30

@@ -76,8 +76,8 @@ def test_indices_and_take_are_sample():
     index = replay.indices(jax.random.key(0), state, (7,))
     assert index.dtype == jnp.int32
     wanted = replay.take(state, index)
-    found = replay.sample(jax.random.key(0), state, 7)
-    jax.tree.map(np.testing.assert_array_equal, found, wanted)
+    batch = replay.sample(jax.random.key(0), state, 7)
+    jax.tree.map(np.testing.assert_array_equal, batch, wanted)
 
 
 def test_capacity_below_one():

@@ -18,18 +18,18 @@ def save(path, **arrays):
 
 def test_a_table(tmp_path):
     names = np.array(["a", "b", "c"])
-    found = tables.load(save(tmp_path / "t.npz", op_names=names, text=names))
-    np.testing.assert_array_equal(found.ops, OPS)
-    assert found.space.operations == ("a", "b", "c") and found.space.num_edges == 3
-    assert list(found.values) == ["speed"] and found.values["speed"][1] == -2
-    assert not found.complete and len(found.sha256) == 64
+    loaded = tables.load(save(tmp_path / "t.npz", op_names=names, text=names))
+    np.testing.assert_array_equal(loaded.ops, OPS)
+    assert loaded.space.operations == ("a", "b", "c") and loaded.space.num_edges == 3
+    assert list(loaded.values) == ["speed"] and loaded.values["speed"][1] == -2
+    assert not loaded.complete and len(loaded.sha256) == 64
 
 
 def test_a_complete_table(tmp_path):
     ops = np.array(list(np.ndindex(2, 2, 2)), np.int64)
-    found = tables.load(save(tmp_path / "t.npz", ops=ops, speed=np.arange(8)))
-    assert found.complete and found.ops.dtype == np.uint8
-    assert found.space.operations == ("op0", "op1")
+    loaded = tables.load(save(tmp_path / "t.npz", ops=ops, speed=np.arange(8)))
+    assert loaded.complete and loaded.ops.dtype == np.uint8
+    assert loaded.space.operations == ("op0", "op1")
 
 
 def test_cells_of_nas_bench_201_are_known(tmp_path):
@@ -42,9 +42,9 @@ def test_cells_of_nas_bench_201_are_known(tmp_path):
 def test_columns_by_name_and_by_default(tmp_path):
     more = {"other": np.arange(4), "gaps": np.array([1, np.nan, 2, 3]), "few": [1.0]}
     path = save(tmp_path / "t.npz", **more)
-    found = tables.load(path)
-    assert list(found.values) == ["speed", "other"]
-    assert found.left_out == {
+    loaded = tables.load(path)
+    assert list(loaded.values) == ["speed", "other"]
+    assert loaded.left_out == {
         "gaps": "is nan in row 1",
         "few": "has shape [1], `ops` has 4 rows",
     }
@@ -80,9 +80,9 @@ def test_single_trials(tmp_path):
     more = {"speed_trials": trials, "other": np.arange(4)}
     path = save(tmp_path / "t.npz", **more)
     assert not tables.load(path).trials
-    found = tables.load(path, trials=True)
-    assert list(found.values) == ["speed"]  # the other one has none
-    np.testing.assert_array_equal(found.trials["speed"], trials)
+    loaded = tables.load(path, trials=True)
+    assert list(loaded.values) == ["speed"]  # the other one has none
+    np.testing.assert_array_equal(loaded.trials["speed"], trials)
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_trials_belong_to_values(tmp_path):
     trials = np.array([[1.0, 2.0], [np.nan, np.nan], [30, 30], [4, np.nan]])
     values = np.array([1, np.nan, 2, 3])
     path = save(tmp_path / "t.npz", speed=values, speed_trials=trials)
-    found = tables.load(path, trials=True, failed="worst")
-    np.testing.assert_array_equal(found.trials["speed"], trials)
+    loaded = tables.load(path, trials=True, failed="worst")
+    np.testing.assert_array_equal(loaded.trials["speed"], trials)
     trials[1] = 5
     path = save(tmp_path / "t.npz", speed=values, speed_trials=trials)
     with pytest.raises(tables.TableFileError, match="in row 1, where speed is nan"):

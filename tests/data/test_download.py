@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from nasjax.data import downloads, nb201
-from nasjax.data.nb201 import sources
+from nasjax.data.nb201 import files, sources
 
 HEADER = (
     "file id,arch str,cfg name,C,N,train accuracy,validation accuracy,test accuracy\n"
@@ -108,9 +108,11 @@ def server(monkeypatch, tmp_path, bodies):
     )
     shifts = {"cifar10_valid": 0, "cifar10_test": 5, "cifar100_valid": 1}
     shifts |= {"cifar100_test": 2, "imagenet16_valid": 3, "imagenet16_test": 4}
-    facts = {n: (percent(s).mean(), percent(s).max()) for n, s in shifts.items()}
     monkeypatch.setattr(sources, "PINNED", pinned)
-    monkeypatch.setattr(sources, "FACTS", facts)
+    means = {name: percent(shift).mean() for name, shift in shifts.items()}
+    maxima = {name: percent(shift).max() for name, shift in shifts.items()}
+    monkeypatch.setattr(sources, "MEANS", means)
+    monkeypatch.setattr(files, "MAXIMA", maxima)
     monkeypatch.setattr(sources, "PACKAGE", "a_package_that_is_not_installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name in ("NASJAX_DATA", "NASJAX_OFFLINE", "http_proxy", "HTTP_PROXY"):
@@ -233,7 +235,7 @@ def test_offline_asks_nobody(server, monkeypatch, tmp_path):
 
 
 def test_other_contents_are_refused_as_misread(server, monkeypatch, tmp_path):
-    monkeypatch.setitem(sources.FACTS, "cifar10_test", (87.0563, 94.3733))
+    monkeypatch.setitem(files.MAXIMA, "cifar10_test", 94.3733)
     lines = []
     with pytest.raises(nb201.TableError, match=r"found no cifar10_test.*misread"):
         load(log=lines.append)
@@ -285,7 +287,7 @@ def test_limits_of_size_and_time(server):
 
 def test_pinned_addresses():
     columns = [name for pinned in sources.PINNED for name in pinned.columns]
-    assert sorted(columns) == sorted(nb201.COLUMNS) == sorted(sources.FACTS)
+    assert sorted(columns) == sorted(nb201.COLUMNS) == sorted(sources.MEANS)
     for pinned in sources.PINNED:
         host, _owner, _repository, commit = pinned.url.split("/")[2:6]
         assert host == "raw.githubusercontent.com" and len(commit) == 40

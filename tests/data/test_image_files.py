@@ -90,7 +90,7 @@ def pixel(row, y, x, colour, size=32):
 
 
 def read(name, root):
-    """Training images and labels, test images and labels, found below a root."""
+    """Training images and labels, test images and labels, below a root."""
     facts = PUBLISHED[name]
     train, test = image_files.read(facts, image_files.find(facts, root))
     return (*train, *test)
@@ -140,9 +140,9 @@ def test_imagenet_keeps_the_first_120_classes(tmp_path, size, place, npz):
         f"imagenet{size}-120", root if place == "other name" else tmp_path
     )
     train = [written[f"train_data_batch_{i}"] for i in range(1, 11)]
-    given = np.concatenate([batch["labels"] for batch in train])
-    flat = np.concatenate([batch["data"] for batch in train])[given <= 120]
-    assert labels.tolist() == (given[given <= 120] - 1).tolist()
+    all_labels = np.concatenate([batch["labels"] for batch in train])
+    flat = np.concatenate([batch["data"] for batch in train])[all_labels <= 120]
+    assert labels.tolist() == (all_labels[all_labels <= 120] - 1).tolist()
     assert {0, 119} <= set(labels.tolist())
     assert images.shape == (60, size, size, 3) and len(test_images) == 6
     for i, y, x, colour in [(0, 0, 0, 2), (59, 9, 14, 1), (31, 15, 0, 0)]:
@@ -258,8 +258,8 @@ def test_the_other_size_is_passed_over(tmp_path):
 
 def real_cifar10():
     roots = (pathlib.Path(entry) for entry in REAL if entry)
-    found = (image_files.find(PUBLISHED["cifar10"], root) for root in roots)
-    return next(filter(None, found), None)
+    folders = (image_files.find(PUBLISHED["cifar10"], root) for root in roots)
+    return next(filter(None, folders), None)
 
 
 @pytest.mark.skipif(real_cifar10() is None, reason="no CIFAR-10 in $NASJAX_DATA")

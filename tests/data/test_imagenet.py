@@ -54,9 +54,9 @@ def epoch(split, number=0, first=0, **fields):
     return list(imagenet.training(split, pipeline(**fields), number, first))
 
 
-def same(found, expected):
-    assert len(found) == len(expected) > 0
-    for a, b in zip(found, expected, strict=True):
+def same(actual, expected):
+    assert len(actual) == len(expected) > 0
+    for a, b in zip(actual, expected, strict=True):
         np.testing.assert_array_equal(a.images, b.images)
         np.testing.assert_array_equal(a.labels, b.labels)
 
@@ -213,14 +213,16 @@ def test_evaluation_covers_every_image_once(split):
 def test_centre_by_hand():
     """Where nothing is resized, the crop is a window of the pixels themselves."""
     image = coordinates(20, 10)
-    found = np.asarray(imagenet.centre(Image.fromarray(image), 10, 8))
-    np.testing.assert_array_equal(found, image[1:9, 6:14])
+    cropped = np.asarray(imagenet.centre(Image.fromarray(image), 10, 8))
+    np.testing.assert_array_equal(cropped, image[1:9, 6:14])
     # 100 x 75, shorter side 256: 341 x 256, of which columns 58 to 281, rows 16 to 239.
-    found = np.asarray(imagenet.centre(Image.fromarray(coordinates(100, 75)), 256, 224))
+    cropped = np.asarray(
+        imagenet.centre(Image.fromarray(coordinates(100, 75)), 256, 224)
+    )
     x = (58 + np.arange(224) + 0.5) * 100 / 341 - 0.5
     y = (16 + np.arange(224) + 0.5) * 75 / 256 - 0.5
-    np.testing.assert_allclose(found[:, :, 0], np.tile(x, (224, 1)), atol=0.51)
-    np.testing.assert_allclose(found[:, :, 1], np.tile(y[:, None], 224), atol=0.51)
+    np.testing.assert_allclose(cropped[:, :, 0], np.tile(x, (224, 1)), atol=0.51)
+    np.testing.assert_allclose(cropped[:, :, 1], np.tile(y[:, None], 224), atol=0.51)
 
 
 def test_a_crop_is_the_box_resized(split):

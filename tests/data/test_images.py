@@ -149,8 +149,8 @@ def test_cifar10_of_tfds(tmp_path, explicit):
     assert data.train_labels.tolist() == [i % 10 for i in range(25)]
     assert data.test_labels.tolist() == [3, 1, 2]
     assert data.train_labels.dtype == np.int32 and data.train_images.dtype == np.uint8
-    for found, example in zip(data.train_images, train, strict=True):
-        np.testing.assert_array_equal(found, example["image"])
+    for image, example in zip(data.train_images, train, strict=True):
+        np.testing.assert_array_equal(image, example["image"])
     assert data.source == f"tensorflow_datasets cifar10 in {folder}"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nats_bench import genotype_utils
+from test_nb201_files import FIXTURES, save, small
 
 from nasjax.data import nb201
 from nasjax.data.nb201 import files
@@ -22,17 +23,6 @@ V1_1 = {
     "cifar100_test": (73.5133, 9930, 61.3879),
     "imagenet16_valid": (46.7333, 10676, 33.7929),
     "imagenet16_test": (47.3111, 857, 33.5683),
-}
-FIXTURES = {
-    0: "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+"
-    "|nor_conv_1x1~0|skip_connect~1|skip_connect~2|",
-    11: "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+"
-    "|none~0|nor_conv_3x3~1|avg_pool_3x3~2|",
-    1651: "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|",
-    9930: "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+"
-    "|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|",
-    1462: "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+"
-    "|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
 }
 # The folders that the developer set; the tests below see an environment of their own.
 USER_DATA = os.environ.get("NASJAX_DATA", "")
@@ -68,19 +58,6 @@ def package():
         return nb201.load(columns=VALID, log=pytest.fail)
 
 
-def small(rows=4, names=("cifar10_valid", "cifar100_test")):
-    """Arrays of a small file, in percent."""
-    arrays = {"ops": nb201.official_ops()[:rows], "op_names": np.array(nb201.OP_NAMES)}
-    for i, name in enumerate(names):
-        arrays[name] = np.linspace(50 + i, 60 + i, rows).astype(np.float32)
-    return arrays
-
-
-def save(path, arrays):
-    np.savez(path, **arrays)
-    return path
-
-
 def test_official_order():
     ops = nb201.official_ops()
     assert ops.shape == (15625, 6) and ops.dtype == np.uint8
@@ -114,9 +91,9 @@ def test_isomorphism_classes_are_the_benchmarks():
 
 def test_known_numbers(package):
     """The developer's own table where there is one, else the package's columns."""
-    paths = [p for p in USER_DATA.split(os.pathsep) if p]
-    found = [p for p in paths if os.path.isfile(os.path.join(p, "nb201.npz"))]
-    if not found:
+    folders = [Path(entry) for entry in USER_DATA.split(os.pathsep) if entry]
+    paths = [path for x in folders if (path := x / "nb201.npz").is_file()]
+    if not paths:
         for name in VALID:
             column = package.column(name)
             maximum, row, mean = V1_1[name]
@@ -124,8 +101,8 @@ def test_known_numbers(package):
             # The means over trials of v1_0 differ a little from those of v1_1.
             assert column.values.mean() * 100 == pytest.approx(mean, abs=0.1)
         return
-    table = nb201.load(found[0], log=pytest.fail)
-    with np.load(os.path.join(found[0], "nb201.npz")) as archive:
+    table = nb201.load(paths[0], log=pytest.fail)
+    with np.load(paths[0]) as archive:
         assert np.array_equal(table.ops, archive["ops"])
         assert np.array_equal(table.isomorphism_class, archive["isomorphism_class"])
     for name, (maximum, row, mean) in V1_1.items():
@@ -136,7 +113,7 @@ def test_known_numbers(package):
         assert column.values.mean() * 100 == pytest.approx(mean, abs=1e-3)
     assert table.column("cifar10_valid").trials_version == "NATS v1_0"
     assert table.column("cifar10_test").trials_version == "v1_1"
-    short = nb201.load(found[0], columns=("cifar10_valid",), epochs=12)
+    short = nb201.load(paths[0], columns=("cifar10_valid",), epochs=12)
     column = short.column("cifar10_valid", epochs=12)
     assert column.name == "cifar10_valid_12ep" and column.epochs == 12
     assert column.values.argmax() == 13714

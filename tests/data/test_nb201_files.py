@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasjax.data import nb201
-from nasjax.data.nb201 import csv_files, files
+from nasjax.data.nb201 import files
 from nasjax.data.nb201.__main__ import main
+from nasjax.data.nb201.formats import parse_csv
 
 FIXTURES = {
     0: "|avg_pool_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+"
@@ -161,13 +162,13 @@ PUBLIC = (
 
 
 def test_public_csv():
-    ops, columns = csv_files.parse(PUBLIC.encode(), "nasbench201_cifar10.csv")
+    ops, columns = parse_csv(PUBLIC.encode(), "nasbench201_cifar10.csv")
     assert ops.tolist() == nb201.official_ops()[[0, 11]].tolist()
     # The test accuracy there is not that of the training on all of CIFAR-10.
     assert list(columns) == ["cifar10_valid"]
     assert columns["cifar10_valid"] == pytest.approx([81.98, 83.5])
     for name, short in (("cifar100", "cifar100"), ("ImageNet16-120", "imagenet16")):
-        _, columns = csv_files.parse(PUBLIC.encode(), f"nasbench201_{name}.csv")
+        _, columns = parse_csv(PUBLIC.encode(), f"nasbench201_{name}.csv")
         assert columns[f"{short}_valid"] == pytest.approx([81.98, 83.5])
         assert columns[f"{short}_test"] == pytest.approx([81.52, 82.5])
 
@@ -187,17 +188,17 @@ def test_public_csv():
 )
 def test_bad_csv(text, message):
     with pytest.raises(nb201.TableError, match=message):
-        csv_files.parse(text.encode(), "cifar10.csv")
+        parse_csv(text.encode(), "cifar10.csv")
     with pytest.raises(nb201.TableError, match="must say the data set"):
-        csv_files.parse(PUBLIC.encode(), "nasbench201.csv")
+        parse_csv(PUBLIC.encode(), "nasbench201.csv")
 
 
 def test_a_file_that_is_there_is_not_replaced_unasked(tmp_path, capsys):
     path = tmp_path / "table.npz"
-    path.write_text("mine")
+    path.write_text("a user's")
     for command in (["save", str(path)], ["import", str(path), str(path)]):
         assert main(command) == 1
         assert "exists; --overwrite replaces it" in capsys.readouterr().err
-    assert path.read_text() == "mine"
+    assert path.read_text() == "a user's"
     assert main(["save", str(path), "--overwrite"]) == 0
     assert path.read_bytes().startswith(b"PK")

@@ -1,4 +1,4 @@
-"""Pickles: no code is run, and accuracies are found in plain containers."""
+"""Pickles: no code is run, and accuracies are read from plain containers."""
 
 import os
 import pickle
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nasjax.data import nb201, pickles
-from nasjax.data.nb201 import pickle_files
+from nasjax.data.nb201.formats import parse_package, parse_trials
 
 
 class Malicious:
@@ -60,11 +60,11 @@ def test_arrays_of_numbers_load(protocol, module):
     assert module.encode() in written
     loaded = pickles.load_arrays(written)
     assert loaded["labels"] == [3, 1] and loaded[b"name"] == b"\xff\x00"
-    for found, array in zip(loaded["data"], ARRAYS, strict=True):
+    for loaded_array, array in zip(loaded["data"], ARRAYS, strict=True):
         # NumPy itself brings the bytes of an array into the machine's order.
-        assert found.dtype == array.dtype.newbyteorder("=")
-        assert type(found) is np.ndarray
-        np.testing.assert_array_equal(found, array)
+        assert loaded_array.dtype == array.dtype.newbyteorder("=")
+        assert type(loaded_array) is np.ndarray
+        np.testing.assert_array_equal(loaded_array, array)
 
 
 def without_frames(written):
@@ -155,7 +155,7 @@ def test_trials_by_any_key(kind):
         shuffled = np.random.default_rng(0).permutation(15625).tolist()
         names = list(keys()[kind])
         container = {names[i]: values[i] for i in shuffled}
-    trials = pickle_files.parse_trials(container, "file")
+    trials = parse_trials(container, "file")
     assert trials.shape == (15625, 3)
     assert trials[:, 0] == pytest.approx(np.arange(15625) / 200)
     assert np.isnan(trials[0::2, 1]).all() and np.isnan(trials[:, 2]).all()
@@ -166,9 +166,9 @@ def test_trials_by_any_key(kind):
     [(5, [5]), ([5, 6], [5, 6]), ({777: 5.0}, [5]), ({"a": [5, 6, 7]}, [5, 6, 7])],
 )
 def test_trials_in_any_entry(entry, trials):
-    found = pickle_files.parse_trials([entry] * 15625, "file")
-    assert found[7, : len(trials)].tolist() == trials
-    assert np.isnan(found[7, len(trials) :]).all()
+    parsed = parse_trials([entry] * 15625, "file")
+    assert parsed[7, : len(trials)].tolist() == trials
+    assert np.isnan(parsed[7, len(trials) :]).all()
 
 
 @pytest.mark.parametrize(
@@ -187,10 +187,10 @@ def test_trials_in_any_entry(entry, trials):
 )
 def test_unexpected_containers_are_described(container, message):
     with pytest.raises(nb201.TableError, match=message):
-        pickle_files.parse_trials(container, "file")
+        parse_trials(container, "file")
 
 
 def test_package_file_of_another_shape():
     for container in ([1], {"000000": 1}, {"000000": {"val_acc": [1]}}):
         with pytest.raises(nb201.TableError, match="unexpected"):
-            pickle_files.parse_package(container, "file")
+            parse_package(container, "file")

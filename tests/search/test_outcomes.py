@@ -193,10 +193,10 @@ def test_a_black_box_is_cached():
 def test_best_by_hand():
     arch = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     accuracy = np.array([[NAN, 0.2, 0.7], [np.inf, NAN, -np.inf]], np.float32)
-    found = search.best(search.Trace(arch, accuracy, accuracy, {}))
-    assert found.step[0] == 2 and found.accuracy[0] == np.float32(0.7)
-    np.testing.assert_array_equal(found.arch[0], arch[0, 2])
-    assert np.isnan(found.accuracy[1])
+    best = search.best(search.Trace(arch, accuracy, accuracy, {}))
+    assert best.step[0] == 2 and best.accuracy[0] == np.float32(0.7)
+    np.testing.assert_array_equal(best.arch[0], arch[0, 2])
+    assert np.isnan(best.accuracy[1])
     alone = search.best(search.Trace(arch[0], accuracy[0], accuracy[0], {}))
     np.testing.assert_array_equal(alone.arch, arch[0, 2])
     assert alone.arch.dtype == jnp.uint8
@@ -205,10 +205,10 @@ def test_best_by_hand():
 def test_best_of_equals_is_the_first():
     accuracy = np.array([0.1, 0.5, 0.5], np.float32)
     arch = np.zeros((3, 2, 4), np.uint8)
-    found = search.best(search.Trace(arch, accuracy, accuracy, {}))
-    assert found.step == 1 and found.arch.shape == (2, 4)
+    best = search.best(search.Trace(arch, accuracy, accuracy, {}))
+    assert best.step == 1 and best.arch.shape == (2, 4)
 
 
 def test_or_worst():
-    found = outcomes.or_worst(jnp.array([0.5, NAN, jnp.inf, -jnp.inf]), 0.1)
-    np.testing.assert_array_equal(found, np.float32([0.5, 0.1, 0.1, 0.1]))
+    replaced = outcomes.or_worst(jnp.array([0.5, NAN, jnp.inf, -jnp.inf]), 0.1)
+    np.testing.assert_array_equal(replaced, np.float32([0.5, 0.1, 0.1, 0.1]))

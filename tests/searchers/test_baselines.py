@@ -56,12 +56,12 @@ SEARCHERS = {
 @pytest.fixture(scope="module")
 def columns(table):
     """float32 [15625] by name."""
-    found = {}
+    values_of = {}
     for name, column in table.columns.items():
         valid = name.endswith("valid")
         values = np.nanmean(column.trials, axis=1) if valid else column.values
-        found[name] = values.astype(np.float32)
-    return found
+        values_of[name] = values.astype(np.float32)
+    return values_of
 
 
 def queries(name, ops, columns, steps, seeds):
@@ -114,8 +114,8 @@ def test_mean_of_the_best(method, table, columns):
     for name, seen in zip(columns, accuracy, strict=True):
         tolerance = 0.1 if name.startswith("cifar10_") else 0.25
         for count, wanted in zip((500, 1_000), KNOWN[method][name], strict=True):
-            found = 100 * seen[:, :count].max(1).mean()
-            assert found == pytest.approx(wanted, abs=tolerance), (name, count)
+            mean = 100 * seen[:, :count].max(1).mean()
+            assert mean == pytest.approx(wanted, abs=tolerance), (name, count)
     # They repeat themselves, unlike random search, and yet go on looking.
     distinct = np.mean([len(np.unique(row)) for row in index.reshape(-1, 1_000)])
     assert 200 < distinct < 950
@@ -138,8 +138,8 @@ def test_local_search_finds_the_optimum(table, columns):
     chosen = {name: columns[name] for name in known}
     accuracy, index = queries("local-search", table.ops, chosen, 400, 200)
     for (name, wanted), seen in zip(known.items(), accuracy, strict=True):
-        found = median_queries_to_optimum(seen, columns[name])
-        assert found == pytest.approx(wanted, rel=0.25), name
+        median = median_queries_to_optimum(seen, columns[name])
+        assert median == pytest.approx(wanted, rel=0.25), name
     # No architecture twice in a climb, and few climbs.
     distinct = np.mean([len(np.unique(row)) for row in index.reshape(-1, 400)])
     assert distinct > 250
@@ -148,5 +148,5 @@ def test_local_search_finds_the_optimum(table, columns):
 def test_local_search_where_it_is_hard(table, columns):
     chosen = {"imagenet16_valid": columns["imagenet16_valid"]}
     accuracy, _ = queries("local-search", table.ops, chosen, 1_200, 100)
-    found = median_queries_to_optimum(accuracy[0], columns["imagenet16_valid"])
-    assert found == pytest.approx(715, rel=0.25)
+    median = median_queries_to_optimum(accuracy[0], columns["imagenet16_valid"])
+    assert median == pytest.approx(715, rel=0.25)

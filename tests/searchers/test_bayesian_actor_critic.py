@@ -30,10 +30,17 @@ small = functools.partial(
 )
 
 
-def run(env=TABLE, steps=40, seed=0, space=SPACE, listed=(None, None), **settings):
+def searching(steps, space=SPACE, listed=(None, None), **settings):
+    """A compiled search: from a key and an environment to the trace."""
     searcher = nasjax.bayesian_actor_critic(space, small(**settings), *listed)
-    go = jax.jit(lambda key, env: search.run(key, searcher, env, steps))
-    return go(jax.random.key(seed), env)[1]
+    return jax.jit(lambda key, env: search.run(key, searcher, env, steps)[1])
+
+
+shared = functools.cache(searching)
+
+
+def run(env=TABLE, steps=40, seed=0):
+    return shared(steps)(jax.random.key(seed), env)
 
 
 def test_nothing_is_asked_twice_until_all_is_known():
@@ -44,7 +51,7 @@ def test_nothing_is_asked_twice_until_all_is_known():
 @pytest.mark.parametrize("seed", range(3))
 def test_a_separable_table_is_solved_in_a_few_queries(seed):
     """Chance needs 41 queries on average, and 40 to have an even chance."""
-    accuracy = np.asarray(run(steps=25, seed=seed).accuracy)
+    accuracy = np.asarray(run(seed=seed).accuracy)[:25]
     assert accuracy.max() == np.float32(VALUES.max())
 
 
@@ -60,8 +67,8 @@ def test_what_is_not_a_number_does_no_harm():
     known = np.where(limit < VALUES, np.nan, VALUES)
     trace = run(from_arrays(SPACE, OPS, [known]), steps=60)
     assert np.isfinite(np.asarray(trace.info["mean"])).all()
-    found = np.asarray(trace.accuracy)
-    assert np.nanmax(found) == np.float32(np.nanmax(known))
+    accuracy = np.asarray(trace.accuracy)
+    assert np.nanmax(accuracy) == np.float32(np.nanmax(known))
     assert len(np.unique(SPACE.index(trace.arch))) == 60
 
 
@@ -71,7 +78,8 @@ def test_on_an_incomplete_table_only_its_rows_are_asked(listed):
     kept = np.random.default_rng(0).permutation(81)[:30]
     env = from_arrays(SPACE, OPS[kept], [VALUES[kept]])
     only = functools.partial(nearest, env.params), env.params.ops
-    trace = run(env, steps=30, listed=only, listed_proposals=listed)
+    go = searching(30, listed=only, listed_proposals=listed)
+    trace = go(jax.random.key(0), env)
     assert np.isfinite(np.asarray(trace.accuracy)).all()
     assert sorted(np.asarray(SPACE.index(trace.arch)).tolist()) == sorted(kept)
     early = np.asarray(trace.accuracy)[:20]
@@ -93,7 +101,7 @@ def test_a_noisy_oracle():
         return state, Outcome(score, -score)
 
     env = Environment(jnp.asarray(PART, jnp.float32), (), evaluate)
-    trace = run(env, steps=40)
+    trace = run(env)
     best = int(VALUES.argmax())
     assert best in np.asarray(SPACE.index(trace.arch)).tolist()
 
@@ -112,28 +120,31 @@ def test_growing_past_the_capacity_is_exact():
     state, first = advance(search.init(key, searcher, TABLE, 15), 0, length=15)
     state, last = advance(search.grow(key, searcher, state, 30), 15, length=15)
     trace = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
-    whole = advance(search.init(key, searcher, TABLE, 30), 0, length=30)
-    jax.tree.map(np.testing.assert_array_equal, (state, trace), whole)
+    # In two parts as well: the second has the program of the grown search.
+    whole, first = advance(search.init(key, searcher, TABLE, 30), 0, length=15)
+    whole, last = advance(whole, 15, length=15)
+    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
+    jax.tree.map(np.testing.assert_array_equal, (state, trace), (whole, both))
 
 
 def test_a_failure_is_remembered_as_one_of_the_worst():
     searcher = nasjax.bayesian_actor_critic(SPACE, small(capacity=4))
-    state = searcher.init(jax.random.key(0), 8)
+    state, tell = searcher.init(jax.random.key(0), 8), jax.jit(searcher.tell)
     nan = float("nan")
     for step, accuracy in enumerate([nan, 0.5, 0.3, nan]):
         outcome = Outcome(jnp.float32(accuracy), jnp.float32(0))
         arch = jnp.full(4, step % 3, jnp.uint8)
-        state, _ = searcher.tell(jax.random.key(1), state, step, arch, outcome)
+        state, _ = tell(jax.random.key(1), state, step, arch, outcome)
     # The first came before any score and teaches nothing.
     held = np.float32([0.5, 0.3, 0.3, -np.inf])
     np.testing.assert_array_equal(state.accuracy, held)
-    state, _ = searcher.tell(jax.random.key(1), state, 4, arch, Outcome(0.6, 0.0))
+    state, _ = tell(jax.random.key(1), state, 4, arch, Outcome(0.6, 0.0))
     assert float(state.accuracy.min()) == np.float32(0.3)
 
 
 def test_the_actor_proposes_what_is_asked():
     """After the warm-up, whose queries fill the space, most queries are the actor's."""
-    by_actor = np.asarray(run(steps=30).info["by_actor"])
+    by_actor = np.asarray(run().info["by_actor"])[:30]
     assert not by_actor[:6].any() and by_actor[6:].mean() > 0.3
 
 
@@ -143,7 +154,8 @@ def test_a_space_that_selects_edges():
         return state, Outcome(accuracy, 1 - accuracy)
 
     space = nasjax.darts()
-    trace = run(Environment(jnp.uint8(3), (), evaluate), steps=25, space=space)
+    env = Environment(jnp.uint8(3), (), evaluate)
+    trace = searching(25, space)(jax.random.key(0), env)
     kept = np.asarray(trace.arch) < 7
     assert (kept.sum(-1) == 8).all()
     assert len(np.unique(np.asarray(trace.arch).reshape(25, -1), axis=0)) == 25

@@ -10,7 +10,7 @@ from nasjax import search
 from nasjax.agent import history
 from nasjax.environments.tabular import from_arrays
 from nasjax.search import Outcome
-from nasjax.searchers.cadam import cycles, observe, thesis, thesis_supernet
+from nasjax.searchers.cadam import cycles, observe, reward, thesis, thesis_supernet
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -90,8 +90,8 @@ def test_the_state_is_the_mean_of_the_top_k_distinct(searched):
     for t in range(STEPS):
         top = sorted(best, key=best.get, reverse=True)[:5]
         wanted = np.mean([one_hot[list(arch)] for arch in top], 0) if top else 0
-        found = state.replay.items.observation[t].reshape(4, 3)
-        np.testing.assert_allclose(found, wanted * np.ones((4, 3)), atol=1e-6)
+        observed = state.replay.items.observation[t].reshape(4, 3)
+        np.testing.assert_allclose(observed, wanted * np.ones((4, 3)), atol=1e-6)
         best[tuple(trace.arch[t].tolist())] = trace.accuracy[t]
     assert len(best) < STEPS  # some were asked twice
     top = sorted(best, key=best.get, reverse=True)[:5]
@@ -148,18 +148,18 @@ def explored(config, steps, seeds):
 
 def test_random_actions_follow_epsilon():
     """92.35 of the first 175 steps on average, 108.6 of 500 (thesis 4.2.1)."""
-    found = explored(SMALL.replace(epsilon_steps=175), 500, 200)
-    assert np.all(found[:, 0])
+    is_random = explored(SMALL.replace(epsilon_steps=175), 500, 200)
+    assert np.all(is_random[:, 0])
     epsilon = 0.05 + 0.475 * (1 + np.cos(np.pi * np.minimum(np.arange(500) / 175, 1)))
     for steps, wanted in [(175, 92.35), (500, 108.60)]:
-        counts = found[:, :steps].sum(1)
+        counts = is_random[:, :steps].sum(1)
         variance = (epsilon * (1 - epsilon))[:steps].sum()
         assert abs(counts.mean() - wanted) < 4 * np.sqrt(variance / len(counts))
 
 
 def test_warm_up_is_random_then_never():
-    found = explored(SMALL.replace(exploration="warm-up", warm_up=25), 60, 2)
-    np.testing.assert_array_equal(found, np.tile(np.arange(60) < 25, (2, 1)))
+    is_random = explored(SMALL.replace(exploration="warm-up", warm_up=25), 60, 2)
+    np.testing.assert_array_equal(is_random, np.tile(np.arange(60) < 25, (2, 1)))
 
 
 def test_the_policy_learns():
@@ -206,11 +206,63 @@ def test_a_failure_is_learnt_as_the_lowest_score(reward, wanted):
     """Before any score as an accuracy of 0; never in the history of the best."""
     config = nasjax.CadamConfig(hidden=(8,), top_k=5, batch_size=8, reward=reward)
     searcher = nasjax.cadam(SPACE, config)
-    state = searcher.init(jax.random.key(0), 8)
+    state, tell = searcher.init(jax.random.key(0), 8), jax.jit(searcher.tell)
     for step, accuracy in enumerate([float("nan"), 0.5, 0.25, float("inf")]):
         outcome = Outcome(jnp.float32(accuracy), jnp.float32(0))
         arch = jnp.full(4, step % 3, jnp.uint8)
-        state, _ = searcher.tell(jax.random.key(1), state, step, arch, outcome)
+        state, _ = tell(jax.random.key(1), state, step, arch, outcome)
     np.testing.assert_allclose(state.replay.items.reward[:4], wanted, rtol=1e-6)
     np.testing.assert_array_equal(state.history.score[:3], [0.5, 0.25, -np.inf])
     assert (float(state.low), float(state.high)) == (0.25, 0.5)
+
+
+RELATIVE = nasjax.CadamConfig(reward="relative", env_accuracy=0.5)
+
+
+def test_rewards_by_hand():
+    """Thesis Eq. 4.1, and L2NAS Eq. 7: 100^(Acc / 0.5) / 100 - 1."""
+    accuracy = jnp.array([0, 0.25, 0.5, 1])
+    power = reward(nasjax.CadamConfig(), accuracy)
+    np.testing.assert_allclose(power, [1, 10**0.5, 10, 100], rtol=1e-5)
+    relative = reward(RELATIVE, accuracy)
+    np.testing.assert_allclose(relative, [-0.99, -0.9, 0, 99], rtol=1e-5, atol=1e-6)
+
+
+def test_the_accuracy_of_the_environment_is_traced():
+    count = []
+
+    @jax.jit
+    def go(config):
+        count.append(1)
+        return reward(config, jnp.float32(0.5))
+
+    values = [go(RELATIVE.replace(env_accuracy=x)) for x in (0.25, 0.5, 1.0)]
+    np.testing.assert_allclose(values, [99, 0, -0.9], rtol=1e-5, atol=1e-6)
+    assert len(count) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("reward", "log"), ("env_accuracy", 0.0), ("env_accuracy", -1)]
+)
+def test_rewards_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=name):
+        nasjax.cadam(nasjax.darts(), RELATIVE.replace(**{name: value}))
+
+
+def test_scaled_scores_of_any_unit_search_the_same_way():
+    """An affine map of all scores changes nothing; without scaling it would."""
+    config = nasjax.CadamConfig(
+        reward="scaled", hidden=(8,), batch_size=4, max_cycles=2, epsilon_steps=5,
+        actor_lr=1e-2, critic_lr=1e-2,
+    )  # fmt: skip
+
+    searcher = nasjax.cadam(SPACE, config)
+    run = jax.jit(lambda key, env: search.run(key, searcher, env, 40)[1])
+
+    def trace(scores):
+        return run(jax.random.key(0), from_arrays(SPACE, ARCHS, [scores]))
+
+    fractions, degrees = trace(VALUES), trace(64 * VALUES - 512)
+    np.testing.assert_array_equal(fractions.arch, degrees.arch)
+    assert np.isfinite(degrees.info["critic_loss"]).all()
+    assert len(np.unique(SPACE.index(fractions.arch))) > 10

@@ -262,7 +262,8 @@ def test_a_grown_search_is_the_larger_one(compiled, alone):
     )
     state = small(key(1), env=TABLE)
     state, first = compiled.half(key(1), TABLE, state, first=jnp.int32(0))
-    state = search.grow(key(1), compiled.searcher, state, STEPS)
+    grow = functools.partial(search.grow, searcher=compiled.searcher, steps=STEPS)
+    state = jax.jit(grow)(key(1), state=state)
     state, last = compiled.half(key(1), TABLE, state, first=jnp.int32(20))
     trace = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
     if search.budget_free(compiled.searcher, 20):
@@ -283,7 +284,7 @@ def test_the_budget_is_kept(compiled):
     with pytest.raises(ValueError, match=r"made for 40 steps"):
         search.drive(key(0), searcher, TABLE, 41, state, 39)
     with pytest.raises(ValueError, match="does not fit a budget of 39 steps"):
-        search.grow(key(0), searcher, state, 39)
+        jax.eval_shape(lambda: search.grow(key(0), searcher, state, 39))
 
 
 def test_x64_changes_no_type(compiled):

@@ -21,25 +21,22 @@ TABLE = from_arrays(SPACE, np.asarray(SPACE.from_index(jnp.arange(81))), [VALUES
 
 
 def small(**settings):
-    given = {"hidden": (8, 8), "batch_size": 4, "explore": 10, "exploit": 10}
-    return nasjax.DdasConfig(**given | settings)
+    defaults = {"hidden": (8, 8), "batch_size": 4, "explore": 10, "exploit": 10}
+    return nasjax.DdasConfig(**defaults | settings)
 
 
-def run(config, steps, env=TABLE, seed=0, space=SPACE):
-    searcher = factory(space, config)
-    return jax.jit(lambda key: search.run(key, searcher, env, steps))(
-        jax.random.key(seed)
-    )
+def run(config, steps, env=TABLE):
+    searcher = factory(SPACE, config)
+    return jax.jit(lambda key: search.run(key, searcher, env, steps))(jax.random.key(0))
 
 
-def states(config, steps, env=TABLE, space=SPACE):
+def states(config, steps):
     """The searcher's state after each step, and the trace."""
     kept = []
-    searcher = factory(space, config)
     _, trace = search.drive(
         jax.random.key(0),
-        searcher,
-        env.replace(evaluate=jax.jit(env.evaluate)),
+        factory(SPACE, config),
+        TABLE.replace(evaluate=jax.jit(TABLE.evaluate)),
         steps,
         on_step=lambda step, state, row: kept.append(state.searcher),
     )
@@ -206,8 +203,13 @@ def test_it_learns_where_random_search_does_not():
         hidden=(32, 32), explore=50, actor_lr=1e-3, critic_lr=3e-3, batch_size=32,
         noise="gaussian", scale=0.1, gamma=0.5, mixing=0.05,
     )  # fmt: skip
-    late = [run(config, 400, easy, seed)[1].accuracy[-50:].mean() for seed in range(3)]
-    assert min(late) > 0.6  # chance is 1 / 3
+    searcher = factory(SPACE, config)
+
+    def late(key):
+        return search.run(key, searcher, easy, 400)[1].accuracy[-50:].mean()
+
+    keys = jax.vmap(jax.random.key)(jnp.arange(3))
+    assert jax.jit(jax.vmap(late))(keys).min() > 0.6  # chance is 1 / 3
 
 
 @pytest.mark.parametrize(
@@ -239,13 +241,13 @@ def test_a_failure_is_learnt_as_the_worst_seen():
     searcher = nasjax.ddas(
         SPACE, nasjax.DdasConfig(hidden=(8, 8), batch_size=4, explore=9)
     )
-    state = searcher.init(jax.random.key(0), 8)
+    state, tell = searcher.init(jax.random.key(0), 8), jax.jit(searcher.tell)
     nan = float("nan")
     told = [(nan, 1.0), (0.5, 1.0), (0.4, 1.5), (nan, 0.1), (0.6, nan), (0.7, 1.25)]
     for step, (accuracy, loss) in enumerate(told):
         outcome = Outcome(jnp.float32(accuracy), jnp.float32(loss))
         arch = jnp.zeros(4, jnp.uint8)
-        state, info = searcher.tell(jax.random.key(1), state, step, arch, outcome)
+        state, info = tell(jax.random.key(1), state, step, arch, outcome)
         assert np.isfinite(info["reward"])
     held = state.replay.items
     # The first failed before any score: 0, which then is the worst there is.

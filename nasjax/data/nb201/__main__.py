@@ -6,31 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nasjax.data import nb201
-from nasjax.data.nb201 import files
+from nasjax.data.nb201 import files, sources
 from nasjax.data.nb201.cells import TableError, official_ops
-from nasjax.data.nb201.table import COLUMNS, Column, Table, build
+from nasjax.data.nb201.table import COLUMNS, Table, build
 
 
 def _save(out: str) -> Table:
-    """Writes every column that can be found, without predictions."""
-    columns: dict[str, Column] = {}
-    for name in COLUMNS:
-        try:
-            columns |= nb201.load(
-                columns=[name], predictor=False, log=lambda _: None
-            ).columns
-        except TableError as error:
-            reason = error
+    """Writes every column that a source has, without predictions."""
+    search = sources.Search(lambda _: None)
+    columns = sources.collect(COLUMNS, search, predictor=False)
     if not columns:
-        raise reason
+        raise search.lacks(COLUMNS)
     table = build(official_ops(), columns, out)
     files.write(table, out)
     return table
-
-
-def _check_new(out: str, overwrite: bool) -> None:
-    if Path(out).exists() and not overwrite:
-        raise FileExistsError(f"{out} exists; --overwrite replaces it")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,14 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     show = commands.add_parser("show", help="print the columns and their sources")
     show.add_argument("path", nargs="?", help="npz, CSV or folder; default: search")
-    saver = commands.add_parser("save", help="write what is found into one npz")
+    saver = commands.add_parser("save", help="write what the sources have into one npz")
     saver.add_argument("out", help="npz to write")
     for command in (importer, saver):
         command.add_argument("--overwrite", action="store_true", help="replace OUT")
     options = parser.parse_args(argv)
     try:
-        if options.command != "show":
-            _check_new(options.out, options.overwrite)
+        may_replace = options.command == "show" or options.overwrite
+        if not may_replace and Path(options.out).exists():
+            raise FileExistsError(f"{options.out} exists; --overwrite replaces it")
         if options.command == "import":
             table = nb201.import_file(
                 options.source,

