@@ -167,33 +167,18 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns the exit status."""
     parser = cli.Parser(__doc__)
     numbers = cli.numbers(1)
-    parser.add_argument(
-        "--lanes", type=numbers, default="1,10,60,600", help="numbers of lanes"
-    )
-    parser.add_argument(
-        "--steps", type=cli.at_least(2), default=100, help="steps that are timed"
-    )
-    parser.add_argument(
-        "--full", type=cli.at_least(1), default=900, help="experiences in the replay"
-    )
-    parser.add_argument(
-        "--inner",
-        type=cli.names(("map", "vmap", "auto")),
-        default="auto",
-        help="map, vmap or both, comma-separated",
-    )
-    parser.add_argument(
-        "--method",
-        choices=("cadam", *(m for m in methods.ALL if m != "cadam")),
-        default="cadam",
-        help="of the others, whole searches with their usual settings are timed",
-    )
-    parser.add_argument(
-        "--queries", type=cli.at_least(2), default=200, help="of a whole search (200)"
-    )
-    parser.add_argument(
-        "--pytorch", action="store_true", help="also time a plain PyTorch loop"
-    )
+    add = parser.add_argument
+    positive, several = cli.at_least(1), cli.at_least(2)
+    add("--lanes", type=numbers, default="1,10,60,600", help="numbers of lanes")
+    add("--steps", type=several, default=100, help="steps that are timed")
+    add("--full", type=positive, default=900, help="experiences in the replay")
+    text = "map, vmap or both, comma-separated"
+    add("--inner", type=cli.names(("map", "vmap", "auto")), default="auto", help=text)
+    choices = ("cadam", *(m for m in methods.ALL if m != "cadam"))
+    text = "of the others, whole searches with their usual settings are timed"
+    add("--method", choices=choices, default="cadam", help=text)
+    add("--queries", type=several, default=200, help="of a whole search (200)")
+    add("--pytorch", action="store_true", help="also time a plain PyTorch loop")
     args = parser.parse_args(argv)
     idle = ("queries",) if args.method == "cadam" else ("steps", "full", "pytorch")
     for name in idle:

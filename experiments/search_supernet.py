@@ -123,12 +123,12 @@ def check(args: argparse.Namespace) -> None:
     if args.init_from and "cadam" not in args.methods:
         raise ValueError("--init-from starts cadam, which --methods leaves out")
     args.configs = flags.configs(args, METHODS, CONFIGS, only_cadams=False)
-    mine = args.configs["cadam"]
+    cadam = args.configs["cadam"]
     # Acc(Env) of the relative reward: the best of each seed's own warm-up.
-    args.find_env = mine.reward == "relative" and args.config_env_accuracy is None
+    args.find_env = cadam.reward == "relative" and args.config_env_accuracy is None
     for method in args.methods:
         methods.factory(method, args.configs)(spaces.darts())
-    if args.find_env and (mine.exploration != "warm-up" or not mine.warm_up):
+    if args.find_env and (cadam.exploration != "warm-up" or not cadam.warm_up):
         raise ValueError("reward relative needs --env-accuracy, or a --warm-up")
     if args.init_seed is not None and not args.init_from:
         raise ValueError("--init-seed needs --init-from")

@@ -7,7 +7,8 @@ trains one uniformly drawn architecture per batch (`--policy uniform`) or the wh
 network at once (`--policy one-shot`) on half of the training images, scores fixed
 random architectures on the other half as training goes on, and writes config.json,
 checkpoints, log.jsonl, results.json, results.npz and curves.png into `--out`. A run
-that was killed goes on with `--resume`, on CPU to the same bits.
+that was killed goes on with `--resume`, on CPU to the same bits. `--plugin FILE.py`
+adds a space of your own to `--space`.
 
 Presets: `cadam`, `pc-cadam` and `imagenet32` (4.4.2), `ddas` (3.4.1: one-shot warm-up
 of 6 cells), `nb201` (Dong and Yang's supernet of random sampling), and for two cores
@@ -29,7 +30,7 @@ from pathlib import Path
 from nasjax.analysis import supernet_training
 from nasjax.data.images import NAMES
 from nasjax.networks import families
-from nasjax.runs import cli, devices
+from nasjax.runs import cli, devices, plugins
 from nasjax.runs.script import Experiment, refusals, script
 from nasjax.runs.supernet_config import PRESETS, USUAL, SupernetRun, preset
 
@@ -39,6 +40,8 @@ EXPERIMENT = Experiment("train_supernet", supernet_training.OUTPUTS)
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, SupernetRun]:
     """The command line, and the run that it describes."""
     parser = cli.Parser(__doc__)
+    add_to_run = EXPERIMENT.add_flags(parser)
+    plugins.add(parser, argv)
     add = parser.add_argument
     add("--space", choices=tuple(families.variants()), default="darts")
     text = "default: cifar10, or the preset's"
@@ -48,15 +51,16 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, SupernetRun]:
         f"{name} for {space}" for space, name in USUAL.items()
     )
     add("--preset", choices=tuple(PRESETS), default=None, help=text)
-    add = EXPERIMENT.add_flags(parser)
-    add("--devices", type=cli.at_least(1), default=None, help="divide batches over")
+    add = add_to_run
+    text = "divide batches over so many devices"
+    add("--devices", type=cli.at_least(1), default=None, help=text)
     add("--distributed", action="store_true", help="call jax.distributed.initialize()")
     add("--no-table", action="store_true", help="do not look for the true table")
     default, title = PRESETS["cadam"]["darts"], "settings (defaults: those of cadam)"
     cli.add_config_flags(parser, default, "", title)
     args = parser.parse_args(argv)
     args.out = args.out or Path(f"runs/supernet-{args.space}")
-    changes = cli.given(args, default, "")
+    changes = cli.changes(args, default, "")
     if args.dataset is not None:
         changes["dataset"] = args.dataset
     try:
@@ -78,6 +82,7 @@ def main(argv: list[str] | None = None) -> None:
         data_dir=args.data_dir,
         count=args.devices,
         table=not args.no_table,
+        loaded=plugins.record(args),
         resume=args.resume,
         overwrite=args.overwrite,
         checkpoint_seconds=args.checkpoint_seconds,

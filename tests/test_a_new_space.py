@@ -1,11 +1,18 @@
 """A space of a user's own: one file makes it trainable and searchable."""
 
 import importlib.util
+import json
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+import train_supernet
 
 from nasjax import random_search, search
 from nasjax.environments.frozen_supernet import frozen_supernet
@@ -13,7 +20,7 @@ from nasjax.networks import augment, families, supernet, training
 from nasjax.networks.derived import DerivedConfig
 from nasjax.networks.derived import training as derived_training
 from nasjax.networks.supernet import training as supernet_training
-from nasjax.runs import network_config, supernet_config
+from nasjax.runs import network_config, plugins, supernet_config
 from nasjax.spaces import architectures
 
 TOY = """
@@ -129,6 +136,36 @@ def config(toy):
 def data():
     images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
     return jnp.asarray(images), jnp.arange(32) % 10
+
+
+def test_train_supernet_trains_it_from_a_plugin(tmp_path, capsys, quick_compile):
+    """Before any test that registers the same space through the fixture `toy`."""
+    path, out = tmp_path / "toy.py", tmp_path / "run"
+    path.write_text(TOY)
+    argv = [
+        "--plugin", str(path), "--space", "toy", "--dataset", "synthetic", "--out",
+        str(out), "--channels", "4", "--cells", "1", "--shrink", "4", "--epochs", "1",
+        "--train-images", "64", "--batch-size", "32", "--validate", "1",
+        "--validate-archs", "2", "--validate-images", "50", "--validate-batch", "50",
+        "--no-table",
+    ]  # fmt: skip
+    try:
+        assert train_supernet.main(argv) == 0
+        assert train_supernet.main([*argv, "--resume"]) == 0
+        with np.load(out / "results.npz") as arrays:
+            assert np.isfinite(arrays["batch"]).all()
+        saved = json.loads((out / "config.json").read_text())
+        assert (saved["space"], saved["plugins"]) == ("toy", ["toy.py"])
+        with pytest.raises(SystemExit):
+            train_supernet.main([*argv[2:], "--resume"])
+        assert "--plugin toy.py: --resume needs it again" in capsys.readouterr().err
+        path.write_text(TOY + "# edited")
+        with pytest.raises(SystemExit):
+            train_supernet.main([*argv, "--resume"])
+        assert "toy.py is not the file that the run" in capsys.readouterr().err
+    finally:
+        plugins.load([])
+    assert "toy" not in families.FAMILIES
 
 
 def test_architectures_are_read_and_described(toy):

@@ -16,7 +16,7 @@ from nasjax.analysis import candidates, plots, statistics
 from nasjax.analysis.text import text_table
 from nasjax.networks import supernet
 from nasjax.networks.training import ABSENT
-from nasjax.runs import devices, image_sets, supernets
+from nasjax.runs import devices, image_sets, plugins, supernets
 from nasjax.runs.configs import Rules
 from nasjax.runs.folder import Folder, open_run
 from nasjax.runs.image_sets import Halves
@@ -35,6 +35,7 @@ def train(
     data_dir: str | None = None,
     count: int | None = None,
     table: bool = False,
+    loaded: Mapping[str, Any] = plugins.ABSENT,
     resume: bool = False,
     overwrite: bool = False,
     checkpoint_seconds: float = 60.0,
@@ -47,6 +48,7 @@ def train(
       data_dir: folder of the data set's official files.
       count: devices that share a batch; None takes one on CPU and all elsewhere.
       table: compare scores with NAS-Bench-201's table where it is at hand.
+      loaded: see `plugins.record`.
       resume, overwrite: see `open_run`.
       checkpoint_seconds: see `supernets.fit`.
 
@@ -62,12 +64,13 @@ def train(
         run = supernets.with_data(run, halves, count)
         mesh = devices.mesh_of(jax.devices()[:count], [run.seed])
         trainer = supernets.trainer(run, halves, mesh)
+        config = {**run.to_json(), **loaded}
         folder = open_run(
             out,
             "train_supernet",
-            run.to_json(),
+            config,
             outputs=OUTPUTS,
-            rules=Rules(absent=ABSENT),
+            rules=Rules(grows=tuple(plugins.ABSENT), absent=ABSENT | plugins.ABSENT),
             inputs=[data_dir],
             resume=resume,
             overwrite=overwrite,
@@ -75,11 +78,12 @@ def train(
         )
     options = {"resume": resume, "checkpoint_seconds": checkpoint_seconds}
     with folder:
-        _train(run, halves, trainer, folder, table, options)
+        _train(run, config, halves, trainer, folder, table, options)
 
 
 def _train(
     run: SupernetRun,
+    described: Mapping[str, Any],
     halves: Halves,
     trainer: Trainer,
     folder: Folder,
@@ -109,7 +113,7 @@ def _train(
     rate = float(trainer.epoch.images / np.median(curves.seconds))
     content = {"data": halves.source, "marks": rows, "images_per_second": rate}
     content["train_seconds"] = float(curves.seconds.sum())
-    write_results(folder, run.to_json(), content)
+    write_results(folder, described, content)
     arrays = curves._asdict() | {"archs": archs}
     if true is not None:
         arrays["true"] = true

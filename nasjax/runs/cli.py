@@ -77,7 +77,7 @@ def seeds(text: str) -> list[int]:
       ArgumentTypeError: not of that form, a seed twice, a range that runs backwards
         or a seed over 2^32 - 1.
     """
-    found: list[int] = []
+    values: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if not match:
@@ -91,10 +91,10 @@ def seeds(text: str) -> list[int]:
             raise argparse.ArgumentTypeError(f"seed {last} is over {MAX_SEED}")
         if last - first >= 100_000:
             raise argparse.ArgumentTypeError(f"{part!r} is more than 100,000 seeds")
-        found.extend(range(first, last + 1))
-    if len(set(found)) != len(found):
+        values.extend(range(first, last + 1))
+    if len(set(values)) != len(values):
         raise argparse.ArgumentTypeError(f"{text!r} names a seed twice")
-    return found
+    return values
 
 
 def names(allowed: Sequence[str]) -> Callable[[str], list[str]]:
@@ -108,7 +108,7 @@ def names(allowed: Sequence[str]) -> Callable[[str], list[str]]:
                     f"{name!r} is unknown; allowed: {', '.join(allowed)}"
                 )
         if len(set(chosen)) != len(chosen):
-            raise argparse.ArgumentTypeError(f"{text!r} names one twice")
+            raise argparse.ArgumentTypeError(f"{text!r} names the same entry twice")
         return chosen
 
     return read
@@ -135,10 +135,10 @@ def at_least(minimum: int) -> Callable[[str], int]:
 
 def numbers(minimum: int) -> Callable[[str], list[int]]:
     """A reader of comma-separated whole numbers from `minimum` up."""
-    one = at_least(minimum)
+    read_number = at_least(minimum)
 
     def read(text: str) -> list[int]:
-        return [one(part) for part in text.split(",")]
+        return [read_number(part) for part in text.split(",")]
 
     return read
 
@@ -165,13 +165,13 @@ def add_config_flags(
         )
 
 
-def given(args: argparse.Namespace, config: Any, prefix: str) -> dict[str, Any]:
-    """Values of the fields of `config` for which a flag was given."""
-    found = {
+def changes(args: argparse.Namespace, config: Any, prefix: str) -> dict[str, Any]:
+    """The fields of `config` that flags of the command line set, by name."""
+    values = {
         field.name: getattr(args, _destination(prefix, field.name), None)
         for field, _ in configs.fields(config)
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def config_from_flags(
@@ -185,7 +185,7 @@ def config_from_flags(
       prefix: of the flags.
       fixed: fields that stay as they are.
     """
-    values: Mapping[str, Any] = given(args, config, prefix)
+    values: Mapping[str, Any] = changes(args, config, prefix)
     return configs.replaced(
         config, **{name: x for name, x in values.items() if name not in fixed}
     )

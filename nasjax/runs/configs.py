@@ -106,13 +106,13 @@ def _differences(name: str, before: Mapping, now: Mapping) -> list[str]:
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested fields under dotted names, so that an error can name just those."""
-    found: dict[str, Any] = {}
+    fields_by_path: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
+            fields_by_path |= flat(value, f"{prefix}{name}.")
         else:
-            found[prefix + name] = value
-    return found
+            fields_by_path[prefix + name] = value
+    return fields_by_path
 
 
 def read_object(path: Path) -> dict[str, Any]:

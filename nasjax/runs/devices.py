@@ -58,17 +58,17 @@ def matrix_rate(
     held against it.
     """
     mesh = Mesh(np.array(devices), ("device",))
-    one_each = PartitionSpec("device")
+    sharded = PartitionSpec("device")
     product = jax.jit(
         jax.shard_map(
             lambda x: (x[0] @ x[0])[None],
             mesh=mesh,
-            in_specs=one_each,
-            out_specs=one_each,
+            in_specs=sharded,
+            out_specs=sharded,
         )
     )
     x = jnp.ones((len(devices), n, n), dtype)
-    x = jax.device_put(x, NamedSharding(mesh, one_each))
+    x = jax.device_put(x, NamedSharding(mesh, sharded))
     jax.block_until_ready(product(x))
     seconds = []
     for _ in range(10):

@@ -33,7 +33,7 @@ def templates(
 ) -> tuple[SearchState, Trace]:
     """Shapes of the search's state, and a trace of zeros."""
 
-    def one(key):
+    def shapes_of(key):
         keys = jax.random.split(key, 3)
         state = search.init(keys[0], searcher, env, steps)
         queried, arch = searcher.ask(keys[1], state.searcher, jnp.int32(0))
@@ -41,7 +41,7 @@ def templates(
         _, info = searcher.tell(keys[2], queried, jnp.int32(0), arch, nothing)
         return state, Trace(arch, *nothing, dict(info))
 
-    state, row = jax.eval_shape(one, jax.random.key(0))
+    state, row = jax.eval_shape(shapes_of, jax.random.key(0))
     return state, jax.tree.map(lambda x: np.zeros((steps, *x.shape), x.dtype), row)
 
 

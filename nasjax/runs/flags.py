@@ -14,11 +14,11 @@ Presets = Mapping[str, Callable[[], Any]]
 
 def families(offered: Iterable[str]) -> dict[type, list[str]]:
     """The methods by the class of their configs, which share their flags."""
-    found: dict[type, list[str]] = {}
+    names_by_class: dict[type, list[str]] = {}
     for name in offered:
         if METHODS[name].config is not None:
-            found.setdefault(type(METHODS[name].config), []).append(name)
-    return found
+            names_by_class.setdefault(type(METHODS[name].config), []).append(name)
+    return names_by_class
 
 
 def prefix_of(family: type) -> str:
@@ -102,18 +102,18 @@ def configs(
         )
     args.preset = args.preset or next(iter(presets))
     offered = (*offered, *PLUGINS)
-    found = {}
+    configs_of = {}
     for family, names in families(offered).items():
         prefix, chosen = prefix_of(family), {}
         for name in names:
             method = METHODS[name]
             if name == "cadam":
                 method = method._replace(config=presets[args.preset]())
-            found[name] = configured(args, prefix, method)
+            configs_of[name] = configured(args, prefix, method)
             if name in args.methods:
                 chosen[name] = method
         refuse_idle(args, prefix, METHODS[names[0]].config, chosen, names)
-    return found
+    return configs_of
 
 
 def configured(args: argparse.Namespace, prefix: str, method: Method) -> Any:
@@ -148,7 +148,7 @@ def refuse_idle(
     Raises:
       ValueError: names the flag and why it would change nothing.
     """
-    for name, value in cli.given(args, default, prefix).items():
+    for name, value in cli.changes(args, default, prefix).items():
         reasons = []
         for key, method in chosen.items():
             config = configured(args, prefix, method)

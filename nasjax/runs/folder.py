@@ -268,14 +268,14 @@ def open_run(
 def refuse_inputs(folder: Path, outputs: Sequence[str], inputs: Sequence[Any]) -> None:
     """ValueError if something that is read lies where `outputs` are written."""
     root = folder.resolve()
-    for given in inputs:
-        if given is None:
+    for source in inputs:
+        if source is None:
             continue
-        path = Path(given).resolve()
+        path = Path(source).resolve()
         own = path == root or path.is_relative_to(root / CHECKPOINTS)
         if own or (path.parent == root and _matches(path.name, (*ALWAYS, *outputs))):
             raise ValueError(
-                f"{given} is read, so --out {folder} cannot be written there: name "
+                f"{source} is read, so --out {folder} cannot be written there: name "
                 "another folder"
             )
 

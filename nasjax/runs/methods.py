@@ -86,7 +86,7 @@ def _no_actor() -> Method:
     return BAYESIAN._replace(config=config, fixed=idle, finish=finish)
 
 
-def _one_bound() -> Method:
+def _same_bounds() -> Method:
     return _without(("far_beta",))._replace(
         finish=lambda config: config.replace(far_beta=config.beta)
     )
@@ -100,7 +100,7 @@ ABLATIONS = {
     "fixed-actor": _without(actor_lr=0.0),
     "fixed-kernel": _without(critic_lr=0.0),
     "product-only": _without(additive=1e-6),
-    "one-bound": _one_bound(),
+    "one-bound": _same_bounds(),
     "bound-only": _without(acquisition="bound"),
     "improvement-only": _without(("far_beta",), acquisition="improvement"),
 }
@@ -187,11 +187,11 @@ def factory(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Sea
     """
     if method not in METHODS:
         raise ValueError(f"{method!r} is unknown; allowed: {', '.join(METHODS)}")
-    found = METHODS[method]
-    if found.config is None:
-        return found.factory
-    config = configs[method] if method in configs else found.finish(found.config)
-    return functools.partial(found.factory, config=config)
+    chosen = METHODS[method]
+    if chosen.config is None:
+        return chosen.factory
+    config = configs[method] if method in configs else chosen.finish(chosen.config)
+    return functools.partial(chosen.factory, config=config)
 
 
 def on_table(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Searcher]:

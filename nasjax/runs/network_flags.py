@@ -64,7 +64,7 @@ def run(args: argparse.Namespace, architecture: Architecture) -> NetworkRun:
     Raises:
       ValueError: as `network_config.preset`; a flag that does not fit the data set.
     """
-    changes = cli.given(args, PRESETS["cadam"]["darts"], "")
+    changes = cli.changes(args, PRESETS["cadam"]["darts"], "")
     for name in ("image_size", "resize"):
         if getattr(args, name) is not None:
             changes[name] = getattr(args, name)

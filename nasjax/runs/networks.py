@@ -155,6 +155,6 @@ def load(folder: str | Path, seed: int | None = None) -> Trained:
     if saved is None:
         raise FileNotFoundError(f"{where} holds no checkpoint")
     step, tree = int(saved[0]), saved[1]
-    mine = jax.tree.map(lambda x: x[group.index(seed)], tree["state"])
+    state = jax.tree.map(lambda x: x[group.index(seed)], tree["state"])
     epoch = step / run.steps_per_epoch
-    return Trained(run.network, mine.params, mine.statistics, run, step, epoch)
+    return Trained(run.network, state.params, state.statistics, run, step, epoch)

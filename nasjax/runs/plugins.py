@@ -1,4 +1,4 @@
-"""Searchers from files of the user's own: `--plugin FILE.py`."""
+"""Searchers and spaces from files of the user's own: `--plugin FILE.py`."""
 
 import argparse
 import hashlib
@@ -9,33 +9,44 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nasjax.networks import families
 from nasjax.runs import configs, folder, methods
+from nasjax.spaces import architectures
 
 # Fields of config.json that runs without plugins and of earlier versions lack.
 ABSENT: dict[str, Any] = {"plugins": [], "plugin_hashes": {}}
 
-_loaded: list[str] = []  # methods that the last `load` added
+# Names that the last `load` added.
+_methods: list[str] = []
+_spaces: list[str] = []
 
 
 def load(files: Sequence[Path]) -> None:
-    """Runs the files, which call `methods.register`; drops those loaded before.
+    """Runs the files, after removing what the last call registered.
+
+    A file calls `methods.register` or `networks.families.register`.
 
     Raises:
       ValueError: a file that is missing, fails (with file and line) or registers
         nothing; a name that is taken.
     """
-    while _loaded:
-        methods.unregister(_loaded.pop())
+    while _methods:
+        methods.unregister(_methods.pop())
+    while _spaces:
+        name = _spaces.pop()
+        del families.FAMILIES[name], architectures.SPACES[name]
     for file in files:
-        before = set(methods.PLUGINS)
+        before = set(methods.PLUGINS), set(families.FAMILIES)
         try:
             _run(file)
         finally:
-            _loaded.extend(methods.PLUGINS.keys() - before)
-        if methods.PLUGINS.keys() == before:
+            _methods.extend(methods.PLUGINS.keys() - before[0])
+            _spaces.extend(families.FAMILIES.keys() - before[1])
+        if (methods.PLUGINS.keys(), families.FAMILIES.keys()) == before:
             raise ValueError(
-                f"--plugin {file} registers no searcher; it should call "
-                "nasjax.runs.methods.register(name, Method(factory, config))"
+                f"--plugin {file} registers no searcher and no space; it should call "
+                "nasjax.runs.methods.register(name, Method(factory, config)) or "
+                "nasjax.networks.families.register(Family(name, ...))"
             )
 
 
@@ -64,8 +75,8 @@ def _run(file: Path) -> None:
 def add(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> None:
     """Adds `--plugin` and loads the files that `argv` names.
 
-    Their searchers' flags can be added to the parser afterwards. A run that is resumed
-    needs the plugins that it was started with.
+    Flags that depend on their searchers or spaces can be added afterwards. A run that
+    is resumed needs the plugins that it was started with.
 
     Args:
       parser: has `--out` and `--resume`; ends the program where `load` raises.
@@ -82,13 +93,12 @@ def add(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> None:
             type=Path,
             default=[],
             metavar="FILE.py",
-            help="a file of your own that registers a searcher; may be repeated",
+            help="your own file that registers a searcher or space; may be repeated",
         )
     args, _ = first.parse_known_args(argv)
     try:
-        config = args.out / folder.CONFIG
-        if args.resume and config.is_file():
-            _check_recorded(args, configs.read_object(config))
+        if args.resume and args.out and (args.out / folder.CONFIG).is_file():
+            _check_recorded(args, configs.read_object(args.out / folder.CONFIG))
         load(args.plugin)
     except (ValueError, OSError) as error:
         parser.error(str(error))

@@ -207,8 +207,8 @@ def _no_backend() -> str | None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # which one depends on the platform
-        given = os.environ.get("JAX_PLATFORMS", "")
-        where = f"JAX_PLATFORMS={given}" if given else "JAX"
+        platform = os.environ.get("JAX_PLATFORMS", "")
+        where = f"JAX_PLATFORMS={platform}" if platform else "JAX"
         reason = (str(error).strip() or "no such device here").splitlines()[0]
         return f"{where}: {reason}; unset it, or install what that platform needs"
     return None

@@ -215,12 +215,12 @@ class Lanes(job.Job):
         seen = carry["trace"].accuracy[:, :step]
         best = np.where(np.isfinite(seen), seen, -np.inf).max(axis=1)
         column_of = np.array(self._group.columns)
-        found = {}
+        means = {}
         for column in dict.fromkeys(self._group.columns):
-            mine = best[column_of == column]
-            mine = mine[np.isfinite(mine)]
-            found[column] = self._study.sign * float(mine.mean()) if mine.size else None
-        return found
+            values = best[(column_of == column) & np.isfinite(best)]
+            mean = self._study.sign * float(values.mean()) if values.size else None
+            means[column] = mean
+        return means
 
     def postfix(self, carry: Any, step: int) -> str:
         # Columns may have different units: the first one stands for all.

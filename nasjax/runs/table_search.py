@@ -170,7 +170,7 @@ def rows_of(space: CellSpace, ops: np.ndarray) -> Callable[[np.ndarray], np.ndar
         arch = np.ascontiguousarray(arch, np.uint8)
         axes = arch.ndim - len(space.arch_shape)
         flat = arch.reshape(-1, ops.shape[1])
-        found = [index.get(row.tobytes(), -1) for row in flat]
-        return np.array(found, np.int32).reshape(arch.shape[:axes])
+        indices = [index.get(row.tobytes(), -1) for row in flat]
+        return np.array(indices, np.int32).reshape(arch.shape[:axes])
 
     return rows

@@ -104,8 +104,8 @@ class Trainer:
                 return function
 
             def on_device(*args):
-                mine = jax.tree.map(lambda x: x[0], args[:own])
-                return jax.tree.map(lambda x: x[None], function(*mine, *args[own:]))
+                own_args = jax.tree.map(lambda x: x[0], args[:own])
+                return jax.tree.map(lambda x: x[None], function(*own_args, *args[own:]))
 
             if not spread:
                 return on_device
