@@ -13,13 +13,14 @@ def imagine(
     prior: gp.Prior,
     alpha: chex.Array,
     valid: chex.Array,
+    score: chex.Numeric | None = None,
 ) -> gp.Posterior:
-    """The posterior as if `alpha` [P, E, O] had been observed at its mean.
-
-    The mean stays what it is everywhere; what is near is known better.
+    """The posterior as if `alpha` [P, E, O] had been observed with a score.
 
     Args:
       valid: bool [P], slots that are in use.
+      score: []; None for the mean of each. The mean then stays what it is everywhere;
+        what is near is known better.
 
     Source: Desautels et al. 2014 (GP-BUCB), section 4: hallucinated observations.
     """
@@ -31,11 +32,14 @@ def imagine(
     left = gp.noisy_covariance(kernel, points, valid) - below @ below.T
     last = gp.inverse_root(left)
     corner = -last @ (below @ posterior.root)
+    weight = jnp.zeros_like(valid)
+    if score is not None:
+        weight = last @ (valid * (score - below @ posterior.weight))
     n = len(posterior.valid)
     none = jnp.zeros((n, len(valid)), posterior.root.dtype)
     return gp.Posterior(
         jax.tree.map(lambda a, b: jnp.concatenate([a, b]), posterior.points, points),
-        jnp.concatenate([posterior.weight, jnp.zeros_like(valid)]),
+        jnp.concatenate([posterior.weight, weight]),
         jnp.block([[posterior.root, none], [corner, last]]),
         jnp.concatenate([posterior.valid, valid]),
     )

@@ -76,6 +76,7 @@ def _ask(agent, key, state, step, pending=None):
             agent.prior,
             agent.rows(pending.arch),
             pending.held,
+            _assumed(agent, state),
         )
         believed = state._replace(posterior=imagined)
         warm |= step == jnp.sum(pending.held)
@@ -92,6 +93,21 @@ def _ask(agent, key, state, step, pending=None):
     queried = state.queried.at[step].set(chosen)
     state = state._replace(queried=queried, by_actor=new & (at < agent.acted))
     return state, chosen
+
+
+def _assumed(agent, state):
+    """The score that pending queries are assumed to have; None for the mean.
+
+    Source: Ginsbourger et al. 2010, section 4.2: kriging believer and constant liar.
+    """
+    valid = state.accuracy > -jnp.inf
+    score = gp.normal_scores(state.accuracy, valid)
+    return {
+        "mean": None,
+        "lowest": jnp.min(score, where=valid, initial=0.0),
+        "average": 0.0,
+        "highest": jnp.max(score, where=valid, initial=0.0),
+    }[agent.config.pending]
 
 
 def _remember(state, arch, outcome):

@@ -8,6 +8,7 @@ import flax.struct
 from nasjax.searchers.config import Config, choice, static, traced
 
 ACQUISITIONS = ("both", "bound", "improvement")
+PENDING = ("mean", "lowest", "average", "highest")
 
 
 @flax.struct.dataclass
@@ -34,6 +35,9 @@ class BayesianActorCriticConfig(Config):
     xi: chex.Numeric = traced(1.0, "largest scale of the Gumbel noise on actions")
     acquisition: str = choice(
         "both", ACQUISITIONS, ", ".join(ACQUISITIONS) + "; both: in turn"
+    )
+    pending: str = choice(
+        "mean", PENDING, f"assumed score of pending queries: {', '.join(PENDING)}"
     )
     warm_up: int = static(10, "W: space-filling queries first", 0)
     top_k: int = static(5, "K: best architectures that proposals start from")
