@@ -33,17 +33,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from nasjax import parallel
-from nasjax.analysis import plots, statistics, text
-from nasjax.data import nb201
+from nasjax.analysis import training_searches
 from nasjax.data.images import NAMES
 from nasjax.networks import families
+from nasjax.parallel.executors import Serial
 from nasjax.runs import candidate_training, cli, methods, plugins
 from nasjax.runs.candidate_training import PRESETS, CandidateRun
-from nasjax.runs.folder import Folder
-from nasjax.runs.script import Experiment, refusals, script, write_results, written
+from nasjax.runs.script import Experiment, refusals, script, written
 
 EXPERIMENT = Experiment(
     "search-training",
@@ -53,7 +51,6 @@ EXPERIMENT = Experiment(
 )
 METHODS = (methods.BEST, "random")
 QUERIES = {"cpu": 40, "full": 200}
-TABLE = ("cifar10_valid", "cifar10_test")
 Results = dict[str, list[parallel.Result]]
 
 
@@ -138,127 +135,30 @@ def search(args: argparse.Namespace, run: CandidateRun, executor: Any) -> Result
     return results
 
 
-def best_so_far(results: Sequence[parallel.Result], queries: int) -> np.ndarray:
-    """[S, queries], in the order of telling; NaN before the first success."""
-    rows = [sorted(result.rows, key=lambda row: row.order) for result in results]
-    accuracy = [[row.accuracy for row in told[:queries]] for told in rows]
-    return np.fmax.accumulate(np.array(accuracy), axis=1)
-
-
-def table_of(run: CandidateRun) -> nb201.Table | None:
-    """NAS-Bench-201 where these cells and images are its own."""
-    if (run.space, run.dataset) != ("nb201", "cifar10"):
-        return None
-    try:
-        return nb201.load(columns=TABLE, predictor=False, log=lambda _: None)
-    except nb201.TableError:
-        return None
-
-
-def in_table(table: nb201.Table, arch: np.ndarray) -> dict[str, float]:
-    """The benchmark's accuracies of a cell."""
-    (row,) = np.flatnonzero((table.ops == np.asarray(arch).ravel()).all(axis=1))
-    return {name: float(table.columns[name].values[row]) for name in TABLE}
-
-
 def retrain(
     args: argparse.Namespace, run: CandidateRun, results: Results, executor: Any
 ) -> dict[str, list[dict[str, Any]]]:
     """The best of each method, trained longer; each architecture once."""
-    table, trained = table_of(run), {}
+    submit = (executor or Serial()).submit
+    table, trained = training_searches.table_of(run), {}
     lists: dict[str, list[dict[str, Any]]] = {}
     for method, searches in results.items():
-        best = sorted(
-            (row for result in searches for row in result.best),
-            key=lambda row: -row.accuracy,
-        )
-        chosen = {
-            candidate_training.canonical(run, row.arch).tobytes(): row
-            for row in best[::-1]
-        }
-        best = sorted(chosen.values(), key=lambda row: -row.accuracy)[: args.candidates]
+        best = [row for result in searches for row in result.best]
+        best.sort(key=lambda row: row.accuracy)
+        keys = [candidate_training.canonical(run, row.arch).tobytes() for row in best]
+        chosen = dict(zip(keys, best, strict=True))
+        chosen = dict(sorted(chosen.items(), key=lambda pair: -pair[1].accuracy))
         lists[method] = []
-        for row in best:
-            key = candidate_training.canonical(run, row.arch).tobytes()
+        for key, row in itertools.islice(chosen.items(), args.candidates):
             if key not in trained:
                 call = candidate_training.retrain, run, run.searched, row.arch
-                trained[key] = (
-                    executor.submit(*call, args.data_dir)
-                    if executor
-                    else call[0](*call[1:], args.data_dir)
-                )
+                trained[key] = submit(*call, args.data_dir)
             entry = {"arch": row.arch, "accuracy": row.accuracy, "key": key}
-            lists[method].append(entry | (in_table(table, row.arch) if table else {}))
+            true = training_searches.in_table(table, row.arch) if table else {}
+            lists[method].append(entry | true)
     for entry in itertools.chain(*lists.values()):
-        done = trained[entry.pop("key")]
-        entry |= done if isinstance(done, dict) else done.result()
+        entry |= trained[entry.pop("key")].result()
     return lists
-
-
-def write(
-    folder: Folder,
-    args: argparse.Namespace,
-    config: dict[str, Any],
-    run: CandidateRun,
-    results: Results,
-    candidates: dict[str, list[dict[str, Any]]],
-) -> None:
-    """results.json, results.txt and the picture; prints the tables."""
-    curves = {name: best_so_far(part, args.queries) for name, part in results.items()}
-    first, *others = args.methods
-    pairs = {
-        name: statistics.paired(curves[first][:, -1], curves[name][:, -1])
-        for name in others
-        if len(args.seeds) > 1
-    }
-    rows = [
-        [name, *(f"{100 * x:.2f}" for x in (last.mean(), last.min(), last.max()))]
-        for name, last in ((name, curve[:, -1]) for name, curve in curves.items())
-    ]
-    parts = [text.text_table(["best of a search", "mean", "lowest", "highest"], rows)]
-    if pairs:
-        scaled = [
-            (
-                [f"{first} - {name}"],
-                pair._replace(
-                    **{field: 100 * getattr(pair, field) for field in pair._fields[:3]}
-                ),
-            )
-            for name, pair in pairs.items()
-        ]
-        parts.append(text.paired_table(["paired by seed"], scaled))
-    entries = [(name, entry) for name in candidates for entry in candidates[name]]
-    if entries:
-        scores = ["accuracy", "test_accuracy", *TABLE]
-        scores = [name for name in scores if name in entries[0][1]]
-        cells = [
-            [name, *(f"{100 * entry[x]:.2f}" for x in scores), entry["genotype"]]
-            for name, entry in entries
-        ]
-        parts.append(text.text_table(["candidate of", *scores, "genotype"], cells))
-    content: dict[str, Any] = {
-        "best": {name: curve[:, -1] for name, curve in curves.items()},
-        "best_so_far": curves,
-        "paired": {name: pair._asdict() for name, pair in pairs.items()},
-        "candidates": candidates,
-    }
-    known = candidate_training.remembered(args.out / "cache")
-    content["trainings"] = len(known)
-    if (table := table_of(run)) and len(known) > 2:
-        truth = [in_table(table, arch)[TABLE[0]] for arch, _ in known]
-        rank = statistics.spearman(np.array([x for _, x in known]), np.array(truth))
-        content["spearman"] = rank
-        parts.append(
-            f"Spearman with {TABLE[0]} of {len(known)} trained cells: {rank:.2f}"
-        )
-    report = "\n\n".join(parts)
-    write_results(folder, config, content)
-    folder.write_text("results.txt", report + "\n")
-    shown = {name: curve[None] for name, curve in curves.items()}
-    plots.anytime(
-        folder.file("searches.png"), shown, [f"{args.space} by training"], None
-    )
-    print(f"{report}\n{written(folder)}")
 
 
 @script
@@ -273,12 +173,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     config |= {"training": dataclasses.asdict(run), **plugins.record(args)}
     with contextlib.ExitStack() as stack:
         with refusals():
+            candidate_training.check(run, args.data_dir)
             inputs = [Path(args.data_dir)] if args.data_dir else []
             folder = stack.enter_context(EXPERIMENT.open(args, config, inputs))
             executor = stack.enter_context(executor_of(args))
         results = search(args, run, executor)
         candidates = retrain(args, run, results, executor)
-        write(folder, args, config, run, results, candidates)
+        known = candidate_training.remembered(args.out / "cache")
+        report = training_searches.write(
+            folder, config, run, results, candidates, known
+        )
+        print(f"{report}\n{written(folder)}")
 
 
 if __name__ == "__main__":

@@ -198,6 +198,22 @@ def _trainer(run: CandidateRun, data_dir: str | None) -> training.Trainer:
     return training.Trainer(model, within.recipe, feed, [run.train_seed], single=True)
 
 
+def check(run: CandidateRun, data_dir: str | None = None) -> None:
+    """Reads the images.
+
+    Raises:
+      ValueError: they do not fit the network, or are fewer than asked for.
+      OSError: a file cannot be read.
+    """
+    halves = image_sets.halves(run.supernet, data_dir)
+    supernets.with_data(run.supernet, halves)
+    if not 0 <= run.valid_images <= len(halves.valid_labels):
+        raise ValueError(
+            f"valid_images is {run.valid_images}; the validation half has "
+            f"{len(halves.valid_labels)}"
+        )
+
+
 def train(run: CandidateRun, arch: np.ndarray, data_dir: str | None = None) -> float:
     """Validation accuracy of an architecture after its training, a fraction."""
     trainer = _trainer(run, data_dir)
