@@ -117,8 +117,11 @@ def _settings(args: argparse.Namespace, there: bool) -> Settings:
       ValueError: a flag differs from what the search was begun with.
     """
     names = [field.name for field in dataclasses.fields(Settings)]
-    flags = {name: getattr(args, name, None) for name in names}
-    flags = {name: value for name, value in flags.items() if value is not None}
+    flags: dict[str, Any] = {
+        name: value
+        for name in names
+        if (value := getattr(args, name, None)) is not None
+    }
     if not there:
         return Settings(**flags)
     before = read_object(Path(args.out) / CONFIG).get("by_hand")
