@@ -4,7 +4,8 @@
 
 A round is a search of 200 evaluations of random length on 4 processes. It must end with
 every query told once, and the journal, replayed without any kill, must give the same
-architectures and the score that each of them has.
+architectures and the score that each of them has. The last line sums up all rounds; the
+exit status is 1 if one of them failed.
 """
 
 import argparse
@@ -124,20 +125,33 @@ def main():
     args = parser.parse_args()
     if args.child:
         go(args.child, args.queries, args.workers)
-        return
+        return 0
+    killed, failed = collections.Counter(), []
     for seed in range(args.rounds):
         with tempfile.TemporaryDirectory() as out:
             began = time.monotonic()
-            killed = round_of_kills(out, args.queries, args.workers, seed)
-            verify(out, args.queries)
+            kills = round_of_kills(out, args.queries, args.workers, seed)
+            killed += kills
+            try:
+                verify(out, args.queries)
+                outcome = f"{args.queries} queries, each once, results as without kills"
+            except AssertionError as error:
+                outcome = f"FAILED: {error!r}"
+                failed.append(seed)
             seconds = time.monotonic() - began
             print(
-                f"round {seed}: {args.queries} queries, each once; killed "
-                f"{killed['worker']} workers and {killed['main']} main processes; "
-                f"{seconds:.0f} s",
+                f"round {seed}: {outcome}; killed {kills['worker']} workers and "
+                f"{kills['main']} main processes; {seconds:.0f} s",
                 flush=True,
             )
+    print(
+        f"{args.rounds} rounds of {args.queries} queries on {args.workers} workers: "
+        f"killed {killed['worker']} workers and {killed['main']} main processes; "
+        f"{args.rounds - len(failed)} rounds told every query once with the results of "
+        f"a search without kills; failed: {', '.join(map(str, failed)) or 'none'}"
+    )
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -119,7 +119,8 @@ def test_links_lead_to_files(path):
         assert (path.parent / file).exists(), target
         if anchor:
             titles = re.findall(r"^## (.+)$", texts(path.parent / file), re.M)
-            assert anchor in [t.replace(".", "") for t in titles], target
+            anchors = [t.lower().replace(".", "").replace(" ", "-") for t in titles]
+            assert anchor in anchors, target
 
 
 def test_every_script_has_a_section():

@@ -150,13 +150,14 @@ def imagine(
     prior: Prior,
     alpha: chex.Array,
     valid: chex.Array,
+    score: chex.Numeric | None = None,
 ) -> Posterior:
-    """The posterior as if `alpha` [P, E, O] had been observed at its mean.
-
-    The mean does not change; the deviation shrinks near `alpha`.
+    """The posterior as if `alpha` [P, E, O] had been observed with a score.
 
     Args:
       valid: bool [P], slots that are in use.
+      score: []; None for the mean of each: then the mean does not change, and the
+        deviation shrinks near `alpha`.
 
     Source: Desautels et al. 2014 (GP-BUCB), section 4: hallucinated observations.
     """
@@ -168,10 +169,13 @@ def imagine(
     left = noisy_covariance(kernel, points, valid) - below @ below.T
     last = inverse_root(left)
     corner = -last @ (below @ posterior.root)
+    weight = jnp.zeros_like(valid)
+    if score is not None:
+        weight = last @ (valid * (score - below @ posterior.weight))
     none = jnp.zeros((len(posterior.valid), len(valid)), posterior.root.dtype)
     return Posterior(
         jax.tree.map(lambda a, b: jnp.concatenate([a, b]), posterior.points, points),
-        jnp.concatenate([posterior.weight, jnp.zeros_like(valid)]),
+        jnp.concatenate([posterior.weight, weight]),
         jnp.block([[posterior.root, none], [corner, last]]),
         jnp.concatenate([posterior.valid, valid]),
     )

@@ -14,6 +14,7 @@
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
@@ -38,7 +39,16 @@ SPACES = {
     "darts": darts,
     "darts-none": lambda: darts(none=True),
 }
-SETTINGS = {"space": "darts", "method": methods.BEST, "queries": 300, "seed": 0}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The search that the first `ask` fixes; `by_hand` in config.json."""
+
+    space: str = "darts"
+    method: str = methods.BEST
+    queries: int = 300
+    seed: int = 0
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -81,16 +91,16 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         raise RefusedError(f"{args.out} holds no search; the first `ask` starts one")
     with refusals():
         settings = _settings(args, there)
-        space = SPACES[settings["space"]]()
-        searcher = methods.factory(settings["method"], {})(space)
-        state = Queries(jax.random.key(settings["seed"]), searcher, space)
+        space = SPACES[settings.space]()
+        searcher = methods.factory(settings.method, {})(space)
+        state = Queries(jax.random.key(settings.seed), searcher, space)
         opened = store.open_store(
             args.out,
             state,
-            settings["queries"],
+            settings.queries,
             getattr(args, "earlier", None),
             resume=there,
-            config={"by_hand": settings},
+            config={"by_hand": dataclasses.asdict(settings)},
             by_hand=True,
         )
         with opened as saved:
@@ -100,18 +110,21 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     return None
 
 
-def _settings(args: argparse.Namespace, there: bool) -> dict[str, Any]:
+def _settings(args: argparse.Namespace, there: bool) -> Settings:
     """Those of the search that is there, or those of the flags.
 
     Raises:
       ValueError: a flag differs from what the search was begun with.
     """
-    flags = {name: getattr(args, name, None) for name in SETTINGS}
-    flags = {name: value for name, value in flags.items() if value is not None}
+    names = [field.name for field in dataclasses.fields(Settings)]
+    flags: dict[str, Any] = {
+        name: value
+        for name in names
+        if (value := getattr(args, name, None)) is not None
+    }
     if not there:
-        return {**SETTINGS, **flags}
-    path = Path(args.out) / CONFIG
-    before = read_object(path).get("by_hand")
+        return Settings(**flags)
+    before = read_object(Path(args.out) / CONFIG).get("by_hand")
     if before is None:
         raise ValueError(
             f"{args.out} holds a search of `parallel.search`, whose searcher only its "
@@ -123,7 +136,7 @@ def _settings(args: argparse.Namespace, there: bool) -> dict[str, Any]:
                 f"the search in {args.out} has --{name} {before[name]}, not {value}"
             )
     most = max(before["queries"], flags.get("queries", 0))
-    return {**before, "queries": most}
+    return Settings(**{**before, "queries": most})
 
 
 def _ask(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:

@@ -54,7 +54,7 @@ def read(source: Any, space: CellSpace) -> list[Earlier]:
 def _of_journal(path: Path, space: CellSpace) -> list[Earlier]:
     events = journals.read(path).events
     journals.check_space(path, events, space)
-    found, asked = [], {}
+    evaluations, asked = [], {}
     for event in events:
         if event["event"] == "asked":
             asked[event["query"]] = event["arch"]
@@ -62,8 +62,8 @@ def _of_journal(path: Path, space: CellSpace) -> list[Earlier]:
             arch = event["arch"] if "arch" in event else asked[event["query"]]
             accuracy, loss = (_number(event.get(n)) for n in ("accuracy", "loss"))
             row = architecture(space, arch)
-            found.append(Earlier(row, accuracy, loss, str(path)))
-    return found
+            evaluations.append(Earlier(row, accuracy, loss, str(path)))
+    return evaluations
 
 
 def _of_csv(path: Path, space: CellSpace) -> list[Earlier]:
@@ -72,15 +72,15 @@ def _of_csv(path: Path, space: CellSpace) -> list[Earlier]:
         missing = {"arch", "accuracy"} - {*(reader.fieldnames or ())}
         if missing:
             raise ValueError(f"{path} has no column {' and '.join(sorted(missing))}")
-        found = []
+        evaluations = []
         for row in reader:
             try:
                 arch = architecture(space, row["arch"])
                 accuracy, loss = (_number(row.get(n)) for n in ("accuracy", "loss"))
             except ValueError as error:
                 raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-            found.append(Earlier(arch, accuracy, loss, str(path)))
-    return found
+            evaluations.append(Earlier(arch, accuracy, loss, str(path)))
+    return evaluations
 
 
 def _of_arrays(source: tuple, space: CellSpace) -> list[Earlier]:

@@ -89,8 +89,9 @@ def _ask(agent, key, state, step, pending=None):
     critic, warm_up = state, step < agent.config.warm_up
     if pending is not None:
         alpha = agent.rows(pending.arch)
+        score = _assumed_score(agent.config, state)
         posterior = gp.imagine(
-            state.posterior, state.kernel, agent.prior, alpha, pending.held
+            state.posterior, state.kernel, agent.prior, alpha, pending.held, score
         )
         critic = state._replace(posterior=posterior)
         warm_up |= step == jnp.sum(pending.held)  # there is no outcome yet
@@ -111,6 +112,21 @@ def _ask(agent, key, state, step, pending=None):
         queried=state.queried.at[step].set(chosen),
         by_actor=is_new & (best < agent.actor_proposals),
     ), chosen
+
+
+def _assumed_score(config, state):
+    """The score that pending queries are assumed to have; None for the critic's mean.
+
+    Source: Ginsbourger et al. 2010, section 4.2: kriging believer and constant liar.
+    """
+    valid = state.accuracy > -jnp.inf
+    score = gp.normal_scores(state.accuracy, valid)
+    return {
+        "mean": None,
+        "lowest": jnp.min(score, where=valid, initial=0.0),
+        "average": 0.0,
+        "highest": jnp.max(score, where=valid, initial=0.0),
+    }[config.pending]
 
 
 def _tell(agent, key, state, step, arch, outcome):

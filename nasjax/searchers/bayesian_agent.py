@@ -18,6 +18,7 @@ from nasjax.searchers.config import Config, choice, static, traced
 from nasjax.spaces import CellSpace
 
 ACQUISITIONS = ("both", "bound", "improvement")
+PENDING = ("mean", "lowest", "average", "highest")
 
 
 @flax.struct.dataclass
@@ -45,6 +46,9 @@ class BayesianActorCriticConfig(Config):
     xi: chex.Numeric = traced(1.0, "largest scale of the Gumbel noise on actions")
     acquisition: str = choice(
         "both", ACQUISITIONS, ", ".join(ACQUISITIONS) + "; both: in turn"
+    )
+    pending: str = choice(
+        "mean", PENDING, f"assumed score of pending queries: {', '.join(PENDING)}"
     )
     warm_up: int = static(10, "W: space-filling queries first", 0)
     top_k: int = static(5, "K: best architectures that proposals start from")

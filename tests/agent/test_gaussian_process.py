@@ -96,6 +96,19 @@ def test_imagined_observations_are_observations_of_the_mean():
     assert np.all(deviation < wider)
 
 
+def test_an_assumed_score_is_an_observation_of_it():
+    """As conditioned anew on both (a constant liar); free slots do not count."""
+    k, alpha, more, new = kernel(), one_hot(N), one_hot(3, seed=4), one_hot(5, seed=2)
+    y = jnp.asarray(np.random.default_rng(2).normal(size=N), jnp.float32)
+    held, used = jnp.arange(N) < 5, jnp.array([True, True, False])
+    before = gp.condition(k, PRIOR, alpha, y, held)
+    lied = gp.predict(gp.imagine(before, k, PRIOR, more, used, -1.5), k, PRIOR, new)
+    both = jnp.concatenate([alpha, more]), jnp.concatenate([held, used])
+    after = gp.condition(k, PRIOR, both[0], jnp.append(y, jnp.full(3, -1.5)), both[1])
+    wanted = gp.predict(after, k, PRIOR, new)
+    np.testing.assert_allclose(lied, wanted, atol=1e-4)
+
+
 def test_normal_scores_by_hand():
     """Ranks 1, 2.5, 2.5, 4 of four; the fifth slot is empty."""
     value = jnp.array([3.0, -5.0, 100.0, 3.0, 7.0])

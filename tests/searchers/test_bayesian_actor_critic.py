@@ -171,6 +171,7 @@ def test_a_space_that_selects_edges():
         ("cycles", -1),
         ("hidden", (0,)),
         ("acquisition", "greedy"),
+        ("pending", "random"),
         ("beta", -1.0),
         ("noise", 0.0),
         ("correlation", 1.0),

@@ -1,0 +1,190 @@
+"""Searches that train every queried architecture from scratch, several at a time.
+
+    python experiments/search_training.py --space nb201 --preset cpu --workers 2
+    python experiments/search_training.py --space darts --workers 4 --devices 0,1,2,3
+    python experiments/search_training.py --workers 8 --scheduler HOST:8786
+
+A query trains a network for a few epochs on half of the training images and scores it
+on the other half. Each of `--workers` processes has its own GPU (`--devices`) or its
+share of the CPU cores; with one worker this process evaluates. The trained network is
+one path of a supernet with random weights of its own, so that a process compiles one
+program for all architectures instead of one for each. An architecture is trained once,
+also where several searches ask it; of NAS-Bench-201 one cell stands for its isomorphism
+class.
+
+Each method and seed is a search of `nasjax.parallel` with a journal of its own in
+`--out`/METHOD/seed-N. A run that was killed goes on with --resume, also with more
+queries, seeds or methods. The best `--candidates` of each method are trained longer, as
+networks of their own, and tested on all test images. Cells of NAS-Bench-201 are printed
+with their accuracies in the benchmark where its table is found. Written are
+results.json, results.txt and searches.png.
+
+`--scheduler` evaluates on a dask cluster (extra `dask`) that sees --out and the data; a
+script for SLURM is in experiments/README.md.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import itertools
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from nasjax import parallel
+from nasjax.analysis import training_searches
+from nasjax.data.images import NAMES
+from nasjax.networks import families
+from nasjax.parallel.executors import Serial
+from nasjax.runs import candidate_training, cli, methods, plugins
+from nasjax.runs.candidate_training import PRESETS, CandidateRun
+from nasjax.runs.script import Experiment, refusals, script, written
+
+EXPERIMENT = Experiment(
+    "search-training",
+    ("results.json", "results.txt", "searches.png"),
+    grows=("methods", "seeds", "queries", "candidates", *plugins.ABSENT),
+    absent=plugins.ABSENT,
+)
+METHODS = (methods.BEST, "random")
+QUERIES = {"cpu": 40, "full": 200}
+Results = dict[str, list[parallel.Result]]
+
+
+def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]:
+    """The command line, and the training that it describes."""
+    parser = cli.Parser(__doc__ or "")
+    add = parser.add_argument
+    add("--space", choices=tuple(families.variants()), default="nb201", help="(nb201)")
+    add("--preset", choices=tuple(PRESETS), default="full", help="(full)")
+    add("--dataset", choices=NAMES, default="cifar10", help="(cifar10)")
+    add("--data-dir", default=None, help="folder of the data set's official files")
+    add("--queries", type=cli.at_least(1), help="per search (200; preset cpu: 40)")
+    add("--seeds", type=cli.seeds, default="1-3", help="of the searches (1-3)")
+    add("--candidates", type=cli.at_least(0), default=3, help="trained longer (3)")
+    add = EXPERIMENT.add_flags(parser, "runs/search-training")
+    plugins.add(parser, argv)
+    offered = (*methods.SEARCHERS, *methods.PLUGINS)
+    usual = ",".join(METHODS)
+    add("--methods", type=cli.names(offered), default=usual, help=f"({usual})")
+    add("--workers", type=cli.at_least(1), default=1, help="evaluations at a time (1)")
+    add("--devices", type=cli.numbers(0), help="GPUs of the workers, such as 0,1,2,3")
+    add("--scheduler", metavar="ADDRESS", help="of dask.distributed")
+    add("--timeout", type=cli.at_least(1), help="seconds of an evaluation (no limit)")
+    add("--retries", type=cli.at_least(0), default=1, help="of an evaluation (1)")
+    add("--max-failures", type=cli.at_least(0), default=10, help="in a row (10)")
+    cli.add_config_flags(parser, CandidateRun(), "", "the training (preset full)")
+    args = parser.parse_args(argv)
+    args.queries = args.queries or QUERIES[args.preset]
+    if args.devices and args.workers == 1:
+        parser.error("--devices needs --workers of at least 2")
+    changes = cli.given(args, CandidateRun(), "") | {"dataset": args.dataset}
+    try:
+        run = candidate_training.preset(args.space, args.preset, **changes)
+        for method in args.methods:
+            methods.factory(method, {})(run.searched)  # or raise
+    except ValueError as error:
+        parser.error(str(error))
+    return args, run
+
+
+@contextlib.contextmanager
+def executor_of(args: argparse.Namespace):
+    """The executor of the flags; None for this process."""
+    if args.scheduler:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise ValueError("--scheduler needs the extra dask") from error
+        with Client(args.scheduler, timeout=30) as client:
+            yield client
+    elif args.workers > 1:
+        with parallel.processes(args.workers, args.devices) as pool:
+            yield pool
+    else:
+        yield None
+
+
+def search(args: argparse.Namespace, run: CandidateRun, executor: Any) -> Results:
+    """Every method with every seed, one search after another."""
+    cache = str(args.out / "cache")
+    evaluate = candidate_training.Evaluate(run, cache, args.data_dir)
+    results: Results = {method: [] for method in args.methods}
+    searches = list(itertools.product(args.methods, args.seeds))
+    for number, (method, seed) in enumerate(searches, start=1):
+        print(f"{method}, seed {seed} ({number}/{len(searches)})", flush=True)
+        result = parallel.search(
+            jax.random.key(seed),
+            methods.factory(method, {})(run.searched),
+            evaluate,
+            queries=args.queries,
+            executor=executor,
+            pending=args.workers,
+            out=args.out / method / f"seed-{seed}",
+            resume=args.resume,
+            overwrite=args.overwrite,
+            timeout=args.timeout,
+            retries=args.retries,
+            max_failures=args.max_failures,
+            space=run.searched,
+        )
+        results[method].append(result)
+    return results
+
+
+def retrain(
+    args: argparse.Namespace, run: CandidateRun, results: Results, executor: Any
+) -> dict[str, list[dict[str, Any]]]:
+    """The best of each method, trained longer; each architecture once."""
+    submit = (executor or Serial()).submit
+    table, trained = training_searches.table_of(run), {}
+    lists: dict[str, list[dict[str, Any]]] = {}
+    for method, searches in results.items():
+        best = [row for result in searches for row in result.best]
+        best.sort(key=lambda row: row.accuracy)
+        keys = [candidate_training.canonical(run, row.arch).tobytes() for row in best]
+        chosen = dict(zip(keys, best, strict=True))
+        chosen = dict(sorted(chosen.items(), key=lambda pair: -pair[1].accuracy))
+        lists[method] = []
+        for key, row in itertools.islice(chosen.items(), args.candidates):
+            if key not in trained:
+                call = candidate_training.retrain, run, run.searched, row.arch
+                trained[key] = submit(*call, args.data_dir)
+            entry = {"arch": row.arch, "accuracy": row.accuracy, "key": key}
+            true = training_searches.in_table(table, row.arch) if table else {}
+            lists[method].append(entry | true)
+    for entry in itertools.chain(*lists.values()):
+        entry |= trained[entry.pop("key")].result()
+    return lists
+
+
+@script
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs the experiment."""
+    args, run = parse(argv)
+    if args.devices:
+        jax.config.update("jax_platforms", "cpu")  # the GPUs are the workers'
+    cli.say_seeds(args.seeds)
+    names = ("methods", "seeds", "queries", "candidates")
+    config = {name: getattr(args, name) for name in names}
+    config |= {"training": dataclasses.asdict(run), **plugins.record(args)}
+    with contextlib.ExitStack() as stack:
+        with refusals():
+            candidate_training.check(run, args.data_dir)
+            inputs = [Path(args.data_dir)] if args.data_dir else []
+            folder = stack.enter_context(EXPERIMENT.open(args, config, inputs))
+            executor = stack.enter_context(executor_of(args))
+        results = search(args, run, executor)
+        candidates = retrain(args, run, results, executor)
+        known = candidate_training.remembered(args.out / "cache")
+        report = training_searches.write(
+            folder, config, run, results, candidates, known
+        )
+        print(f"{report}\n{written(folder)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

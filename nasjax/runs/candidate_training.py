@@ -1,0 +1,285 @@
+"""Architectures scored by training each from scratch, for `nasjax.parallel`.
+
+    evaluate = candidate_training.Evaluate(run, cache="runs/mine/cache")
+    parallel.search(key, searcher, evaluate, queries=50, executor=processes(4))
+
+A network of one path in a supernet is trained, from random weights of its own: the
+architecture is a traced array, so a process compiles a single program for all of them.
+`retrain` trains networks of `nasjax.networks.derived`, a program each, for longer.
+"""
+
+import dataclasses
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.data import nb201
+from nasjax.networks import augment, families, supernet
+from nasjax.networks import training as network_training
+from nasjax.networks.supernet import training as supernet_training
+from nasjax.runs import (
+    configs,
+    feeds,
+    files,
+    image_sets,
+    network_config,
+    network_trainer,
+    networks,
+    supernet_config,
+    supernets,
+    training,
+)
+from nasjax.runs.configs import setting
+from nasjax.spaces import CellSpace, architectures
+
+
+@dataclasses.dataclass(frozen=True)
+class CandidateRun:
+    """Everything that fixes the score of an architecture.
+
+    Raises:
+      ValueError: names the value and what is allowed.
+    """
+
+    space: str = setting("nb201", "of `families.variants()`", flag=False)
+    dataset: str = setting("cifar10", "of `data.images.NAMES`", flag=False)
+    channels: int = setting(16, "C of the first cells")
+    cells: int = setting(5, "number of cells; of each stage in NAS-Bench-201")
+    epochs: int = setting(12, "of the training of an architecture")
+    batch_size: int = setting(128, "images per step")
+    learning_rate: float = setting(0.05, "of the first epoch")
+    train_images: int = setting(0, "use so many of the training half; 0: all")
+    valid_images: int = setting(0, "use so many of the validation half; 0: all")
+    shrink: int = setting(1, "average so many by so many pixels first")
+    padding: int = setting(4, "zero pixels on each side before the random crop")
+    train_seed: int = setting(0, "of initial weights and batches, for all candidates")
+    candidate_epochs: int = setting(100, "of the longer training of the best")
+    candidate_images: int = setting(0, "training images there; 0: all")
+
+    def __post_init__(self):
+        counts = ("channels", "cells", "epochs", "shrink", "candidate_epochs")
+        configs.check_positive(self, *counts)
+        _ = self.supernet  # or raise
+
+    @property
+    def supernet(self) -> supernet_config.SupernetRun:
+        """The training of an architecture within a supernet of its operations."""
+        return supernet_config.preset(
+            self.space,
+            dataset=self.dataset,
+            channels=self.channels,
+            cells=self.cells,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            final_learning_rate=0.0,
+            drop_last=True,
+            train_images=self.train_images,
+            shrink=self.shrink,
+            padding=self.padding,
+            cutout=0,
+            seed=self.train_seed,
+        )
+
+    def network(self, genotype: str) -> network_config.NetworkRun:
+        """The longer training of a network of its own."""
+        family = architectures.read(genotype).family
+        return network_config.preset(
+            family,
+            dataset=self.dataset,
+            genotype=genotype,
+            channels=self.channels,
+            cells=self.cells,
+            epochs=self.candidate_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            auxiliary=0.0,
+            drop_path=0.0,
+            drop_last=True,
+            train_images=self.candidate_images,
+            shrink=self.shrink,
+            padding=self.padding,
+            cutout=0,
+            test_every=self.candidate_epochs,
+        )
+
+    @property
+    def searched(self) -> CellSpace:
+        """The space of the search."""
+        return self.supernet.network.space
+
+
+SMALL = {"channels": 8, "shrink": 2, "padding": 2, "batch_size": 64}
+SMALL |= {"epochs": 6, "train_images": 3_200, "valid_images": 2_000}
+SMALL |= {"candidate_epochs": 6, "candidate_images": 10_000}
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "full": {"nb201": {}, "darts": {"cells": 8}, "pc-darts": {"cells": 8}},
+    "cpu": {
+        "nb201": SMALL | {"cells": 1},
+        "darts": SMALL | {"cells": 3},
+        "pc-darts": SMALL | {"cells": 3},
+    },
+}  # changes by preset and space
+
+
+def preset(space: str, name: str, **changes: Any) -> CandidateRun:
+    """A preset's run with changes; of other families the defaults.
+
+    Raises:
+      ValueError: a value is not allowed.
+    """
+    values = PRESETS[name].get(space, {}) | changes
+    return dataclasses.replace(CandidateRun(space), **values)
+
+
+def canonical(run: CandidateRun, arch: np.ndarray) -> np.ndarray:
+    """The architecture that stands for all that compute the same function.
+
+    That is the first of a NAS-Bench-201 cell's isomorphism class; in other spaces each
+    architecture stands for itself.
+    """
+    arch = np.asarray(arch, np.uint8)
+    if run.space != "nb201":
+        return arch
+    ops = nb201.official_ops()
+    (row,) = np.flatnonzero((ops == arch.ravel()).all(axis=1))
+    return ops[nb201.isomorphism_classes(ops)[row]].reshape(arch.shape)
+
+
+@functools.lru_cache(maxsize=1)
+def _trainer(run: CandidateRun, data_dir: str | None) -> training.Trainer:
+    """One program for all architectures; a state is `(TrainState, arch)`."""
+    halves = image_sets.halves(run.supernet, data_dir, log=lambda _: None)
+    within = supernets.with_data(run.supernet, halves)
+    config, transform = within.network, supernets.augmentation(within, halves)
+    count = run.valid_images or len(halves.valid_labels)
+
+    def init(key):
+        state = supernet_training.init(key, config, within.recipe, within.image_size)
+        return state, jnp.zeros(config.space.arch_shape, jnp.uint8)
+
+    def step(key, carry, images, labels, index):
+        state, arch = carry
+        epoch = state.step // within.steps_per_epoch
+        state, metrics = supernet_training.train(
+            jax.random.fold_in(key, state.step),
+            state,
+            arch,
+            images[index],
+            labels[index],
+            network_training.cosine(within.recipe, epoch),
+            config=config,
+            recipe=within.recipe,
+            augment=transform,
+        )
+        return (state, arch), metrics
+
+    def score(carry, images, labels, counted):
+        state, arch = carry
+        pixels = augment.normalize(images, transform.mean, transform.std)
+        logits, _ = supernet.apply(
+            state.params, arch, pixels, config, statistics=state.statistics
+        )
+        return jnp.sum((jnp.argmax(logits, -1) == labels) & counted)[None]
+
+    feed = feeds.InMemory(
+        halves.train_images,
+        halves.train_labels,
+        within.recipe,
+        halves.valid_images[:count],
+        halves.valid_labels[:count],
+    )
+    model = training.Model(init, step, score, ("valid",))
+    return training.Trainer(model, within.recipe, feed, [run.train_seed], single=True)
+
+
+def check(run: CandidateRun, data_dir: str | None = None) -> None:
+    """Reads the images.
+
+    Raises:
+      ValueError: they do not fit the network, or are fewer than asked for.
+      OSError: a file cannot be read.
+    """
+    halves = image_sets.halves(run.supernet, data_dir)
+    supernets.with_data(run.supernet, halves)
+    if not 0 <= run.valid_images <= len(halves.valid_labels):
+        raise ValueError(
+            f"valid_images is {run.valid_images}; the validation half has "
+            f"{len(halves.valid_labels)}"
+        )
+
+
+def train(run: CandidateRun, arch: np.ndarray, data_dir: str | None = None) -> float:
+    """Validation accuracy of an architecture after its training, a fraction."""
+    trainer = _trainer(run, data_dir)
+    state, _ = trainer.init()
+    carry = trainer.place((state, np.asarray(arch, np.uint8)))
+    for epoch in range(trainer.recipe.epochs):
+        first = epoch * trainer.steps_per_epoch
+        carry, metrics = trainer.advance(
+            carry, range(first, first + trainer.steps_per_epoch)
+        )
+        if not np.isfinite(metrics.loss).all():
+            return float("nan")
+    return float(trainer.test(carry)["valid"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """`arch -> accuracy`, remembered in a folder that processes share.
+
+    A training of the same `run` is not done twice, in whichever search.
+    """
+
+    run: CandidateRun
+    cache: str
+    data_dir: str | None = None
+
+    def __call__(self, arch: np.ndarray) -> float:
+        arch = canonical(self.run, arch)
+        path = _cached(self.cache, arch)
+        if path.exists():
+            return configs.read_object(path)["accuracy"]
+        accuracy = train(self.run, arch, self.data_dir)
+        if np.isfinite(accuracy):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(path, {"arch": arch.tolist(), "accuracy": accuracy})
+        return accuracy
+
+
+def _cached(cache: str, arch: np.ndarray) -> Path:
+    return Path(cache) / f"{hashlib.sha256(arch.tobytes()).hexdigest()[:16]}.json"
+
+
+def remembered(cache: str | Path) -> list[tuple[np.ndarray, float]]:
+    """The architectures in an `Evaluate`'s folder, with their accuracies."""
+    entries = map(configs.read_object, sorted(Path(cache).glob("*.json")))
+    return [(np.array(x["arch"], np.uint8), x["accuracy"]) for x in entries]
+
+
+def retrain(
+    run: CandidateRun, space: CellSpace, arch: np.ndarray, data_dir: str | None = None
+) -> dict[str, Any]:
+    """Trains a network of its own on all training images for `candidate_epochs`.
+
+    Returns:
+      `genotype`, `test_accuracy` (a fraction, after the last epoch), `params`, `macs`.
+    """
+    architecture = architectures.from_array(space, arch)
+    chosen = run.network(architecture.printed)
+    data = network_trainer.data(chosen, data_dir, log=lambda _: None)
+    chosen = network_trainer.with_data(chosen, data)
+    trainer = network_trainer.trainer(chosen, data, [run.train_seed])
+    _, curves = networks.fit(trainer, None, test_every=chosen.test_every)
+    costs = families.describe(architecture, **chosen.sizes)
+    return {
+        "genotype": architecture.printed,
+        "test_accuracy": float(curves.test[0, -1]),
+        "params": costs["params"],
+        "macs": costs["macs"],
+    }

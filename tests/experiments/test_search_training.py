@@ -1,0 +1,80 @@
+"""Searches that train: a search that was stopped goes on, bad flags are refused."""
+
+import json
+import os
+import signal
+
+import in_process
+import pytest
+
+from nasjax.parallel import journal as journals
+from nasjax.runs import candidate_training
+
+SMALL = [
+    "--space=nb201", "--dataset=synthetic", "--preset=cpu", "--channels=4",
+    "--shrink=4", "--padding=1", "--epochs=1", "--train-images=64",
+    "--valid-images=64", "--batch-size=32", "--candidate-epochs=1",
+    "--candidate-images=64", "--methods=random,evolution", "--queries=3",
+    "--seeds=1", "--candidates=1",
+]  # fmt: skip
+
+
+def test_a_stopped_search_goes_on(tmp_path, quick_compile):
+    train, trained = candidate_training.train, []
+
+    def interrupted(patch):
+        def counting(run, arch, data_dir):
+            trained.append(arch.tobytes())
+            if len(trained) == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return train(run, arch, data_dir)
+
+        patch.setattr(candidate_training, "train", counting)
+
+    def call(*more):
+        return in_process.call(
+            "search_training", *SMALL, "--out", tmp_path, *more, stand_in=interrupted
+        )
+
+    stopped = call()
+    assert stopped.code == 128 + signal.SIGTERM, stopped.err
+    done = call("--resume")
+    assert done.code == 0, done.err
+    assert len(trained) == len(set(trained))  # the cache outlives the kill
+    for method in ("random", "evolution"):
+        events = journals.read(tmp_path / method / "seed-1" / journals.NAME).events
+        told = [event["query"] for event in events if event["event"] == "told"]
+        assert sorted(told) == [0, 1, 2]
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["trainings"] == len(trained)
+    (candidate,) = results["candidates"]["random"]
+    assert 0 <= candidate["test_accuracy"] <= 1 and candidate["params"] > 0
+    assert candidate["genotype"] in (tmp_path / "results.txt").read_text()
+    assert (tmp_path / "searches.png").exists()
+
+
+def test_isomorphic_cells_are_trained_once(space):
+    run = candidate_training.preset("nb201", "cpu")
+    zero = space.parse_arch_string("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+    idle = space.parse_arch_string(
+        "|none~0|+|none~0|nor_conv_3x3~1|+|none~0|nor_conv_1x1~1|none~2|"
+    )
+    first, second = (candidate_training.canonical(run, x) for x in (zero, idle))
+    assert (first == second).all()
+    assert first.shape == space.arch_shape
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--methods=nothing"], "nothing"),
+        (["--epochs=0"], "epochs must be at least 1"),
+        (["--devices=0,1"], "--workers"),
+        (["--space=imagenet"], "imagenet"),
+        (["--train-images=9000"], "train_images is 9000"),
+    ],
+)
+def test_bad_flags_are_refused(flags, message, tmp_path):
+    done = in_process.call("search_training", *SMALL, *flags, "--out", tmp_path)
+    assert done.code == 2
+    assert message in done.err
