@@ -14,10 +14,11 @@ from nasjax.analysis.gpu import compiling
 from nasjax.analysis.gpu.forms import Sizes
 from nasjax.environments.frozen_supernet import score
 from nasjax.environments.tabular import from_arrays
-from nasjax.environments.trainable_supernet import Evaluate, Images
+from nasjax.environments.trainable_supernet import Evaluate, Split
 from nasjax.networks import derived, supernet, training
 from nasjax.networks.augment import AugmentConfig
 from nasjax.networks.derived import training as derived_training
+from nasjax.networks.examples import Examples
 from nasjax.networks.supernet import darts_network
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.searchers.ddas import VARIANTS
@@ -67,7 +68,7 @@ def _key():
 def _images(sizes, channels=3):
     shape = (sizes.images, sizes.side, sizes.side, channels)
     images = jax.ShapeDtypeStruct(shape, jnp.uint8)
-    return images, jax.ShapeDtypeStruct((sizes.images,), jnp.int32)
+    return Examples(images, jax.ShapeDtypeStruct((sizes.images,), jnp.int32))
 
 
 def _augment(cutout=0):
@@ -213,7 +214,7 @@ def ddas(sizes: Sizes) -> list[Part]:
         scan=True,
         together=sizes.together,
     )
-    shared = Images(*_images(sizes), *_images(sizes))
+    shared = Split(_images(sizes), _images(sizes))
     state = jax.eval_shape(
         functools.partial(
             supernet_training.init, config=config, recipe=recipe, image_size=sizes.side
