@@ -43,7 +43,7 @@ MOST_TOGETHER = 4_000
 
 
 def batches_together(batches: int, batch_size: int) -> int:
-    """How many batches `score` takes side by side: one on CPU, several on a GPU.
+    """Number of batches that `score` takes side by side: 1 on CPU, more on a GPU.
 
     A divisor of `batches`, so that no batch is left over.
     """
@@ -79,7 +79,7 @@ def score(
       images: uint8 [n, H, W, image_channels].
       labels: int32 [n].
       mean, std: per channel, of pixels in [0, 1]; static; None only scales.
-      batch_size: static; part of what is measured.
+      batch_size: static; scores depend on it.
       statistics: running ones to normalise by; None takes each batch's own.
       together: batches side by side, a divisor of their number; None: see
         `batches_together`. Sums are rounded in another order.

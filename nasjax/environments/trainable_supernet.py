@@ -1,4 +1,4 @@
-"""A supernet that is trained by being asked (thesis Algorithm 1)."""
+"""A supernet that every query trains further (thesis Algorithm 1)."""
 
 from typing import NamedTuple
 
@@ -121,14 +121,14 @@ def trainable_supernet(
 
     Args:
       config: of the supernet; static.
-      state: where it starts: a warmed-up one.
+      state: of a supernet after its warm-up, to start from.
       train: images that queries train on.
       valid: images that architectures are scored on.
       recipe: batch size, learning rate, momentum, decay, clipping; static.
       augment: of training images; its mean and std also normalise the others.
       batches: M.
       eval_batch: images per batch of the evaluation; part of what is measured.
-      scan: one traced function; None: unless the backend is a CPU.
+      scan: make it one traced function; None: unless the backend is a CPU.
 
     Raises:
       ValueError: the halves hold no full batch, or fewer than M of them; images or

@@ -1,4 +1,4 @@
-"""How networks are trained: SGD with momentum, schedules, losses, epochs.
+"""Recipes of training: SGD with momentum, schedules, losses, epochs.
 
 Shared by supernets and networks trained from scratch.
 """
@@ -12,6 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from nasjax.networks.config import check_positive
+
+# Schedules and label smoothing are not optax's: those round differently.
 PyTree = Any
 
 # Values of settings that a run's config.json lacks if an older version wrote it.
@@ -44,11 +47,7 @@ class Recipe:
     )
 
     def __post_init__(self):
-        for name in ("batch_size", "epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
+        check_positive(self, "batch_size", "epochs")
         for name in ("learning_rate", "final_learning_rate", "weight_decay", "clip"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(
@@ -262,10 +261,10 @@ def parts(index: np.ndarray) -> list[np.ndarray]:
     """
     sizes = (index.reshape(-1, *index.shape[-2:])[0] >= 0).sum(axis=1)
     whole = int((sizes == index.shape[-1]).sum())
-    found = [index[..., :whole, :]] if whole else []
+    blocks = [index[..., :whole, :]] if whole else []
     if whole < len(sizes):
-        found.append(index[..., whole:, : sizes[-1]])
-    return found
+        blocks.append(index[..., whole:, : sizes[-1]])
+    return blocks
 
 
 def hits(logits: chex.Array, labels: chex.Array, top: int) -> chex.Array:
