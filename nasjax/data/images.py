@@ -44,14 +44,14 @@ def load(
     """Loads a data set from the first place that has it.
 
     The places: `data_dir`, the entries of `$NASJAX_DATA` and the user's cache, each
-    the folder of the data set or one that holds it; then what tensorflow_datasets has
+    the folder of the data set or its parent; then a copy that tensorflow_datasets has
     prepared in `data_dir` or `$TFDS_DATA_DIR`; then its download, unless
-    `NASJAX_OFFLINE=1`. A folder that is there but damaged is an error.
+    `NASJAX_OFFLINE=1`. A folder that exists but is damaged is an error.
 
     Args:
       name: one of `NAMES`; "synthetic" is made up and needs no file.
       data_dir: where to look first.
-      log: called with a line for whatever the user should know.
+      log: called with each message to the user.
 
     Raises:
       ImageDataError: if the name is unknown, a file is not valid, or no place has the
@@ -159,7 +159,7 @@ def _pack(
 
 
 def _roots(explicit: Path | None) -> list[tuple[str, Path]]:
-    """Folders to look in, each with what names it."""
+    """Folders to look in, each after its origin."""
     return [
         *([("data_dir", explicit)] if explicit else []),
         *(("$NASJAX_DATA", path) for path in locations.listed()),
@@ -170,7 +170,7 @@ def _roots(explicit: Path | None) -> list[tuple[str, Path]]:
 def _tfds(
     name: str, explicit: Path | None, places: list[str], log: Log
 ) -> tuple[tuple[Arrays, Arrays], str]:
-    """What tensorflow_datasets has prepared, else what it can get.
+    """Splits and source from tensorflow_datasets: prepared, else downloaded.
 
     Reading needs no TensorFlow; preparing does, to encode images.
     """

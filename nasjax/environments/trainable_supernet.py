@@ -127,7 +127,7 @@ def trainable_supernet(
       recipe: batch size, learning rate, momentum, decay, clipping; static.
       augment: of training images; its mean and std also normalise the others.
       batches: M.
-      eval_batch: images per batch of the evaluation; part of what is measured.
+      eval_batch: images per batch of the evaluation; scores depend on it.
       scan: make it one traced function; None: unless the backend is a CPU.
 
     Raises:

@@ -54,7 +54,7 @@ class NetworkConfig:
 
     @property
     def halvings(self) -> int:
-        """How often the network halves an image."""
+        """Number of times that the network halves an image."""
         return FAMILIES[self.kind].halvings(self)
 
 

@@ -90,10 +90,10 @@ def over_devices(
     """`gradient` of a batch divided over a mesh; without one, `gradient` itself.
 
     Args:
-      gradient: its last two arguments are images and labels; means over AXIS are its
-        own task.
+      gradient: its last two arguments are images and labels; it takes means over AXIS
+        itself.
       mesh: with the axis AXIS.
-      shared: the number of arguments before them, which every device has.
+      shared: the number of arguments before them, copied to every device.
     """
     if mesh is None:
         return gradient

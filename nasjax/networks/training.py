@@ -173,7 +173,7 @@ def update(
 class Epoch(NamedTuple):
     """An epoch's division into batches, of which the last may be smaller."""
 
-    images: int  # all that an epoch shows
+    images: int  # of the epoch, all batches together
     batch_size: int  # of all batches but the last
 
     @property
@@ -215,7 +215,7 @@ class Epoch(NamedTuple):
 
 
 def epoch_of(count: int, recipe: Recipe) -> Epoch:
-    """The division of so many images.
+    """The division of `count` images into batches.
 
     Raises:
       ValueError: there are fewer images than a batch takes, and `drop_last`.
@@ -251,7 +251,7 @@ def batches(
 
 
 def parts(index: np.ndarray) -> list[np.ndarray]:
-    """Steps of one size each: the full ones, and the one that `batches` filled up.
+    """Splits steps by the size of their batch: full ones, and the last if smaller.
 
     Args:
       index: int32 [..., T, B], rows of `batches`.
@@ -268,7 +268,7 @@ def parts(index: np.ndarray) -> list[np.ndarray]:
 
 
 def hits(logits: chex.Array, labels: chex.Array, top: int) -> chex.Array:
-    """How many labels are among the `top` likeliest classes; label -1 never is.
+    """Number of labels among the `top` likeliest classes; label -1 never counts.
 
     Args:
       logits: [B, K].

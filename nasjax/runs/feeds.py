@@ -157,7 +157,7 @@ class Source(NamedTuple):
 def open_source(
     name: str = imagenet.NAME, data_dir: str | os.PathLike[str] | None = None
 ) -> Source:
-    """Opens both splits of what tensorflow_datasets has prepared.
+    """Opens both splits of a data set that tensorflow_datasets has prepared.
 
     Args:
       name: of a data set with the features of imagenet2012.
@@ -254,7 +254,7 @@ class Streamed(Feed):
         return tuple(put(self._sharding, x) for x in batch)
 
     def _batch(self, seed: int, step: int) -> imagenet.Batch:
-        """This process's share of a step's batch; an epoch comes from one stream."""
+        """This process's share of a step's batch; a stream lasts for an epoch."""
         clock, fresh = time.perf_counter(), (seed, step) != self._next
         if fresh:
             self._close()

@@ -118,7 +118,7 @@ class _ResidualBlock(nn.Module):
 
 
 class NasBench201Body(nn.Module):
-    """Stem, three stages of cells with residual blocks between; no auxiliary logits."""
+    """Stem and three stages of cells, residual blocks between; no auxiliary head."""
 
     config: DerivedConfig
     norm: Norm

@@ -64,8 +64,8 @@ class BatchNorm(nn.Module):
 
     y = scale (x - mean) / sqrt(var + 1e-5) + bias
 
-    In training by the batch's statistics, which move the running ones by a tenth (the
-    variance of these is the unbiased one); else by the running ones.
+    In training by the batch's statistics, which move the running ones by a tenth (with
+    the unbiased variance); otherwise by the running ones.
 
     Attributes:
       train: which of the two.
@@ -147,7 +147,7 @@ class DropPath(nn.Module):
     y = mask x / (1 - rate), mask ~ Bernoulli(1 - rate) for each image
 
     Needs the rng "drop_path". With `axis_name` it draws for the whole batch and takes
-    the device's share, so that devices with one key do together what one would.
+    the device's share, so that devices with the same key drop as a single one would.
 
     Source: Larsson et al. 2017, as in the public DARTS code.
     """
