@@ -64,16 +64,31 @@ def update(
     recipe: training.Recipe,
     selected: Any = None,
 ) -> TrainState:
-    """The next state; `selected` as in `training.update`."""
-    params, optimizer = training.update(
-        training.sgd(recipe),
-        learning_rate,
-        state.params,
-        state.optimizer,
-        gradients,
-        selected,
-    )
-    return TrainState(params, optimizer, statistics, state.step + 1)
+    """The next state, by a step of `training.sgd`.
+
+    Args:
+      state: before the step.
+      gradients: like the parameters.
+      statistics: of the next state.
+      learning_rate: [].
+      recipe: static.
+      selected: bool arrays that broadcast against the parameters; weights that are not
+        selected keep their value and their momentum, bit by bit. Their gradients must
+        be zero, so that clipping sees the selected ones only.
+    """
+    optimizer = training.sgd(recipe)
+    updates, new = optimizer.update(gradients, state.optimizer, state.params)
+    params = jax.tree.map(lambda p, u: p - learning_rate * u, state.params, updates)
+    if selected is not None:
+
+        def keep(new, old):
+            return jax.tree.map(jnp.where, selected, new, old)
+
+        *others, momentum = new
+        trace = keep(momentum.trace, state.optimizer[-1].trace)
+        new = (*others, momentum._replace(trace=trace))
+        params = keep(params, state.params)
+    return TrainState(params, new, statistics, state.step + 1)
 
 
 def divide(batch: chex.Array, mesh: Mesh | None) -> chex.Array:

@@ -15,8 +15,6 @@ import optax
 from nasjax.networks.config import check_positive
 
 # Schedules and label smoothing are not optax's: those round differently.
-PyTree = Any
-
 # Values of settings that a run's config.json lacks if an older version wrote it.
 ABSENT = {"drop_last": True, "image_channels": 3, "constants": "own"}
 
@@ -134,40 +132,6 @@ def sgd(recipe: Recipe) -> optax.GradientTransformation:
         optax.add_decayed_weights(recipe.weight_decay),
         optax.trace(recipe.momentum, recipe.nesterov),
     )
-
-
-def update(
-    optimizer: optax.GradientTransformation,
-    learning_rate: chex.Numeric,
-    params: PyTree,
-    state: PyTree,
-    gradients: PyTree,
-    selected: PyTree | None = None,
-) -> tuple[PyTree, PyTree]:
-    """One step of `sgd`.
-
-    Args:
-      optimizer: from `sgd`.
-      learning_rate: [].
-      params, state, gradients: of the network.
-      selected: bool arrays that broadcast against the parameters; weights that are not
-        selected keep their value and their momentum, bit by bit. Their gradients must
-        be zero, so that clipping sees the selected ones only.
-
-    Returns:
-      New parameters and optimizer state.
-    """
-    updates, new = optimizer.update(gradients, state, params)
-    moved = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
-    if selected is None:
-        return moved, new
-
-    def keep(new, old):
-        return jax.tree.map(jnp.where, selected, new, old)
-
-    *others, momentum = new
-    momentum = momentum._replace(trace=keep(momentum.trace, state[-1].trace))
-    return keep(moved, params), (*others, momentum)
 
 
 class Epoch(NamedTuple):
