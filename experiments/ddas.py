@@ -232,7 +232,7 @@ def main(argv: list[str] | None = None) -> None:
         folder = EXPERIMENT.open(args, config, inputs, args.configs)
     print(
         f"{args.warm_up}: Acc(OS) {100 * warmed.one_shot[0]:.2f} %; each step trains "
-        f"{args.batches} batches and scores {len(warmed.env.params.valid_labels):,} "
+        f"{args.batches} batches and scores {len(warmed.env.params.valid.labels):,} "
         "images",
         flush=True,
     )

@@ -178,8 +178,8 @@ def work(args, task: Task, data: Data, made: dict) -> dict[str, Any]:
     if args.linear_baseline or run.preset == "cpu":
         if args.baseline is None:  # the same for all genotypes
             args.baseline = linear.accuracy(
-                (data.train_images, data.train_labels),
-                (data.test_images, data.test_labels),
+                data.train,
+                data.test,
                 classes=data.classes,
                 mean=data.mean,
                 std=data.std,

@@ -81,7 +81,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     args.queries = args.queries or QUERIES[args.preset]
     if args.devices and args.workers == 1:
         parser.error("--devices needs --workers of at least 2")
-    changes = cli.given(args, CandidateRun(), "") | {"dataset": args.dataset}
+    changes = cli.changes(args, CandidateRun(), "") | {"dataset": args.dataset}
     try:
         run = candidate_training.preset(args.space, args.preset, **changes)
         for method in args.methods:

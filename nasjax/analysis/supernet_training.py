@@ -14,12 +14,12 @@ import numpy as np
 
 from nasjax.analysis import candidates, plots, statistics
 from nasjax.analysis.text import text_table
+from nasjax.data.images import ImageData
 from nasjax.networks import supernet
 from nasjax.networks.training import ABSENT
 from nasjax.runs import devices, image_sets, plugins, supernets
 from nasjax.runs.configs import Rules
 from nasjax.runs.folder import Folder, open_run
-from nasjax.runs.image_sets import Halves
 from nasjax.runs.script import refusals, write_results, written
 from nasjax.runs.supernet_config import SupernetRun
 from nasjax.runs.supernets import Curves
@@ -84,7 +84,7 @@ def train(
 def _train(
     run: SupernetRun,
     described: Mapping[str, Any],
-    halves: Halves,
+    halves: ImageData,
     trainer: Trainer,
     folder: Folder,
     table: bool,
@@ -97,8 +97,8 @@ def _train(
     shapes = jax.eval_shape(lambda key: supernet.init(key, config), jax.random.key(0))
     print(
         f"{run.space} supernet, {supernet.count(shapes):,} parameters; "
-        f"{halves.source}: {len(halves.train_labels):,} images to train, "
-        f"{len(halves.valid_labels):,} to validate, {run.steps_per_epoch} steps an "
+        f"{halves.source}: {len(halves.train.labels):,} images to train, "
+        f"{len(halves.valid.labels):,} to validate, {run.steps_per_epoch} steps an "
         f"epoch on {run.devices} {jax.default_backend()} device(s)",
         flush=True,
     )

@@ -1,7 +1,7 @@
 """Images to train networks on: CIFAR, downsampled ImageNet, and made-up ones.
 
     data = images.load("cifar10")
-    train, valid = images.halves(data.train_labels)  # the two sides of a search
+    train, valid = images.halves(data.train.labels)  # rows of the two halves
 
 Images stay uint8 until `nasjax.networks.augment` has them on the device.
 """
@@ -16,6 +16,7 @@ import numpy as np
 
 from nasjax.data import image_files, locations
 from nasjax.data.image_files import PUBLISHED, Arrays, ImageDataError, Published
+from nasjax.networks.examples import Examples
 
 __all__ = ["NAMES", "ImageData", "ImageDataError", "halves", "load", "synthetic"]
 
@@ -24,13 +25,12 @@ Log = Callable[[str], object]
 
 
 class ImageData(NamedTuple):
-    """A data set in memory, with what a results file says of it."""
+    """A data set in memory, of NumPy arrays, and its facts for results files."""
 
     name: str
-    train_images: np.ndarray  # [N, H, W, C] uint8
-    train_labels: np.ndarray  # [N] int32
-    test_images: np.ndarray  # [M, H, W, C] uint8
-    test_labels: np.ndarray  # [M] int32
+    train: Examples
+    valid: Examples  # empty until `runs.image_sets.halves` splits the training images
+    test: Examples
     classes: int
     mean: tuple[float, ...]  # of pixels scaled to [0, 1], per channel
     std: tuple[float, ...]
@@ -44,14 +44,14 @@ def load(
     """Loads a data set from the first place that has it.
 
     The places: `data_dir`, the entries of `$NASJAX_DATA` and the user's cache, each
-    the folder of the data set or one that holds it; then what tensorflow_datasets has
+    the folder of the data set or its parent; then a copy that tensorflow_datasets has
     prepared in `data_dir` or `$TFDS_DATA_DIR`; then its download, unless
-    `NASJAX_OFFLINE=1`. A folder that is there but damaged is an error.
+    `NASJAX_OFFLINE=1`. A folder that exists but is damaged is an error.
 
     Args:
       name: one of `NAMES`; "synthetic" is made up and needs no file.
       data_dir: where to look first.
-      log: called with a line for whatever the user should know.
+      log: called with each message to the user.
 
     Raises:
       ImageDataError: if the name is unknown, a file is not valid, or no place has the
@@ -74,11 +74,11 @@ def load(
         splits, source = _tfds(name, explicit, places, log)
     if explicit is not None and root != explicit:
         log(f"images: no {facts.folders[0]} in {explicit}; {name} is from {source}")
-    found = tuple(len(labels) for _, labels in splits)
-    if found != facts.counts:
+    counts = tuple(len(labels) for _, labels in splits)
+    if counts != facts.counts:
         log(
-            f"images: {source} has {found[0]:,} training and {found[1]:,} test images; "
-            f"the whole {name} has {facts.counts[0]:,} and {facts.counts[1]:,}"
+            f"images: {source} has {counts[0]:,} training and {counts[1]:,} test "
+            f"images; the whole {name} has {facts.counts[0]:,} and {facts.counts[1]:,}"
         )
     return _pack(name, splits, facts.classes, facts.mean, facts.std, source)
 
@@ -86,7 +86,7 @@ def load(
 def halves(
     labels: Sequence[int] | np.ndarray | int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two halves of a fixed random permutation: for the weights and for the search.
+    """Two halves of a fixed random permutation: to train and to validate on.
 
     Args:
       labels: [N] anything, or N itself; if N is odd, one index is in neither half.
@@ -148,18 +148,18 @@ def _pack(
     std: tuple[float, ...],
     source: str,
 ) -> ImageData:
-    train, test = splits
+    train, test = (Examples(*arrays) for arrays in splits)
     checksum = hashlib.sha256()
     for array in (*train, *test):
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         checksum.update(f"{little.dtype.str}{little.shape}".encode())
         checksum.update(little)
-    digest = checksum.hexdigest()
-    return ImageData(name, *train, *test, classes, mean, std, source, digest)
+    facts = classes, mean, std, source, checksum.hexdigest()
+    return ImageData(name, train, train.at(slice(0)), test, *facts)
 
 
 def _roots(explicit: Path | None) -> list[tuple[str, Path]]:
-    """Folders to look in, each with what names it."""
+    """Folders to look in, each after its origin."""
     return [
         *([("data_dir", explicit)] if explicit else []),
         *(("$NASJAX_DATA", path) for path in locations.listed()),
@@ -170,7 +170,7 @@ def _roots(explicit: Path | None) -> list[tuple[str, Path]]:
 def _tfds(
     name: str, explicit: Path | None, places: list[str], log: Log
 ) -> tuple[tuple[Arrays, Arrays], str]:
-    """What tensorflow_datasets has prepared, else what it can get.
+    """Splits and source from tensorflow_datasets: prepared, else downloaded.
 
     Reading needs no TensorFlow; preparing does, to encode images.
     """
@@ -190,7 +190,7 @@ def _tfds(
         if download:
             log(f"images: preparing {source}")
         try:
-            found = tfds.data_source(
+            prepared = tfds.data_source(
                 facts.tfds,
                 data_dir=folder,
                 download=download,
@@ -201,8 +201,8 @@ def _tfds(
             places.append(f"{source}: {reason or type(error).__name__}")
             continue
         names = "train", facts.tfds_test
-        if set(names) <= set(found):
-            train, test = (_decode(facts, found[n], f"{source}, {n}") for n in names)
+        if set(names) <= set(prepared):
+            train, test = (_decode(facts, prepared[n], f"{source}, {n}") for n in names)
             return (train, test), source
         places.append(f"{source}: not prepared")
     if not online:

@@ -1,4 +1,4 @@
-"""Environments: what scores an architecture."""
+"""Environments: each scores architectures."""
 
 from nasjax.environments.cached import cached
 from nasjax.environments.frozen_supernet import frozen_supernet

@@ -1,4 +1,4 @@
-"""An environment that remembers: what was asked once is not computed again."""
+"""An environment that remembers scores: no architecture is evaluated twice."""
 
 import dataclasses
 from typing import Any
@@ -38,46 +38,45 @@ class Cache:
             self.misses += 1
             returned = self._evaluate(key, params, state, arch)
             _, accuracy, loss = outcomes.read(returned, state)
-            found = outcomes.outcome(accuracy, loss)
-            found = Outcome(*(np.asarray(x, np.float32) for x in found))
-            self._known[name] = (row, found)
+            self._known[name] = row, _numpy(*outcomes.outcome(accuracy, loss))
         return state, self._known[name][1]
 
     def __len__(self) -> int:
-        """How many architectures are known."""
+        """Number of architectures whose scores are known."""
         return len(self._known)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What is known, for a file: `load(**arrays)` takes it back.
+        """All known scores, for a file: `load(**arrays)` takes them back.
 
         Returns:
           `arch` uint8 [A, *arch_shape], `accuracy` and `loss` float32 [A].
         """
         rows = [row for row, _ in self._known.values()]
-        found = [outcome for _, outcome in self._known.values()]
+        scores = [outcome for _, outcome in self._known.values()]
         return {
             "arch": np.stack(rows) if rows else np.zeros(0, np.uint8),
-            "accuracy": np.array([x.accuracy for x in found], np.float32),
-            "loss": np.array([x.loss for x in found], np.float32),
+            "accuracy": np.array([x.accuracy for x in scores], np.float32),
+            "loss": np.array([x.loss for x in scores], np.float32),
         }
 
     def load(self, arch: np.ndarray, accuracy: np.ndarray, loss: np.ndarray) -> None:
         """Adds scores of the same environment, such as an earlier run's trace.
 
-        What is known already stays. Arguments as `arrays` returns them.
+        Known scores stay. Arguments as `arrays` returns them.
         """
-        for row, *outcome in zip(
-            np.asarray(arch, np.uint8), accuracy, loss, strict=True
-        ):
-            found = Outcome(*(np.asarray(x, np.float32) for x in outcome))
-            self._known.setdefault(row.tobytes(), (row.copy(), found))
+        rows = np.asarray(arch, np.uint8)
+        for row, *scores in zip(rows, accuracy, loss, strict=True):
+            self._known.setdefault(row.tobytes(), (row.copy(), _numpy(*scores)))
+
+
+def _numpy(accuracy: Any, loss: Any) -> Outcome:
+    return Outcome(np.asarray(accuracy, np.float32), np.asarray(loss, np.float32))
 
 
 def cached(env: Environment) -> Environment:
-    """Computes each architecture once; for `search.drive`.
+    """Evaluates each architecture once; for `search.drive`.
 
-    Its `evaluate` is a `Cache`. Searches that use the same cached environment share
-    what is known.
+    Its `evaluate` is a `Cache`. Searches of the same cached environment share it.
 
     Args:
       env: without noise and without state; its `evaluate` is jitted if traceable.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from nasjax.networks import augment
+from nasjax.networks.examples import Examples
 from nasjax.networks.supernet import network
 from nasjax.networks.supernet.config import SupernetConfig
 from nasjax.search import Environment, Outcome
@@ -17,12 +18,11 @@ from nasjax.spaces import image_sizes
 
 
 class SupernetParams(NamedTuple):
-    """Weights and the images they are judged by."""
+    """Weights and the images that architectures are scored on."""
 
-    params: Any  # from `nasjax.networks.supernet.init`
+    weights: Any  # from `nasjax.networks.supernet.init`
     statistics: Any  # to normalise by; None takes each batch's own
-    images: chex.Array  # uint8 [n, H, W, C]
-    labels: chex.Array  # int32 [n]
+    examples: Examples
 
 
 def check_batches(images: chex.Array, labels: chex.Array, batch_size: int) -> int:
@@ -43,7 +43,7 @@ MOST_TOGETHER = 4_000
 
 
 def batches_together(batches: int, batch_size: int) -> int:
-    """How many batches `score` takes side by side: one on CPU, several on a GPU.
+    """Number of batches that `score` takes side by side: 1 on CPU, more on a GPU.
 
     A divisor of `batches`, so that no batch is left over.
     """
@@ -79,7 +79,7 @@ def score(
       images: uint8 [n, H, W, image_channels].
       labels: int32 [n].
       mean, std: per channel, of pixels in [0, 1]; static; None only scales.
-      batch_size: static; part of what is measured.
+      batch_size: static; scores depend on it.
       statistics: running ones to normalise by; None takes each batch's own.
       together: batches side by side, a divisor of their number; None: see
         `batches_together`. Sums are rounded in another order.
@@ -156,7 +156,7 @@ def frozen_supernet(
     check_batches(images, labels, batch_size)
     image_sizes.check_examples(images, labels, config)
     mean, std = (None if x is None else tuple(map(float, x)) for x in (mean, std))
-    shared = SupernetParams(params, statistics, images, labels)
+    shared = SupernetParams(params, statistics, Examples(images, labels))
     evaluate = _evaluate(config, mean, std, batch_size)
     return Environment(jax.tree.map(jnp.asarray, shared), (), evaluate)
 
@@ -166,13 +166,12 @@ def _evaluate(config, mean, std, batch_size):
     """One function for equal settings, so that equal shapes compile once."""
 
     @jax.custom_batching.sequential_vmap
-    def one(shared: SupernetParams, arch):
+    def score_by(shared: SupernetParams, arch):
         return score(
             config,
-            shared.params,
+            shared.weights,
             arch,
-            shared.images,
-            shared.labels,
+            *shared.examples,
             mean=mean,
             std=std,
             batch_size=batch_size,
@@ -181,6 +180,6 @@ def _evaluate(config, mean, std, batch_size):
 
     def evaluate(key, shared, state, arch):
         del key
-        return state, one(shared, arch)
+        return state, score_by(shared, arch)
 
     return evaluate

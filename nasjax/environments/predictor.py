@@ -12,7 +12,7 @@ from nasjax.spaces import CellSpace
 
 
 class PredictorState(NamedTuple):
-    """Which column this lane is scored by."""
+    """The column that a lane is scored by."""
 
     column: chex.Array  # int32 []
 
@@ -29,7 +29,7 @@ def predictor(
     """Scores cells of NAS-Bench-201 by predicted accuracy, without noise.
 
     Args:
-      space: `nas_bench_201()`, the only space the network knows.
+      space: `nas_bench_201()`, the only space that the network was trained on.
       weights: see `nasjax.networks.predictor.apply`.
       column: int32 [], index into `COLUMNS`; may be traced, one per lane.
 

@@ -24,7 +24,7 @@ class TabularParams(NamedTuple):
 
 
 class TabularState(NamedTuple):
-    """Which column this lane is scored by."""
+    """The column that a lane is scored by."""
 
     column: chex.Array  # int32 []
 
@@ -58,21 +58,24 @@ def lookup(params: TabularParams, arch: chex.Array) -> chex.Array:
 def nearest(params: TabularParams, arch: chex.Array) -> chex.Array:
     """The architecture of the table that differs from `arch` on the fewest edges.
 
-    Of several the one of the lowest row number in the file.
+    Of several, that of the lowest row number in the file.
 
     Args:
       params: of A architectures.
       arch: uint8 [..., *arch_shape].
+
+    Returns:
+      uint8 [..., *arch_shape].
     """
     E = params.ops.shape[1]
     flat = arch.reshape(-1, E)
 
-    def one(row):
+    def closest_to(row):
         distance = jnp.sum(params.ops != row, axis=-1)
         closest = distance == jnp.min(distance)
         return params.ops[jnp.argmin(jnp.where(closest, params.row, 2**31 - 1))]
 
-    return jax.lax.map(one, flat, batch_size=64).reshape(arch.shape)
+    return jax.lax.map(closest_to, flat, batch_size=64).reshape(arch.shape)
 
 
 def _evaluate_mean(key, params, state, arch):
@@ -99,7 +102,7 @@ def tabular(
     column: chex.Numeric = 0,
     trial: str = "mean",
 ) -> Environment:
-    """Looks accuracies up in a table; an architecture that is absent scores NaN.
+    """Looks accuracies up in a table; architectures that are not in it score NaN.
 
     Args:
       space: the space the table's `ops` are encoded in.
@@ -121,14 +124,13 @@ def tabular(
         raise ValueError(
             f"unknown columns {unknown}; the table has {', '.join(table.columns)}"
         )
-    found = [table.columns[name] for name in names]
-    without = [n for n, c in zip(names, found, strict=True) if c.trials is None]
+    chosen = [table.columns[name] for name in names]
+    without = [n for n, c in zip(names, chosen, strict=True) if c.trials is None]
     if trial == "random" and without:
         raise ValueError(f"no single trials are known for {', '.join(without)}")
-    trials = [c.trials for c in found] if trial == "random" else None
-    return from_arrays(
-        space, table.ops, [c.values for c in found], trials, column=column
-    )
+    trials = [c.trials for c in chosen] if trial == "random" else None
+    values = [c.values for c in chosen]
+    return from_arrays(space, table.ops, values, trials, column=column)
 
 
 def from_arrays(

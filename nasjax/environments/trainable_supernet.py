@@ -1,4 +1,4 @@
-"""A supernet that is trained by being asked (thesis Algorithm 1)."""
+"""A supernet that every query trains further (thesis Algorithm 1)."""
 
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from nasjax.environments.frozen_supernet import check_batches, score
 from nasjax.networks import augment as augmentation
 from nasjax.networks import training
+from nasjax.networks.examples import Examples
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.networks.supernet.config import SupernetConfig
 from nasjax.networks.supernet.training import TrainState
@@ -17,13 +18,11 @@ from nasjax.search import Environment, Outcome
 from nasjax.spaces import image_sizes
 
 
-class Images(NamedTuple):
+class Split(NamedTuple):
     """Both halves of the training images."""
 
-    train_images: chex.Array  # uint8 [N, H, W, C]
-    train_labels: chex.Array  # int32 [N]
-    valid_images: chex.Array  # uint8 [n, H, W, C]
-    valid_labels: chex.Array  # int32 [n]
+    train: Examples
+    valid: Examples
 
 
 class Evaluate:
@@ -57,58 +56,55 @@ class Evaluate:
         order = jax.random.permutation(key, count)
         return order[: self._batches * B].reshape(self._batches, B).astype(jnp.int32)
 
-    def _step(self, key, state, arch, images, labels, index):
+    def _step(self, key, state, arch, examples, index):
+        images, labels = examples.at(index)
         return supernet_training.train(
             jax.random.fold_in(key, state.step),
             state,
             arch,
-            images[index],
-            labels[index],
+            images,
+            labels,
             self._recipe.learning_rate,
             config=self._config,
             recipe=self._recipe,
             augment=self._augment,
         )[0]
 
-    def _judge(self, params, arch, images, labels):
-        mean, std = self._augment.mean, self._augment.std
+    def _judge(self, params, arch, examples):
         return score(
             self._config,
             params,
             arch,
-            images,
-            labels,
-            mean=mean,
-            std=std,
+            *examples,
+            mean=self._augment.mean,
+            std=self._augment.std,
             batch_size=self._eval_batch,
             together=self._together,
         )
 
     def __call__(
-        self, key: chex.PRNGKey, params: Images, state: TrainState, arch: chex.Array
+        self, key: chex.PRNGKey, params: Split, state: TrainState, arch: chex.Array
     ) -> tuple[TrainState, Outcome]:
         """As `Environment.evaluate`."""
         key_order, key_augment = jax.random.split(key)
-        images, labels = params.train_images, params.train_labels
-        rows = self._order(key_order, len(labels))
+        rows = self._order(key_order, len(params.train.labels))
 
         def train(state, index):
-            return self._train(key_augment, state, arch, images, labels, index), None
+            return self._train(key_augment, state, arch, params.train, index), None
 
         if self._scan:
             state, _ = jax.lax.scan(train, state, rows)
         else:
             for index in np.asarray(rows):
                 state, _ = train(state, index)
-        return state, self._score(
-            state.params, arch, params.valid_images, params.valid_labels
-        )
+        return state, self._score(state.params, arch, params.valid)
 
 
 def trainable_supernet(
     config: SupernetConfig,
     state: TrainState,
-    images: Images,
+    train: Examples,
+    valid: Examples,
     *,
     recipe: training.Recipe,
     augment: augmentation.AugmentConfig,
@@ -125,13 +121,14 @@ def trainable_supernet(
 
     Args:
       config: of the supernet; static.
-      state: where it starts: a warmed-up one.
-      images: both halves.
+      state: of a supernet after its warm-up, to start from.
+      train: images that queries train on.
+      valid: images that architectures are scored on.
       recipe: batch size, learning rate, momentum, decay, clipping; static.
       augment: of training images; its mean and std also normalise the others.
       batches: M.
-      eval_batch: images per batch of the evaluation; part of what is measured.
-      scan: one traced function; None: unless the backend is a CPU.
+      eval_batch: images per batch of the evaluation; scores depend on it.
+      scan: make it one traced function; None: unless the backend is a CPU.
 
     Raises:
       ValueError: the halves hold no full batch, or fewer than M of them; images or
@@ -139,14 +136,13 @@ def trainable_supernet(
 
     Source: thesis Algorithm 1, 3.2.1, 3.4.1.
     """
-    check_batches(images.valid_images, images.valid_labels, eval_batch)
-    full = check_batches(images.train_images, images.train_labels, recipe.batch_size)
+    check_batches(*valid, eval_batch)
+    full = check_batches(*train, recipe.batch_size)
     if not 1 <= batches <= full:
         raise ValueError(f"batches is {batches}; the training half has 1..{full}")
-    for name in ("train", "valid"):
-        pixels, labels = (getattr(images, f"{name}_{x}") for x in ("images", "labels"))
-        image_sizes.check_examples(pixels, labels, config, f"{name}_images")
+    image_sizes.check_examples(*train, config, "train images")
+    image_sizes.check_examples(*valid, config, "valid images")
     scan = jax.default_backend() != "cpu" if scan is None else scan
     evaluate = Evaluate(config, recipe, augment, batches, eval_batch, scan)
-    shared = Images(*(jnp.asarray(x) for x in images))
+    shared = jax.tree.map(jnp.asarray, Split(train, valid))
     return Environment(shared, state, evaluate, traceable=scan)

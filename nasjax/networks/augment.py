@@ -1,4 +1,4 @@
-"""Images on the device: uint8 in; cropped, mirrored, normalised, cut out.
+"""Augmentation of images on the device: crop, mirroring, normalisation, cutout.
 
 The recipe for CIFAR of DARTS (Liu et al., ICLR 2019): torchvision's RandomCrop and
 RandomHorizontalFlip, normalisation, and the Cutout of DeVries and Taylor (2017).
@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 
-def _static(default: Any, text: str) -> Any:
+def static(default: Any, text: str) -> Any:
+    """A static field of a config, with its help text."""
     return flax.struct.field(
         default=default, pytree_node=False, metadata={"help": text}
     )
@@ -21,16 +22,16 @@ def _static(default: Any, text: str) -> Any:
 
 @flax.struct.dataclass
 class AugmentConfig:
-    """What is done to an image; all static, so hashable.
+    """Random changes of an image, and its normalisation; all static, so hashable.
 
     `padding=0, flip=False, cutout=0` and no `mean` and `std` only scale to [0, 1].
     """
 
-    padding: int = _static(4, "zero pixels on each side before the random crop")
-    flip: bool = _static(True, "mirror left and right with probability 1/2")
-    cutout: int = _static(0, "side of the square set to zero, in pixels; 0 is none")
-    mean: tuple[float, ...] | None = _static(None, "per channel, of pixels in [0, 1]")
-    std: tuple[float, ...] | None = _static(None, "the same")
+    padding: int = static(4, "zero pixels on each side before the random crop")
+    flip: bool = static(True, "mirror left and right with probability 1/2")
+    cutout: int = static(0, "side of the square set to zero, in pixels; 0 is none")
+    mean: tuple[float, ...] | None = static(None, "per channel, of pixels in [0, 1]")
+    std: tuple[float, ...] | None = static(None, "the same")
 
     def __post_init__(self):
         if self.padding < 0 or self.cutout < 0:
@@ -45,17 +46,19 @@ def check_statistics(
     std: Sequence[float] | None,
     channels: int | None = None,
 ):
-    """Raises a ValueError if only one is given, or a std is not positive.
+    """ValueError if either is missing, a std is not positive, or channels differ.
 
-    With `channels` also if there is not one number for each.
+    Args:
+      mean, std: numbers per channel; both may be None.
+      channels: of the images; None if unknown.
     """
     if (mean is None) != (std is None):
         raise ValueError(f"mean {mean} and std {std}: give both or neither")
-    if std is not None and not all(value > 0 for value in std):
-        raise ValueError(f"std {std} must be positive")
-    if mean is None or std is None or channels is None:
+    if mean is None or std is None:
         return
-    if {len(mean), len(std)} != {channels}:
+    if not all(value > 0 for value in std):
+        raise ValueError(f"std {std} must be positive")
+    if channels is not None and {len(mean), len(std)} != {channels}:
         raise ValueError(
             f"mean {mean} and std {std}: the images have {channels} channels"
         )
@@ -76,7 +79,7 @@ def normalize(
       dtype: of the result, static.
 
     Raises:
-      ValueError: if only one of mean and std is given, or a std is not positive.
+      ValueError: either mean or std is missing, or a std is not positive.
     """
     chex.assert_rank(images, 4)
     chex.assert_type(images, jnp.uint8)
@@ -167,7 +170,7 @@ def augment(
     Args:
       key: consumed once.
       images: [B, H, W, C] uint8.
-      config: what to do, static.
+      config: static.
       dtype: of the result, static.
 
     Returns:

@@ -12,28 +12,22 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from nasjax.networks.augment import check_statistics, normalize, standardize
+from nasjax.networks.augment import check_statistics, normalize, standardize, static
 
 _GRAY = (0.2989, 0.587, 0.114)  # luma of ITU-R BT.601
 
 
-def _static(default: Any, text: str) -> Any:
-    return flax.struct.field(
-        default=default, pytree_node=False, metadata={"help": text}
-    )
-
-
 @flax.struct.dataclass
 class ColorConfig:
-    """What is done to a crop; all static, so hashable."""
+    """Random changes of an image's colours; all static, so hashable."""
 
-    flip: bool = _static(True, "mirror left and right with probability 1/2")
-    brightness: float = _static(0.4, "factors from 1 - this to 1 + this; 0 is none")
-    contrast: float = _static(0.4, "the same")
-    saturation: float = _static(0.4, "the same")
-    hue: float = _static(0.2, "turns by up to this share of the circle, either way")
-    mean: tuple[float, ...] | None = _static(None, "per channel, of pixels in [0, 1]")
-    std: tuple[float, ...] | None = _static(None, "the same")
+    flip: bool = static(True, "mirror left and right with probability 1/2")
+    brightness: float = static(0.4, "factors from 1 - this to 1 + this; 0 is none")
+    contrast: float = static(0.4, "the same")
+    saturation: float = static(0.4, "the same")
+    hue: float = static(0.2, "turns by up to this share of the circle, either way")
+    mean: tuple[float, ...] | None = static(None, "per channel, of pixels in [0, 1]")
+    std: tuple[float, ...] | None = static(None, "the same")
 
     def __post_init__(self):
         factors = (self.brightness, self.contrast, self.saturation)
@@ -70,7 +64,7 @@ def adjust_saturation(pixels: chex.Array, factor: chex.Numeric) -> chex.Array:
 
 
 def adjust_hue(pixels: chex.Array, turn: chex.Numeric) -> chex.Array:
-    """Turns the hue by `turn` of the circle; value and saturation stay.
+    """Turns the hue by `turn` of the circle; value and saturation are kept.
 
     With V the largest channel, c = V - the smallest and h the hue in [0, 1), a channel
     is V - c max(0, min(k, 4 - k, 1)), k = (n + 6 h) mod 6, n = 5, 3, 1 for R, G, B.
@@ -95,7 +89,7 @@ def adjust_hue(pixels: chex.Array, turn: chex.Numeric) -> chex.Array:
 def jitter(
     pixels: chex.Array, factors: chex.Array, turn: chex.Numeric, order: chex.Array
 ) -> chex.Array:
-    """Brightness, contrast, saturation and hue of one image, in a given order.
+    """Changes brightness, contrast, saturation and hue of an image, in an order.
 
     Args:
       pixels: float [H, W, 3] in [0, 1].
@@ -128,7 +122,7 @@ def augment(
     Args:
       key: consumed once.
       images: [B, H, W, 3] uint8.
-      config: what to do, static.
+      config: static.
       dtype: of the result, static.
 
     Returns:

@@ -1,6 +1,6 @@
-"""Trainable spaces: all that networks, costs and scripts must know of one.
+"""Trainable spaces: their networks and costs.
 
-A space of cells becomes trainable by one `Family`, registered once:
+A space of cells becomes trainable when its `Family` is registered:
 
     families.register(Family("toy", space=..., supernet=..., body=..., ...))
 
@@ -62,10 +62,10 @@ class Family:
       supernet: the weight-sharing network.
       variants: supernets by the name of `--space`; usually one, named as the family.
       body: `(config, norm, train, name=...)`, a `flax.linen.Module` of `DerivedConfig`;
-        it maps `(images, drop_path)` to what enters the last pool, [B, H, W, C], and to
-        the auxiliary logits or None.
-      halvings: `config -> int`, how often a supernet or derived network halves an
-        image; reads `cells` and `stem`.
+        it maps `(images, drop_path)` to the input of the last pool, [B, H, W, C], and
+        to the auxiliary logits or None.
+      halvings: `config -> int`, the number of times that a supernet or derived network
+        halves an image; reads `cells` and `stem`.
       check: raises ValueError if a `SupernetConfig` or a `DerivedConfig` does not fit.
       cost_table: `space -> costs.CostTable` of a derived network; by keyword it takes
         `cells, channels, classes, stem, image_size, image_channels`.
@@ -87,7 +87,7 @@ FAMILIES: dict[str, Family] = {}
 
 
 def register(family: Family) -> None:
-    """Makes a space trainable; its name and its variants' are taken from then on.
+    """Makes a space trainable, under its name and the names of its variants.
 
     Raises:
       ValueError: a name is taken, or the supernet lacks an operation of the space.
@@ -120,7 +120,7 @@ def describe(
     image_size: Size = 32,
     image_channels: int = 3,
 ) -> dict[str, Any]:
-    """Exact costs of a network, for one image; width and depth of its cells.
+    """Exact costs of a network per image; width and depth of its cells.
 
     Returns:
       `params`, `params_with_auxiliary`, `macs` (without the bias), and for DARTS cells

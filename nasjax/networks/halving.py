@@ -17,12 +17,12 @@ def odd_pixels(x):
 
 
 def max_pool_2x2(x):
-    """2 x 2 max pool of stride 2; at an odd side's end of the pixels there are."""
+    """2 x 2 max pool of stride 2; windows at an odd side's end are smaller."""
     return _blocks(x, -jnp.inf).max(axis=(2, 4))
 
 
 def average_pool_2x2(x):
-    """2 x 2 average pool of stride 2; at an odd side's end of the pixels there are."""
+    """2 x 2 average pool of stride 2; windows at an odd side's end are smaller."""
     _, H, W, _ = x.shape
     if H % 2 == W % 2 == 0:
         return _blocks(x, 0).mean(axis=(2, 4))

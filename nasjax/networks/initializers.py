@@ -1,4 +1,7 @@
-"""Random weights, drawn as today's PyTorch does."""
+"""Weights: drawn as today's PyTorch does, and counted."""
+
+import math
+from typing import Any
 
 import chex
 import jax
@@ -12,3 +15,8 @@ def uniform(key: chex.PRNGKey, shape: tuple[int, ...], inputs: int) -> chex.Arra
     """
     bound = inputs**-0.5
     return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+
+
+def count(params: Any) -> int:
+    """Number of parameters: of arrays, or of their shapes."""
+    return sum(math.prod(x.shape) for x in jax.tree.leaves(params))

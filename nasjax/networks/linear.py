@@ -1,4 +1,4 @@
-"""What a network must beat: logistic regression on the pixels."""
+"""The baseline of networks: logistic regression on the pixels."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def accuracy(
     Args:
       train: uint8 [N, H, W, C] and int32 [N].
       test: the same.
-      classes: how many.
+      classes: their number.
       mean, std: [C], see `augment.normalize`.
       steps: of the optimizer.
 

@@ -31,7 +31,7 @@ def moments(x: chex.Array, axis_name: str | None = None) -> tuple:
 
 
 def fast_moments(x: chex.Array, axis_name: str | None = None) -> tuple:
-    """`moments` without a derivative; on a GPU in one pass, as exact in practice."""
+    """`moments` without a derivative; in one pass on a GPU, as exact in practice."""
     forms = (
         functools.partial(form, axis_name=axis_name)
         for form in (moments_in_one_pass, moments)
@@ -46,7 +46,7 @@ def two_means(a: chex.Array, b: chex.Array, axis_name: str | None = None) -> tup
 
 
 def _together(a, b):
-    """Two means in one reduction: on a GPU one kernel or two, not up to four."""
+    """Two means by a single reduction: at most two kernels on a GPU, not four."""
     zero = jnp.zeros((), a.dtype)
     sums = jax.lax.reduce(
         (a, b), (zero, zero), lambda x, y: (x[0] + y[0], x[1] + y[1]), (0, 1, 2)

@@ -1,8 +1,8 @@
 """The accuracy of a NAS-Bench-201 cell, predicted by a small network.
 
 The network computes along the cell itself: nodes hold vectors, and each operation
-that is not fixed by its meaning is a learned map. Where no table can be had it stands
-in for the benchmark; `experiments/fit_predictor.py` says how far to trust it.
+that is not fixed by its meaning is a learned map. It stands in for the benchmark where
+there is no table; `experiments/fit_predictor.py` measures its errors.
 """
 
 from typing import NamedTuple
@@ -28,7 +28,7 @@ _LEARNED = 3  # nor_conv_1x1, nor_conv_3x3 and avg_pool_3x3, last of the operati
 class Weights(NamedTuple):
     """K networks whose predictions are averaged; `D` and `M` are their widths."""
 
-    source: chex.Array  # [K, D], what node 0 holds
+    source: chex.Array  # [K, D], value of node 0
     expand: chex.Array  # [K, 3, D, M], one map per learned operation
     contract: chex.Array  # [K, 3, M, D]
     layer1: chex.Array  # [K, D, M], the head
@@ -63,7 +63,7 @@ def init(
 
 
 def operations(weights: Weights, node: chex.Array) -> chex.Array:
-    """What each operation makes of a node: [..., D] -> [..., O, D].
+    """The outputs of all operations on a node: [..., D] -> [..., O, D].
 
     `none` gives zero, `skip_connect` the node itself, the others
 
@@ -89,7 +89,7 @@ def head(weights: Weights, node: chex.Array) -> chex.Array:
 
 
 def logits(weights: Weights, arch: chex.Array) -> chex.Array:
-    """One member's logits of the V accuracies of one cell: [E] -> [V].
+    """A member's logits of the V accuracies of a cell: [E] -> [V].
 
     Node 0 holds `source`; a later one the sum over its in-edges,
 
@@ -108,7 +108,7 @@ def logits(weights: Weights, arch: chex.Array) -> chex.Array:
 
 
 def apply(weights: Weights, arch: chex.Array) -> chex.Array:
-    """Predicts the accuracies of one cell, equal for isomorphic cells.
+    """Predicts the accuracies of a cell; isomorphic cells get the same.
 
         a_v = 1/K sum_k sigmoid(logits_k(arch)_v)
 

@@ -2,7 +2,7 @@
 
 XLA's grouped convolution is slow on CPU and GPU alike; a depthwise convolution written
 as a padded sum of shifted products is one elementwise kernel. Its gradients, and those
-of the pools, are given by hand: automatic ones scatter.
+of the pools, are written by hand: automatic ones scatter.
 
 All images are [B, H, W, C].
 """
@@ -32,16 +32,10 @@ def _pad(x, padding, value=0.0):
 
 
 def _window(padded, row, column, height, width, stride):
-    """[..., height, width, C] of a padded image, from (row, column) on, strided."""
-    lead = padded.ndim - 3
-    start = (*([0] * lead), row, column, 0)
-    stop = (
-        *padded.shape[:lead],
-        row + (height - 1) * stride + 1,
-        column + (width - 1) * stride + 1,
-        padded.shape[-1],
-    )
-    return jax.lax.slice(padded, start, stop, (*([1] * lead), stride, stride, 1))
+    """[B, height, width, C] of padded images, from (row, column) on, strided."""
+    bottom, right = row + (height - 1) * stride, column + (width - 1) * stride
+    stop = (len(padded), bottom + 1, right + 1, padded.shape[-1])
+    return jax.lax.slice(padded, (0, row, column, 0), stop, (1, stride, stride, 1))
 
 
 def _spread(g, shape, stride):
@@ -129,7 +123,7 @@ def _windows_of_pool(x, stride, value):
 
 
 def _largest(x, stride):
-    """The largest of each window and which of its nine entries that is."""
+    """The largest of each window, and its index among the nine entries."""
     best, *others = _windows_of_pool(x, stride, -jnp.inf)
     index = jnp.zeros(best.shape, jnp.int8)
     for tap, value in enumerate(others, 1):
@@ -165,7 +159,7 @@ max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def _inside(height, width, stride, dtype):
-    """[height', width', 1]: how many of a window's entries lie in the image."""
+    """[height', width', 1]: the number of a window's entries that lie in the image."""
     ones = jnp.ones((1, height, width, 1), dtype)
     return sum(_windows_of_pool(ones, stride, 0.0))[0]
 
@@ -231,7 +225,7 @@ batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
 def normalize(x: chex.Array, statistics: chex.Array) -> chex.Array:
-    """`batch_norm` by given statistics, float32 [2, C]: mean and variance."""
+    """`batch_norm` by statistics, float32 [2, C]: mean and variance."""
     mean, variance = statistics
     scale = jax.lax.rsqrt(variance + EPSILON)
     return ((x.astype(jnp.float32) - mean) * scale).astype(x.dtype)
@@ -242,8 +236,7 @@ def pointwise(x: chex.Array, kernel: chex.Array) -> chex.Array:
     return jnp.einsum("bhwc,cd->bhwd", x, kernel)
 
 
-def _convolve(x, kernel, stride):
-    padding = kernel.shape[0] // 2
+def _convolve(x, kernel, stride, padding):
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -256,37 +249,33 @@ def _convolve(x, kernel, stride):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolution(x: chex.Array, kernel: chex.Array, stride: int = 1) -> chex.Array:
     """Dense convolution [k, k, C, D], k odd, zero padding k // 2."""
-    return _convolve(x, kernel, stride)
+    return _convolve(x, kernel, stride, len(kernel) // 2)
 
 
 def _convolution_forward(x, kernel, stride):
-    return _convolve(x, kernel, stride), (x, kernel)
+    return convolution(x, kernel, stride), (x, kernel)
 
 
 def _convolution_backward(stride, saved, g):
+    x, kernel = saved
+    padding = len(kernel) // 2
+
     def automatic(x, kernel, g):
-        return jax.vjp(functools.partial(_convolve, stride=stride), x, kernel)[1](g)
+        forward = functools.partial(_convolve, stride=stride, padding=padding)
+        return jax.vjp(forward, x, kernel)[1](g)
 
     def by_convolutions(x, kernel, g):
         # XLA:CPU finds its fast convolution for these forms also inside a loop or a
         # conditional, for its own gradients only outside (17 to 70 times slower, 0.12).
         turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
-        images = jnp.transpose(x, (3, 1, 2, 0))
-        padding = kernel.shape[0] // 2
-        g_kernel = jax.lax.conv_general_dilated(
-            images,
-            jnp.transpose(g, (1, 2, 0, 3)),
-            (1, 1),
-            ((padding, padding), (padding, padding)),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        return _convolve(g, turned, 1), jnp.transpose(g_kernel, (1, 2, 0, 3))
+        images, filters = x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)
+        g_kernel = _convolve(images, filters, 1, padding).transpose(1, 2, 0, 3)
+        return _convolve(g, turned, 1, padding), g_kernel
 
-    x, kernel = saved
     if stride > 1:
         return automatic(x, kernel, g)
-    by_platform = {"cpu": by_convolutions, "default": automatic}
-    return jax.lax.platform_dependent(x, kernel, g, **by_platform)
+    forms = {"cpu": by_convolutions, "default": automatic}
+    return jax.lax.platform_dependent(x, kernel, g, **forms)
 
 
 convolution.defvjp(_convolution_forward, _convolution_backward)

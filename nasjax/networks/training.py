@@ -1,4 +1,4 @@
-"""How networks are trained: SGD with momentum, schedules, losses, epochs.
+"""Recipes of training: SGD with momentum, schedules, losses, epochs.
 
 Shared by supernets and networks trained from scratch.
 """
@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-PyTree = Any
+from nasjax.networks.config import check_positive
 
+# Schedules and label smoothing are not optax's: those round differently.
 # Values of settings that a run's config.json lacks if an older version wrote it.
 ABSENT = {"drop_last": True, "image_channels": 3, "constants": "own"}
 
@@ -44,11 +45,7 @@ class Recipe:
     )
 
     def __post_init__(self):
-        for name in ("batch_size", "epochs"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
+        check_positive(self, "batch_size", "epochs")
         for name in ("learning_rate", "final_learning_rate", "weight_decay", "clip"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(
@@ -137,44 +134,10 @@ def sgd(recipe: Recipe) -> optax.GradientTransformation:
     )
 
 
-def update(
-    optimizer: optax.GradientTransformation,
-    learning_rate: chex.Numeric,
-    params: PyTree,
-    state: PyTree,
-    gradients: PyTree,
-    selected: PyTree | None = None,
-) -> tuple[PyTree, PyTree]:
-    """One step of `sgd`.
-
-    Args:
-      optimizer: from `sgd`.
-      learning_rate: [].
-      params, state, gradients: of the network.
-      selected: bool arrays that broadcast against the parameters; weights that are not
-        selected keep their value and their momentum, bit by bit. Their gradients must
-        be zero, so that clipping sees the selected ones only.
-
-    Returns:
-      New parameters and optimizer state.
-    """
-    updates, new = optimizer.update(gradients, state, params)
-    moved = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
-    if selected is None:
-        return moved, new
-
-    def keep(new, old):
-        return jax.tree.map(jnp.where, selected, new, old)
-
-    *others, momentum = new
-    momentum = momentum._replace(trace=keep(momentum.trace, state[-1].trace))
-    return keep(moved, params), (*others, momentum)
-
-
 class Epoch(NamedTuple):
     """An epoch's division into batches, of which the last may be smaller."""
 
-    images: int  # all that an epoch shows
+    images: int  # of the epoch, all batches together
     batch_size: int  # of all batches but the last
 
     @property
@@ -216,7 +179,7 @@ class Epoch(NamedTuple):
 
 
 def epoch_of(count: int, recipe: Recipe) -> Epoch:
-    """The division of so many images.
+    """The division of `count` images into batches.
 
     Raises:
       ValueError: there are fewer images than a batch takes, and `drop_last`.
@@ -252,7 +215,7 @@ def batches(
 
 
 def parts(index: np.ndarray) -> list[np.ndarray]:
-    """Steps of one size each: the full ones, and the one that `batches` filled up.
+    """Splits steps by the size of their batch: full ones, and the last if smaller.
 
     Args:
       index: int32 [..., T, B], rows of `batches`.
@@ -262,14 +225,14 @@ def parts(index: np.ndarray) -> list[np.ndarray]:
     """
     sizes = (index.reshape(-1, *index.shape[-2:])[0] >= 0).sum(axis=1)
     whole = int((sizes == index.shape[-1]).sum())
-    found = [index[..., :whole, :]] if whole else []
+    blocks = [index[..., :whole, :]] if whole else []
     if whole < len(sizes):
-        found.append(index[..., whole:, : sizes[-1]])
-    return found
+        blocks.append(index[..., whole:, : sizes[-1]])
+    return blocks
 
 
 def hits(logits: chex.Array, labels: chex.Array, top: int) -> chex.Array:
-    """How many labels are among the `top` likeliest classes; label -1 never is.
+    """Number of labels among the `top` likeliest classes; label -1 never counts.
 
     Args:
       logits: [B, K].

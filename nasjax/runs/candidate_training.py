@@ -157,7 +157,7 @@ def _trainer(run: CandidateRun, data_dir: str | None) -> training.Trainer:
     halves = image_sets.halves(run.supernet, data_dir, log=lambda _: None)
     within = supernets.with_data(run.supernet, halves)
     config, transform = within.network, supernets.augmentation(within, halves)
-    count = run.valid_images or len(halves.valid_labels)
+    count = run.valid_images or len(halves.valid.labels)
 
     def init(key):
         state = supernet_training.init(key, config, within.recipe, within.image_size)
@@ -187,13 +187,7 @@ def _trainer(run: CandidateRun, data_dir: str | None) -> training.Trainer:
         )
         return jnp.sum((jnp.argmax(logits, -1) == labels) & counted)[None]
 
-    feed = feeds.InMemory(
-        halves.train_images,
-        halves.train_labels,
-        within.recipe,
-        halves.valid_images[:count],
-        halves.valid_labels[:count],
-    )
+    feed = feeds.InMemory(halves.train, within.recipe, halves.valid.at(slice(count)))
     model = training.Model(init, step, score, ("valid",))
     return training.Trainer(model, within.recipe, feed, [run.train_seed], single=True)
 
@@ -207,10 +201,10 @@ def check(run: CandidateRun, data_dir: str | None = None) -> None:
     """
     halves = image_sets.halves(run.supernet, data_dir)
     supernets.with_data(run.supernet, halves)
-    if not 0 <= run.valid_images <= len(halves.valid_labels):
+    if not 0 <= run.valid_images <= len(halves.valid.labels):
         raise ValueError(
             f"valid_images is {run.valid_images}; the validation half has "
-            f"{len(halves.valid_labels)}"
+            f"{len(halves.valid.labels)}"
         )
 
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from nasjax import compiler
-from nasjax.environments.trainable_supernet import Images, trainable_supernet
+from nasjax.environments.trainable_supernet import trainable_supernet
 from nasjax.runs import image_sets, methods, supernets
 from nasjax.runs.methods import Method
 from nasjax.search import Environment
@@ -109,21 +109,17 @@ def load(
     if net.run.dataset != dataset:
         raise ValueError(f"{folder} was trained on {net.run.dataset}, not {dataset}")
     halves = image_sets.halves(net.run, data_dir)
-    count = valid_images or len(halves.valid_labels)
-    if count > len(halves.valid_labels):
+    count = valid_images or len(halves.valid.labels)
+    if count > len(halves.valid.labels):
         raise ValueError(
             f"--valid-images {count}: the validation half has "
-            f"{len(halves.valid_labels)}"
+            f"{len(halves.valid.labels)}"
         )
     env = trainable_supernet(
         net.config,
         net.state,
-        Images(
-            halves.train_images,
-            halves.train_labels,
-            halves.valid_images[:count],
-            halves.valid_labels[:count],
-        ),
+        halves.train,
+        halves.valid.at(slice(count)),
         recipe=dataclasses.replace(net.run.recipe, learning_rate=learning_rate),
         augment=supernets.augmentation(net.run, halves),
         batches=batches,

@@ -22,7 +22,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from nasjax.data import imagenet
 from nasjax.networks import training
-from nasjax.networks.derived.training import AXIS
+from nasjax.networks.examples import Examples
+from nasjax.networks.train_state import AXIS
 from nasjax.networks.training import Epoch, Recipe
 
 Arrays = tuple[Any, ...]
@@ -71,9 +72,9 @@ class InMemory(Feed):
     whether a row counts).
 
     Args:
-      train_images, train_labels: uint8 [N, H, W, C], int32 [N].
+      train: those to train on.
       recipe: its batch size and `drop_last` are read.
-      test_images, test_labels: the same for tests; none by default.
+      test: those to test on; none by default.
       test_batch: images per batch of a test.
 
     Raises:
@@ -84,20 +85,15 @@ class InMemory(Feed):
 
     def __init__(
         self,
-        train_images: np.ndarray,
-        train_labels: np.ndarray,
+        train: Examples,
         recipe: Recipe,
-        test_images: np.ndarray | None = None,
-        test_labels: np.ndarray | None = None,
+        test: Examples | None = None,
         test_batch: int = 500,
     ):
-        self.trained = len(train_labels)
+        self._train, self.trained = train, len(train.labels)
         self.epoch = training.epoch_of(self.trained, recipe)
-        self._train = train_images, train_labels
-        self._test = train_images[:0], train_labels[:0]
-        if test_images is not None and test_labels is not None:
-            self._test = test_images, test_labels
-        self.tested, self._test_batch = len(self._test[1]), test_batch
+        self._test = train.at(slice(0)) if test is None else test
+        self.tested, self._test_batch = len(self._test.labels), test_batch
         self._test_batches: list[Arrays] = []
         self._rows: tuple[Any, np.ndarray] = None, np.empty(0)  # of the last epoch
 
@@ -112,7 +108,7 @@ class InMemory(Feed):
         where = None if mesh is None else NamedSharding(mesh, PartitionSpec())
         self._train = jax.device_put(self._train, where)
         size = _whole(min(self._test_batch, self.tested), divided)
-        self._test_batches = jax.device_put(padded(*self._test, size), where)
+        self._test_batches = jax.device_put(padded(self._test, size), where)
 
     def batches(
         self, seeds: Sequence[int], steps: range, scan: bool
@@ -131,11 +127,11 @@ class InMemory(Feed):
         yield from self._test_batches
 
 
-def padded(images: np.ndarray, labels: np.ndarray, size: int) -> list[Arrays]:
+def padded(examples: Examples, size: int) -> list[Arrays]:
     """Batches of images and labels, the last filled up, and which rows count."""
     batches: list[Arrays] = []
-    for start in range(0, len(labels), max(size, 1)):
-        x, y = images[start : start + size], labels[start : start + size]
+    for start in range(0, len(examples.labels), max(size, 1)):
+        x, y = examples.at(slice(start, start + size))
         count = len(y)
         x = np.concatenate([x, np.zeros((size - count, *x.shape[1:]), x.dtype)])
         y = np.concatenate([y, np.zeros(size - count, y.dtype)])
@@ -161,7 +157,7 @@ class Source(NamedTuple):
 def open_source(
     name: str = imagenet.NAME, data_dir: str | os.PathLike[str] | None = None
 ) -> Source:
-    """Opens both splits of what tensorflow_datasets has prepared.
+    """Opens both splits of a data set that tensorflow_datasets has prepared.
 
     Args:
       name: of a data set with the features of imagenet2012.
@@ -258,7 +254,7 @@ class Streamed(Feed):
         return tuple(put(self._sharding, x) for x in batch)
 
     def _batch(self, seed: int, step: int) -> imagenet.Batch:
-        """This process's share of a step's batch; an epoch comes from one stream."""
+        """This process's share of a step's batch; a stream lasts for an epoch."""
         clock, fresh = time.perf_counter(), (seed, step) != self._next
         if fresh:
             self._close()

@@ -11,6 +11,7 @@ import numpy as np
 
 from nasjax import search
 from nasjax.environments import cached, frozen_supernet
+from nasjax.networks.examples import Examples
 from nasjax.networks.supernet import SupernetConfig
 from nasjax.runs import image_sets, supernets, transfer
 from nasjax.runs.folder import Folder
@@ -94,18 +95,17 @@ def load(
     halves = image_sets.halves(net.run, data_dir)
     shown = supernets.augmentation(net.run, halves)
     config = dataclasses.replace(net.config, dtype=dtype or net.config.dtype)
-    most = len(halves.valid_labels)
+    most = len(halves.valid.labels)
     if subset > most:
         raise ValueError(f"--subset {subset}: the validation half has {most}")
 
-    def first(images: np.ndarray, labels: np.ndarray, count: int) -> Scorer:
-        order = np.random.default_rng(ORDER_SEED).permutation(len(labels))
-        chosen = order[: count or len(labels)]
+    def first(examples: Examples, count: int) -> Scorer:
+        order = np.random.default_rng(ORDER_SEED).permutation(len(examples.labels))
+        chosen = order[: count or len(order)]
         env = frozen_supernet(
             config,
             net.params,
-            images[chosen],
-            labels[chosen],
+            *examples.at(chosen),
             mean=shown.mean,
             std=shown.std,
             batch_size=eval_batch,
@@ -113,15 +113,14 @@ def load(
         )
         return Scorer(cached(env), chosen)
 
-    valid = halves.valid_images, halves.valid_labels
     return Frozen(
         net,
         config,
         halves.source,
         halves.sha256,
-        first(*valid, subset),
-        first(*valid, final_images),
-        first(halves.test_images, halves.test_labels, final_images),
+        first(halves.valid, subset),
+        first(halves.valid, final_images),
+        first(halves.test, final_images),
     )
 
 

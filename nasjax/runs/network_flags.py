@@ -103,7 +103,7 @@ def load(
     count, lanes = layout(0)  # or raise, before any data is read
     data = network_trainer.data(described, args.data_dir)
     if isinstance(data, ImageData):
-        count, lanes = layout(len(data.train_labels))
+        count, lanes = layout(len(data.train.labels))
     described = dataclasses.replace(
         described, seeds=tuple(args.seeds), devices=count, lanes=lanes
     )

@@ -41,18 +41,13 @@ def with_data(run: NetworkRun, data: Data) -> NetworkRun:
     if isinstance(data, feeds.Source):
         trained, size, channels = len(data.train.source), run.image_size, 3
     else:
-        channels = data.train_images.shape[-1]
-        trained, size = len(data.train_labels), image_sizes.size_of(data.train_images)
+        channels = data.train.images.shape[-1]
+        trained, size = len(data.train.labels), image_sizes.size_of(data.train.images)
     network = dataclasses.replace(
         run.network, classes=data.classes, image_channels=channels
     )
     if not isinstance(data, feeds.Source):
-        for part in ("train", "test"):
-            images, labels = (
-                getattr(data, f"{part}_{x}") for x in ("images", "labels")
-            )
-            image_sizes.check_examples(images, labels, network, f"{part} images")
-        augment.check_statistics(data.mean, data.std, channels)
+        image_sets.check(data, network)
     return dataclasses.replace(
         run,
         classes=data.classes,
@@ -109,14 +104,7 @@ def trainer(
         step, score = _streamed(config, options)
         scores: tuple[str, ...] = ("test", "top5")
     else:
-        feed = feeds.InMemory(
-            data.train_images,
-            data.train_labels,
-            run.recipe,
-            data.test_images,
-            data.test_labels,
-            run.test_batch,
-        )
+        feed = feeds.InMemory(data.train, run.recipe, data.test, run.test_batch)
         step, score = _in_memory(config, augmentation(run, data), options)
         scores = ("test",)
     model = training.Model(init_of(run), step, score, scores)

@@ -18,15 +18,15 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from nasjax.data.images import ImageData
 from nasjax.environments.frozen_supernet import score as score_architecture
 from nasjax.networks import augment, supernet
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.networks.training import epoch_of
-from nasjax.runs import devices, feeds, training, training_job
+from nasjax.runs import devices, feeds, image_sets, training, training_job
 from nasjax.runs.checkpoints import Checkpoints
 from nasjax.runs.configs import read_run
 from nasjax.runs.folder import Folder
-from nasjax.runs.image_sets import Halves
 from nasjax.runs.supernet_config import SupernetRun
 from nasjax.spaces import CellSpace, image_sizes
 
@@ -73,33 +73,30 @@ def no_curves(epochs: int, eval_epochs: Sequence[int], archs: int) -> Curves:
     )
 
 
-def with_data(run: SupernetRun, halves: Halves, count: int = 1) -> SupernetRun:
+def with_data(run: SupernetRun, halves: ImageData, count: int = 1) -> SupernetRun:
     """The run with what follows from its data, for so many devices.
 
     Raises:
       ValueError: the network does not fit the images or labels, naming which; fewer
         images than a batch takes.
     """
-    channels = halves.train_images.shape[-1]
+    channels = halves.train.images.shape[-1]
     network = dataclasses.replace(
         run.network, classes=halves.classes, image_channels=channels
     )
-    for part in ("train", "valid", "test"):
-        images, labels = (getattr(halves, f"{part}_{x}") for x in ("images", "labels"))
-        image_sizes.check_examples(images, labels, network, f"{part} images")
-    augment.check_statistics(halves.mean, halves.std, channels)
+    image_sets.check(halves, network)
     return dataclasses.replace(
         run,
         classes=halves.classes,
-        image_size=image_sizes.size_of(halves.train_images),
+        image_size=image_sizes.size_of(halves.train.images),
         image_channels=channels,
-        steps_per_epoch=epoch_of(len(halves.train_labels), run.recipe).steps,
+        steps_per_epoch=epoch_of(len(halves.train.labels), run.recipe).steps,
         data_sha256=halves.sha256,
         devices=count,
     )
 
 
-def augmentation(run: SupernetRun, halves: Halves) -> augment.AugmentConfig:
+def augmentation(run: SupernetRun, halves: ImageData) -> augment.AugmentConfig:
     """The augmentation of training images; none at all with `preprocess=False`."""
     if not run.preprocess:
         return augment.AugmentConfig(padding=0, flip=False)
@@ -119,7 +116,7 @@ def _init(run: SupernetRun) -> Callable[[jax.Array], supernet_training.TrainStat
 
 def trainer(
     run: SupernetRun,
-    halves: Halves,
+    halves: ImageData,
     mesh: Mesh | None = None,
     scan: bool | None = None,
 ) -> training.Trainer:
@@ -147,7 +144,7 @@ def trainer(
             mesh=divided,
         ),
     )
-    feed = feeds.InMemory(halves.train_images, halves.train_labels, run.recipe)
+    feed = feeds.InMemory(halves.train, run.recipe)
     return training.Trainer(model, run.recipe, feed, [run.seed], mesh, scan, True)
 
 
@@ -159,7 +156,7 @@ def scored(run: SupernetRun, space: CellSpace) -> np.ndarray:
 
 
 def scorer(
-    run: SupernetRun, halves: Halves, archs: np.ndarray
+    run: SupernetRun, halves: ImageData, archs: np.ndarray
 ) -> Callable[[supernet_training.TrainState], Scores]:
     """Scores on the validation half, for `fit`.
 
@@ -173,10 +170,9 @@ def scorer(
       ones [M], and of the whole network accuracy and loss [2], which are NaN unless the
       policy is `one-shot`.
     """
-    count = min(run.validate_images, len(halves.valid_labels))
+    count = min(run.validate_images, len(halves.valid.labels))
     config, shown = run.network, augmentation(run, halves)
-    images = jax.device_put(halves.valid_images[:count])
-    labels = jax.device_put(halves.valid_labels[:count])
+    images, labels = jax.device_put(halves.valid.at(slice(count)))
 
     @jax.jit
     def evaluate(params, statistics, arch, images, labels):

@@ -42,10 +42,10 @@ def test_what_a_data_set_says_of_itself(tmp_path):
     data = images.load("cifar10", tmp_path, log=lines.append)
     assert (data.name, data.classes, data.source) == ("cifar10", 10, str(folder))
     assert (
-        data.train_images.shape == (50, 32, 32, 3) == (50, *data.test_images[0].shape)
+        data.train.images.shape == (50, 32, 32, 3) == (50, *data.test.images[0].shape)
     )
-    assert data.train_labels.tolist() == [*range(10)] * 5
-    assert data.test_labels.tolist() == [*range(10)]
+    assert data.train.labels.tolist() == [*range(10)] * 5
+    assert data.test.labels.tolist() == [*range(10)]
     assert data.mean == (0.49139968, 0.48215827, 0.44653124)
     assert data.std == (0.24703233, 0.24348505, 0.26158768)
     (line,) = lines
@@ -146,10 +146,10 @@ def test_cifar10_of_tfds(tmp_path, explicit):
     prepare_tfds("cifar10", folder, {"train": train, "test": test})
     data = images.load("cifar10", folder if explicit else None, log=quiet)
     # In the order of the ids, whatever the order in the files.
-    assert data.train_labels.tolist() == [i % 10 for i in range(25)]
-    assert data.test_labels.tolist() == [3, 1, 2]
-    assert data.train_labels.dtype == np.int32 and data.train_images.dtype == np.uint8
-    for image, example in zip(data.train_images, train, strict=True):
+    assert data.train.labels.tolist() == [i % 10 for i in range(25)]
+    assert data.test.labels.tolist() == [3, 1, 2]
+    assert data.train.labels.dtype == np.int32 and data.train.images.dtype == np.uint8
+    for image, example in zip(data.train.images, train, strict=True):
         np.testing.assert_array_equal(image, example["image"])
     assert data.source == f"tensorflow_datasets cifar10 in {folder}"
 
@@ -161,10 +161,10 @@ def test_imagenet_of_tfds(tmp_path):
     written = {name: list(examples(rng, splits[name], 16)) for name in splits}
     prepare_tfds("imagenet_resized/16x16", tmp_path, written)
     data = images.load("imagenet16-120", tmp_path, log=quiet)
-    assert sorted(data.train_labels.tolist()) == [0, 57, 119]
-    assert sorted(data.test_labels.tolist()) == [1, 119]
+    assert sorted(data.train.labels.tolist()) == [0, 57, 119]
+    assert sorted(data.test.labels.tolist()) == [1, 119]
     by_label = {e["label"]: e["image"] for e in written["train"]}
-    for image, label in zip(data.train_images, data.train_labels, strict=True):
+    for image, label in zip(data.train.images, data.train.labels, strict=True):
         np.testing.assert_array_equal(image, by_label[int(label)])
 
 
@@ -198,7 +198,7 @@ def test_download_only_online(tmp_path, monkeypatch):
     monkeypatch.setenv("NASJAX_OFFLINE", "0")
     data = images.load("cifar10", tmp_path, log=lines.append)
     assert calls[2:] == [*prepared, ("cifar10", str(tmp_path), True)]
-    assert data.train_labels.tolist() == [1, 2]
+    assert data.train.labels.tolist() == [1, 2]
     assert lines[0] == f"images: preparing tensorflow_datasets cifar10 in {tmp_path}"
     for label, image in ((10, np.zeros((32, 32, 3), np.uint8)), (0, np.zeros((8, 8)))):
         ready["test"] = [{"image": image, "label": label}]
@@ -221,7 +221,7 @@ def test_checksum_is_of_the_content(tmp_path):
         write_cifar10(tmp_path / name / "cifar-10-batches-py", labels)
     a, b, c = (images.load("cifar10", tmp_path / n, log=quiet) for n in "abc")
     assert a.sha256 == b.sha256 and len(a.sha256) == 64 and a.source != b.source
-    assert (a.test_images == c.test_images).all() and a.sha256 != c.sha256
+    assert (a.test.images == c.test.images).all() and a.sha256 != c.sha256
 
 
 @pytest.mark.parametrize("count", [10, 11, 0, 1])
@@ -248,16 +248,16 @@ def test_synthetic_is_the_same_everywhere():
     lines = []
     data = images.load("synthetic", log=lines.append)
     assert "made up" in lines[0] and "made up" in data.source
-    assert data.train_images.shape == (2000, 32, 32, 3)
-    assert data.test_images.shape == (1000, 32, 32, 3)
-    assert np.bincount(data.train_labels).tolist() == [200] * 10
-    assert np.bincount(data.test_labels).tolist() == [100] * 10
+    assert data.train.images.shape == (2000, 32, 32, 3)
+    assert data.test.images.shape == (1000, 32, 32, 3)
+    assert np.bincount(data.train.labels).tolist() == [200] * 10
+    assert np.bincount(data.test.labels).tolist() == [100] * 10
     assert data.sha256 == SYNTHETIC
-    pixels = data.train_images.astype(np.float64) / 255
+    pixels = data.train.images.astype(np.float64) / 255
     assert data.mean == pytest.approx(pixels.mean((0, 1, 2)))
     assert data.std == pytest.approx(pixels.std((0, 1, 2)))
     small = images.synthetic(20, 10, size=16)
-    assert small.train_images.shape == (20, 16, 16, 3) and len(small.test_labels) == 10
+    assert small.train.images.shape == (20, 16, 16, 3) and len(small.test.labels) == 10
 
 
 def ridge(train, train_labels, test, test_labels):
@@ -289,9 +289,9 @@ def test_synthetic_needs_shapes_and_they_suffice():
     def accuracy(features):
         train, test = (
             np.asarray(features(x), np.float64)
-            for x in (data.train_images, data.test_images)
+            for x in (data.train.images, data.test.images)
         )
-        return ridge(train, data.train_labels, test, data.test_labels)
+        return ridge(train, data.train.labels, test, data.test.labels)
 
     assert accuracy(colour) < 0.2
     assert accuracy(filters) > 0.8

@@ -8,8 +8,9 @@ import pytest
 import nasjax
 from nasjax import search
 from nasjax.environments.frozen_supernet import score
-from nasjax.environments.trainable_supernet import Images, trainable_supernet
+from nasjax.environments.trainable_supernet import trainable_supernet
 from nasjax.networks import augment, supernet, training
+from nasjax.networks.examples import Examples
 from nasjax.networks.supernet import training as supernet_training
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -21,9 +22,8 @@ RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 4, 60).astype(np.int32)
 # Each class has a brightness of its own.
 PIXELS = RNG.integers(0, 60, (60, 8, 8, 3)) + 60 * LABELS[:, None, None, None]
-HALVES = Images(
-    PIXELS[:40].astype(np.uint8), LABELS[:40], PIXELS[40:].astype(np.uint8), LABELS[40:]
-)
+EXAMPLES = Examples(PIXELS.astype(np.uint8), LABELS)
+TRAIN, VALID = EXAMPLES.at(slice(40)), EXAMPLES.at(slice(40, 60))
 ARCH = jnp.array([3, 1, 2, 4, 0, 1], jnp.uint8)
 
 
@@ -37,9 +37,9 @@ def start(quick_compile):
     return init(key())
 
 
-def make(state, **settings):
-    given = {"recipe": RECIPE, "augment": AUGMENT, "batches": 3, "eval_batch": 10}
-    return trainable_supernet(CONFIG, state, HALVES, **given | settings)
+def make(state, train=TRAIN, valid=VALID, **changed):
+    settings = {"recipe": RECIPE, "augment": AUGMENT, "batches": 3, "eval_batch": 10}
+    return trainable_supernet(CONFIG, state, train, valid, **settings | changed)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_a_query_trains_m_batches_then_scores(start, asked):
     _, state, outcome = asked
     assert int(state.step) - int(start.step) == 3
     wanted = score(
-        CONFIG, state.params, ARCH, *HALVES[2:], mean=AUGMENT.mean, std=AUGMENT.std,
+        CONFIG, state.params, ARCH, *VALID, mean=AUGMENT.mean, std=AUGMENT.std,
         batch_size=10,
     )  # fmt: skip
     assert float(outcome.accuracy) == float(wanted.accuracy)
@@ -116,11 +116,8 @@ def test_it_refuses(start, settings, text):
 
 
 def test_it_refuses_labels_outside_of_the_classes(start):
-    for name in ("train_labels", "valid_labels"):
-        labels = getattr(HALVES, name) + 8
-        halves = HALVES._replace(**{name: labels})
-        with pytest.raises(ValueError, match=r"_images: labels are 8 to 11; .* 0 to 9"):
-            trainable_supernet(
-                CONFIG, start, halves, recipe=RECIPE, augment=AUGMENT, eval_batch=10,
-                batches=3,
-            )  # fmt: skip
+    for name, half in (("train", TRAIN), ("valid", VALID)):
+        wrong = {name: half._replace(labels=half.labels + 8)}
+        text = rf"{name} images: labels are 8 to 11; .* 0 to 9"
+        with pytest.raises(ValueError, match=text):
+            make(start, **wrong)

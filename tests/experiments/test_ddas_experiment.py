@@ -47,13 +47,9 @@ def load(folder):
 def halves(run, data_dir=None):
     """40 images of each half."""
     del run, data_dir
-    found = images.synthetic(80, 46, size=8)
-    return image_sets.Halves(
-        *(found.train_images[:40], found.train_labels[:40]),
-        *(found.train_images[40:], found.train_labels[40:]),
-        *(found.test_images, found.test_labels, 10, found.mean, found.std),
-        *(found.source, found.sha256),
-    )
+    data = images.synthetic(80, 46, size=8)
+    train, valid = data.train.at(slice(40)), data.train.at(slice(40, 80))
+    return data._replace(train=train, valid=valid)
 
 
 def stand_in(monkeypatch):

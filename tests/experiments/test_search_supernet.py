@@ -52,13 +52,9 @@ def made():
 def halves(run, data_dir=None):
     """40 images of each half, 46 to test: five full batches of 8."""
     del run, data_dir
-    found = made()
-    return image_sets.Halves(
-        *(found.train_images[:40], found.train_labels[:40]),
-        *(found.train_images[40:], found.train_labels[40:]),
-        *(found.test_images, found.test_labels, 10, found.mean, found.std),
-        *(found.source, found.sha256),
-    )
+    data = made()
+    train, valid = data.train.at(slice(40)), data.train.at(slice(40, 80))
+    return data._replace(train=train, valid=valid)
 
 
 def augmentation(run, halves):

@@ -11,6 +11,8 @@ import jax
 import numpy as np
 import pytest
 
+from nasjax.data import images
+from nasjax.networks.examples import Examples
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.networks.training import ABSENT
 from nasjax.runs import configs, image_sets, supernets
@@ -195,14 +197,17 @@ def made_halves(**changed):
     rng = np.random.default_rng(0)
     parts = []
     for count in (16, 8, 8):
-        shape = (count, 33, 47, 4)
-        parts += [
-            rng.integers(0, 256, shape, dtype=np.uint8),
-            rng.integers(0, 4, count).astype(np.int32),
-        ]
+        pixels = rng.integers(0, 256, (count, 33, 47, 4), dtype=np.uint8)
+        labels = rng.integers(0, 4, count).astype(np.int32)
+        parts.append(Examples(pixels, labels))
     mean, std = (0.5,) * 4, (0.25,) * 4
-    made = image_sets.Halves(*parts, 4, mean, std, "made up", "")
-    return made._replace(**changed)
+    made = images.ImageData("made up", *parts, 4, mean, std, "made up", "")
+    for name, value in changed.items():
+        part, _, field = name.partition("_")
+        if field:
+            value = getattr(made, part)._replace(**{field: value})
+        made = made._replace(**{part: value})
+    return made
 
 
 def test_images_of_33_by_47_and_four_channels(quick_compile, tmp_path):

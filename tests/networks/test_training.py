@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nasjax.networks import training
+from nasjax.networks import train_state, training
 from nasjax.networks.training import Recipe
 
 
@@ -18,30 +18,29 @@ def test_cosine_starts_and_ends_where_the_recipe_says():
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_sgd_equals_two_steps_by_hand(nesterov):
     recipe = Recipe(momentum=0.9, weight_decay=0.1, clip=5.0, nesterov=nesterov)
-    optimizer = training.sgd(recipe)
     p, v = np.array([1.0, -2.0]), np.zeros(2)
-    params = jnp.asarray(p)
-    state = optimizer.init(params)
+    state = train_state.start(jnp.asarray(p), None, recipe)
     for g in (np.array([6.0, 8.0]), np.array([0.3, -0.4])):
-        params, state = training.update(
-            optimizer, 0.5, params, state, jnp.asarray(g, jnp.float32)
-        )
+        gradient = jnp.asarray(g, jnp.float32)
+        state = train_state.update(state, gradient, None, 0.5, recipe)
         clipped = g * min(1.0, 5.0 / np.linalg.norm(g)) + 0.1 * p
         v = 0.9 * v + clipped
         p = p - 0.5 * (clipped + 0.9 * v if nesterov else v)
-        np.testing.assert_allclose(params, p, rtol=1e-6)
+        np.testing.assert_allclose(state.params, p, rtol=1e-6)
+    assert int(state.step) == 2
 
 
 def test_weights_not_selected_keep_value_and_momentum_bits():
-    optimizer = training.sgd(Recipe(weight_decay=0.3, clip=1.0))
+    recipe = Recipe(weight_decay=0.3, clip=1.0)
     params = {"a": jnp.array([[1.1, 2.3], [3.7, 4.9]]), "b": jnp.array([0.1])}
-    state = optimizer.init(params)
+    start = train_state.start(params, None, recipe)
     both = {"a": jnp.array([[True], [True]]), "b": jnp.array([True])}
     first = {"a": jnp.array([[True], [False]]), "b": jnp.array([False])}
     grads = jax.tree.map(jnp.ones_like, params)
-    params, state = training.update(optimizer, 0.1, params, state, grads, both)
+    before = train_state.update(start, grads, None, 0.1, recipe, both)
+    params, state = before.params, before.optimizer
     grads = {"a": jnp.array([[1.0, 1.0], [0.0, 0.0]]), "b": jnp.zeros(1)}
-    new, after = training.update(optimizer, 0.1, params, state, grads, first)
+    new, after, *_ = train_state.update(before, grads, None, 0.1, recipe, first)
     np.testing.assert_array_equal(new["a"][1], params["a"][1])
     np.testing.assert_array_equal(new["b"], params["b"])
     np.testing.assert_array_equal(after[-1].trace["a"][1], state[-1].trace["a"][1])

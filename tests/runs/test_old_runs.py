@@ -15,8 +15,9 @@ import pytest
 
 from nasjax import search, searchers
 from nasjax.environments import cached
-from nasjax.environments.trainable_supernet import Images, trainable_supernet
+from nasjax.environments.trainable_supernet import trainable_supernet
 from nasjax.networks import augment, supernet, training
+from nasjax.networks.examples import Examples
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.runs import networks, supernets
 from nasjax.runs.checkpoints import Checkpoints
@@ -119,11 +120,12 @@ def test_a_ddas_search_loads_with_its_supernet(runs):
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
     size = settings["image_size"]
     images = np.zeros((64, size, size, 3), np.uint8)
-    labels = np.zeros(64, np.int32)
+    examples = Examples(images, np.zeros(64, np.int32))
     env = trainable_supernet(
         net,
         zeros,
-        Images(images, labels, images[:20], labels[:20]),
+        examples,
+        examples.at(slice(20)),
         recipe=recipe,
         augment=augment.AugmentConfig(),
         batches=2,

@@ -11,6 +11,7 @@ from nasjax.analysis import evaluation
 from nasjax.data import images
 from nasjax.networks import families
 from nasjax.networks.derived.training import Recipe
+from nasjax.networks.examples import Examples
 from nasjax.networks.training import ABSENT
 from nasjax.runs import (
     configs,
@@ -156,12 +157,12 @@ def test_groups():
 
 def test_data_is_the_whole_training_set_shrunk(data):
     whole = images.synthetic()
-    assert data.train_images.shape == (128, 8, 8, 3)
-    assert data.test_images.shape == (1000, 8, 8, 3)
-    block = whole.train_images[5, 4:8, 8:12].mean((0, 1))
-    np.testing.assert_array_equal(data.train_images[5, 1, 2], np.round(block))
+    assert data.train.images.shape == (128, 8, 8, 3)
+    assert data.test.images.shape == (1000, 8, 8, 3)
+    block = whole.train.images[5, 4:8, 8:12].mean((0, 1))
+    np.testing.assert_array_equal(data.train.images[5, 1, 2], np.round(block))
     every = image_sets.whole(changed_run(train_images=0), log=lambda _: None)
-    assert len(every.train_labels) == len(whole.train_labels)
+    assert len(every.train.labels) == len(whole.train.labels)
     with pytest.raises(ValueError, match="train_images is 9000; synthetic has 2000"):
         image_sets.whole(changed_run(train_images=9000), log=lambda _: None)
 
@@ -189,7 +190,7 @@ def test_every_test_image_counts_once(data):
         last["kernel"], last["bias"] = last["kernel"] * 0, last["bias"] * 0
         last["bias"] = last["bias"].at[:, 3].set(1.0)
         shares.append(trainer.test(state)["test"])
-    share = np.mean(data.test_labels == 3)
+    share = np.mean(data.test.labels == 3)
     np.testing.assert_allclose(shares, [[share], [share]], rtol=1e-12)
 
 
@@ -215,10 +216,10 @@ def test_seeds_over_devices_are_seeds_alone(data):
 @pytest.fixture(scope="module")
 def odd(data):
     """Two epochs of batches of 48, 48 and 32 images: step by step, and in scans."""
+    train, test = data.train, data.test.at(slice(100))
     small = data._replace(
-        train_images=data.train_images[:, ::2, ::2],
-        test_images=data.test_images[:100, ::2, ::2],
-        test_labels=data.test_labels[:100],
+        train=train._replace(images=train.images[:, ::2, ::2]),
+        test=test._replace(images=test.images[:, ::2, ::2]),
     )
     cell = "|nor_conv_1x1~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"
     changed = {"genotype": cell, "batch_size": 48, "drop_last": False}
@@ -285,15 +286,13 @@ def grey(count=40, seed=0, channels=1):
     """Made-up images of 33 x 47 pixels."""
     rng = np.random.default_rng(seed)
     shape = (count, 33, 47, channels)
-    return (
-        rng.integers(0, 256, shape, dtype=np.uint8),
-        rng.integers(0, 10, count).astype(np.int32),
-    )
+    pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+    return Examples(pixels, rng.integers(0, 10, count).astype(np.int32))
 
 
 def images_of(**changed):
-    arrays = [*grey(), *grey(20, 1)]
-    made = images.ImageData("grey", *arrays, 10, (0.5,), (0.25,), "made up", "")
+    parts = grey(), grey(0), grey(20, 1)
+    made = images.ImageData("grey", *parts, 10, (0.5,), (0.25,), "made up", "")
     return made._replace(**changed)
 
 
@@ -321,10 +320,12 @@ def test_grey_images_of_33_by_47(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "text"),
     [
-        (dict(zip(("train_images", "train_labels"), grey(channels=4), strict=True)),
+        ({"train": grey(channels=4), "valid": grey(0, channels=4)},
          "test images: images have 1 channels; the network has image_channels=4"),
-        ({"test_labels": np.full(20, 10, np.int32)}, "test images: labels are 10"),
-        ({"train_labels": np.full(40, -1, np.int32)}, "labels are -1 to -1; allowed"),
+        ({"test": grey(20, 1)._replace(labels=np.full(20, 10, np.int32))},
+         "test images: labels are 10"),
+        ({"train": grey()._replace(labels=np.full(40, -1, np.int32))},
+         "labels are -1 to -1; allowed"),
         ({"mean": (0.5,) * 3, "std": (0.2,) * 3}, "the images have 1 channels"),
         ({"classes": 0}, "classes must be at least 1, got 0"),
     ],

@@ -14,10 +14,11 @@ from nasjax import lanes, search, searchers, spaces
 from nasjax.analysis.gpu import compiling
 from nasjax.environments.frozen_supernet import score
 from nasjax.environments.tabular import from_arrays
-from nasjax.environments.trainable_supernet import Evaluate, Images
+from nasjax.environments.trainable_supernet import Evaluate, Split
 from nasjax.networks import derived, supernet, training
 from nasjax.networks.augment import AugmentConfig
 from nasjax.networks.derived import training as derived_training
+from nasjax.networks.examples import Examples
 from nasjax.networks.supernet import darts_network
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.searchers.ddas import VARIANTS
@@ -74,7 +75,7 @@ def _key():
 
 def _images(sizes):
     images = jax.ShapeDtypeStruct((sizes.images, sizes.side, sizes.side, 3), jnp.uint8)
-    return images, jax.ShapeDtypeStruct((sizes.images,), jnp.int32)
+    return Examples(images, jax.ShapeDtypeStruct((sizes.images,), jnp.int32))
 
 
 def _augment(cutout=0):
@@ -207,7 +208,7 @@ def ddas(sizes: Sizes) -> list[Part]:
         scan=True,
         together=sizes.together,
     )
-    shared = Images(*_images(sizes), *_images(sizes))
+    shared = Split(_images(sizes), _images(sizes))
     state = _state(supernet_training, config, recipe, sizes)
     searcher = searchers.ddas(config.space, VARIANTS["4s"]())
     steps, epochs = 1_500, 75  # of the thesis, 3.4.1

@@ -1,4 +1,4 @@
-"""The networks around cells, from the images to what enters the last pool."""
+"""Bodies of derived networks: from the images to the input of the last pool."""
 
 import chex
 import flax.linen as nn
@@ -13,19 +13,20 @@ from nasjax.networks.derived.layers import (
     Linear,
     Norm,
     ReluConvNorm,
+    wide,
 )
 from nasjax.networks.initializers import uniform
 
 
 class AuxiliaryHead(nn.Module):
-    """A second classifier on images of about 8 x 8 pixels.
+    """A second classifier, on features of about 8 x 8 pixels.
 
     ReLU, 5 x 5 average pool to 2 x 2, 1 x 1 convolution to 128, 2 x 2 to 768, linear.
 
     Attributes:
-      classes: how many.
+      classes: their number.
       stem: for imagenet, the pool's stride is 2 and not 3, and the second convolution
-        has no normalisation: so the public code of DARTS and PC-DARTS.
+        has no normalisation, as in the public code of DARTS and PC-DARTS.
       norm: makes a batch normalisation.
     """
 
@@ -59,13 +60,8 @@ class AuxiliaryHead(nn.Module):
         return Linear(self.classes)(jax.nn.relu(x))
 
 
-def wide(x):
-    """The dtype of `x`, at least float32."""
-    return jnp.promote_types(x.dtype, jnp.float32)
-
-
 class DartsBody(nn.Module):
-    """Stem and cells; what enters the last pool, and the auxiliary logits."""
+    """Stem and cells; returns the input of the last pool and the auxiliary logits."""
 
     config: DerivedConfig
     norm: Norm
@@ -122,7 +118,7 @@ class _ResidualBlock(nn.Module):
 
 
 class NasBench201Body(nn.Module):
-    """Stem, three stages of cells with residual blocks between; no auxiliary logits."""
+    """Stem and three stages of cells, residual blocks between; no auxiliary head."""
 
     config: DerivedConfig
     norm: Norm

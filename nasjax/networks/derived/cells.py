@@ -1,4 +1,4 @@
-"""Operations and cells: only what the architecture selects has weights.
+"""Operations and cells of derived networks: no weights but the selected ones.
 
 Source: Liu et al. 2019 and Dong and Yang 2020, as laid out in their public code.
 """
@@ -24,7 +24,7 @@ Edges = tuple[tuple[int, int, str], ...]
 
 
 class Operation(nn.Module):
-    """What stands on an edge, by its name in either space.
+    """The operation of an edge, by its name in either space.
 
     Pools have no normalisation; a skip of stride 2 is a factorized reduce.
 
@@ -68,7 +68,7 @@ class Operation(nn.Module):
 
 
 class Cell(nn.Module):
-    """Nodes that sum what arrives over their edges.
+    """Nodes; each is the sum of its in-edges' outputs.
 
     Attributes:
       edges: (source, target, operation), sorted by target; inputs are the first nodes.

@@ -1,4 +1,4 @@
-"""What fixes a derived network's shapes."""
+"""Configurations of derived networks."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,77 +7,36 @@ from typing import Any
 import numpy as np
 
 from nasjax import spaces
-from nasjax.networks.families import FAMILIES
-from nasjax.spaces import CellSpace, architectures
-
-DTYPES = ("float32", "bfloat16")
-STEMS = ("cifar", "imagenet")
+from nasjax.networks.config import NetworkConfig
+from nasjax.spaces import CellSpace
 
 
-@dataclasses.dataclass(frozen=True)
-class DerivedConfig:
-    """A network of one architecture; hashable, so static under jit.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DerivedConfig(NetworkConfig):
+    """The network of one architecture; fields and errors also as `NetworkConfig`.
+
+    float64 images stay what they are under the dtype float32.
 
     Attributes:
-      space: the cells' space, `darts(...)` or `nas_bench_201()`.
       arch: integers of `space.arch_shape` (arrays become tuples), O where an edge is
         absent.
-      channels: C of the first cells.
-      cells: how many; of each of the three stages in NAS-Bench-201.
-      classes: of the classifier.
-      image_channels: of the images: 3 for colours, 1 for grey.
-      stem: cifar, or imagenet: three convolutions that divide the image's side by 8.
       auxiliary: a second classifier after the second reduction, in training only.
-      dtype: of activations and of weights where they are used; weights are stored, and
-        statistics, logits and losses computed, in float32. float64 images stay what
-        they are under float32.
-      axis_name: of a mapped axis (`shard_map`, `pmap`) over which a batch is spread;
-        batch statistics are then those of the whole batch.
-
-    Raises:
-      ValueError: names the value and what is allowed.
     """
 
-    space: CellSpace
-    arch: Any  # of integers
+    arch: Any = dataclasses.field(kw_only=False)  # of integers
     channels: int = 36
     cells: int = 20
-    classes: int = 10
-    stem: str = "cifar"
     auxiliary: bool = False
-    dtype: str = "float32"
-    axis_name: str | None = None
-    image_channels: int = 3
 
     def __post_init__(self):
         object.__setattr__(self, "arch", _tuples(self.arch))
-        for name in ("channels", "cells", "classes", "image_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
-        for name, allowed in (("stem", STEMS), ("dtype", DTYPES)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
-                )
-        FAMILIES[self.kind].check(self)
+        super().__post_init__()
         _check(self.space, self.arch)
-
-    @property
-    def kind(self) -> str:
-        """The family, a key of FAMILIES: the network around the cells."""
-        return architectures.family_of(self.space)
 
     @property
     def reductions(self) -> tuple[int, ...]:
         """The cells that halve the image and double the channels (DARTS)."""
         return tuple(sorted({self.cells // 3, 2 * self.cells // 3}))
-
-    @property
-    def halvings(self) -> int:
-        """How often the network halves an image."""
-        return FAMILIES[self.kind].halvings(self)
 
     def edges(self, cell: int = 0) -> tuple[tuple[int, int, str], ...]:
         """(source, target, operation) of the present edges; cell 1 is the reduction."""
@@ -97,26 +56,25 @@ def _tuples(arch: Any) -> Any:
 
 
 def _check(space: CellSpace, arch: Any) -> None:
-    found = np.array(arch)
-    if found.shape != space.arch_shape or not np.issubdtype(found.dtype, np.integer):
+    rows = np.array(arch)
+    if rows.shape != space.arch_shape or not np.issubdtype(rows.dtype, np.integer):
         raise ValueError(
             f"an architecture of {space.name} is {list(space.arch_shape)} integers, "
-            f"got {found.dtype} {list(found.shape)}"
+            f"got {rows.dtype} {list(rows.shape)}"
         )
-    wanted, O = space.inputs_per_node, space.num_operations
-    last = O - (wanted is None)
-    if found.min() < 0 or found.max() > last:
+    inputs, O = space.inputs_per_node, space.num_operations
+    last = O - (inputs is None)
+    if rows.min() < 0 or rows.max() > last:
         raise ValueError(
-            f"the architecture holds {found.min()} to {found.max()}; allowed: 0 to "
-            f"{last}"
+            f"the architecture holds {rows.min()} to {rows.max()}; allowed: 0 to {last}"
         )
-    if wanted is None:
+    if inputs is None:
         return
     targets = np.array([target for _, target in space.edges])
-    for row in found.reshape(space.cells, -1):
+    for row in rows.reshape(space.cells, -1):
         kept = [int((row[targets == node] < O).sum()) for node in np.unique(targets)]
-        if set(kept) != {wanted}:
-            raise ValueError(f"nodes have {kept} in-edges; each needs {wanted}")
+        if set(kept) != {inputs}:
+            raise ValueError(f"nodes have {kept} in-edges; each needs {inputs}")
 
 
 def darts(arch: Sequence, none: bool = True, **settings: Any) -> DerivedConfig:

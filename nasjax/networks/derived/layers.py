@@ -4,6 +4,7 @@ Convolutions have no bias. All images are [B, H, W, C].
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import chex
 import flax.linen as nn
@@ -14,10 +15,14 @@ from nasjax.networks import halving, primitives
 from nasjax.networks.initializers import uniform
 from nasjax.networks.moments import moments
 
-EPSILON = 1e-5
 MOMENTUM = 0.1
 
 Norm = Callable[..., nn.Module]  # makes a batch normalisation
+
+
+def wide(x: chex.Array) -> Any:
+    """The dtype of `x`, at least float32."""
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 class Convolution(nn.Module):
@@ -59,8 +64,8 @@ class BatchNorm(nn.Module):
 
     y = scale (x - mean) / sqrt(var + 1e-5) + bias
 
-    In training by the batch's statistics, which move the running ones by a tenth (the
-    variance of these is the unbiased one); else by the running ones.
+    In training by the batch's statistics, which move the running ones by a tenth (with
+    the unbiased variance); otherwise by the running ones.
 
     Attributes:
       train: which of the two.
@@ -77,9 +82,11 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", lambda _: jnp.zeros(C, jnp.float32))
         mean = self.variable("statistics", "mean", jnp.zeros, C, jnp.float32)
         variance = self.variable("statistics", "variance", jnp.ones, C, jnp.float32)
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        # `primitives.batch_norm` would round differently: its gradient is written by
+        # hand. It is also for float32 only; float64 images stay float64 here.
+        pixels = x.astype(wide(x))
         if self.train:
-            m, v, count = self._of_batch(wide)
+            m, v, count = self._of_batch(pixels)
             if not self.is_initializing():
                 unbiased = v * (count / max(count - 1, 1))
                 mean.value += MOMENTUM * (jax.lax.stop_gradient(m) - mean.value)
@@ -88,8 +95,8 @@ class BatchNorm(nn.Module):
                 )
         else:
             m, v = mean.value, variance.value
-        factor = scale * jax.lax.rsqrt(v + EPSILON)
-        return ((wide - m) * factor + bias).astype(x.dtype)
+        factor = scale * jax.lax.rsqrt(v + primitives.EPSILON)
+        return ((pixels - m) * factor + bias).astype(x.dtype)
 
     def _of_batch(self, x):
         """Mean, biased variance, and how many numbers they are of."""
@@ -102,9 +109,10 @@ class BatchNorm(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """ReLU, two 1 x 1 convolutions of stride 2, one of them a pixel off, and norm.
+    """ReLU, two 1 x 1 convolutions of stride 2, and norm; halves the image.
 
-    Sides are rounded up; see `halving.odd_pixels`.
+    The second convolution reads one pixel further down and right. Sides are rounded
+    up; see `halving.odd_pixels`.
     """
 
     features: int
@@ -139,7 +147,7 @@ class DropPath(nn.Module):
     y = mask x / (1 - rate), mask ~ Bernoulli(1 - rate) for each image
 
     Needs the rng "drop_path". With `axis_name` it draws for the whole batch and takes
-    the device's share, so that devices with one key do together what one would.
+    the device's share, so that devices with the same key drop as a single one would.
 
     Source: Larsson et al. 2017, as in the public DARTS code.
     """
@@ -170,4 +178,4 @@ class Linear(nn.Module):
         C = x.shape[-1]
         kernel = self.param("kernel", uniform, (C, self.classes), C)
         bias = self.param("bias", uniform, (self.classes,), C)
-        return x.astype(jnp.promote_types(x.dtype, jnp.float32)) @ kernel + bias
+        return x.astype(wide(x)) @ kernel + bias

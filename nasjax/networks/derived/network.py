@@ -6,13 +6,10 @@ from typing import Any
 
 import chex
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
-import numpy as np
 
-from nasjax.networks.derived.bodies import wide
 from nasjax.networks.derived.config import DerivedConfig
-from nasjax.networks.derived.layers import BatchNorm, Linear
+from nasjax.networks.derived.layers import BatchNorm, Linear, wide
 from nasjax.networks.families import FAMILIES
 from nasjax.spaces import image_sizes
 
@@ -84,8 +81,3 @@ def init(
     """
     images = jnp.zeros((1, *image_sizes.sides(image_size), config.image_channels))
     return Network(config).init(key, images, train=True)
-
-
-def count(params: Any) -> int:
-    """Number of parameters."""
-    return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(params))

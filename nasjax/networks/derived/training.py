@@ -1,6 +1,6 @@
-"""Training a derived network: pure functions on the images they are given.
+"""Training a derived network.
 
-Nothing here loops over epochs.
+Pure functions on the images that they take; nothing here loops over epochs.
 """
 
 import dataclasses
@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from nasjax.networks import augment as augmentation
-from nasjax.networks import training
+from nasjax.networks import train_state, training
+from nasjax.networks.config import check_choice
 from nasjax.networks.derived import network
 from nasjax.networks.derived.config import DerivedConfig
 from nasjax.networks.train_state import AXIS as AXIS
@@ -51,10 +52,7 @@ class Recipe(training.Recipe):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"schedule is {self.schedule!r}; allowed: {', '.join(SCHEDULES)}"
-            )
+        check_choice(self, "schedule", SCHEDULES)
         if self.schedule == "linear":
             training.check_linear(self, self.warmup)
         elif self.warmup:
@@ -72,9 +70,8 @@ def init(
     key: chex.PRNGKey, config: DerivedConfig, recipe: Recipe, image_size: Size = 32
 ) -> TrainState:
     """Random weights, no momentum, statistics of mean 0 and variance 1."""
-    found = network.init(key, config, image_size)
-    momentum = training.sgd(recipe).init(found["params"])
-    return TrainState(found["params"], momentum, found["statistics"], jnp.int32(0))
+    variables = network.init(key, config, image_size)
+    return train_state.start(variables["params"], variables["statistics"], recipe)
 
 
 def learning_rate(recipe: Recipe, epoch: chex.Numeric) -> chex.Array:
@@ -98,9 +95,6 @@ def gradient(
     """Gradient of the mean loss, metrics, and the statistics moved on.
 
     loss = H(logits) + w H(auxiliary logits), H the cross-entropy
-
-    With `config.axis_name` the images are a device's share of the batch, and what is
-    returned is that of the whole batch on every device.
 
     Args:
       key: of the batch, the same on every device.
@@ -127,10 +121,7 @@ def gradient(
         correct = jnp.mean(jnp.argmax(logits, -1) == labels)
         return total, (Metrics(value, correct), moved["statistics"])
 
-    grads, (metrics, moved) = jax.grad(loss, has_aux=True)(params)
-    if config.axis_name is not None:
-        grads, metrics = jax.lax.pmean((grads, metrics), config.axis_name)
-    return grads, metrics, moved
+    return train_state.gradient(loss, params, config.axis_name)
 
 
 def step(
@@ -195,13 +186,9 @@ def learn(
 
     Args:
       key: of the batch.
-      state: from `init` or the step before.
       images: [B, H, W, C], augmented and normalised.
       labels: int32 [B].
-      config, recipe, steps_per_epoch, mesh: as in `step`.
-
-    Returns:
-      The next state and the batch's metrics.
+      state, config, recipe, steps_per_epoch, mesh: as in `step`.
     """
     epoch = state.step // steps_per_epoch
     compute = functools.partial(gradient, config=config, recipe=recipe)
@@ -213,14 +200,8 @@ def learn(
         images,
         labels,
     )
-    params, optimizer = training.update(
-        training.sgd(recipe),
-        learning_rate(recipe, epoch),
-        state.params,
-        state.optimizer,
-        grads,
-    )
-    return TrainState(params, optimizer, statistics, state.step + 1), metrics
+    rate = learning_rate(recipe, epoch)
+    return train_state.update(state, grads, statistics, rate, recipe), metrics
 
 
 def correct(
@@ -233,7 +214,7 @@ def correct(
     augment: augmentation.AugmentConfig,
     mesh: Mesh | None = None,
 ) -> chex.Array:
-    """How many images are classified right, by the running statistics.
+    """Number of images that are classified right, by the running statistics.
 
     Args:
       state: of the network.

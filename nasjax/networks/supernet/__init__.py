@@ -1,5 +1,6 @@
 """Weight-sharing supernets as pure functions on stacked weights."""
 
+from nasjax.networks.initializers import count
 from nasjax.networks.supernet.config import (
     SupernetConfig,
     darts,
@@ -8,7 +9,6 @@ from nasjax.networks.supernet.config import (
 )
 from nasjax.networks.supernet.network import (
     apply,
-    count,
     init,
     initial_statistics,
     selected,

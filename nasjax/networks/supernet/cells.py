@@ -9,6 +9,9 @@ two, for its edges that leave an input halve the image:
     stride 2   inputs [0]   [1]                              [inputs, B, H, W, C]
                nodes                [0]   [1]   [2]   [3]    [N, B, H / 2, W / 2, C]
 
+Thus node j is `nodes[j - first]`, `first` the node at index 0 of that array. Nodes are
+written in place, one after the other: concatenating images is slow.
+
 Weights are stacked by `Group`, the edges of one stride: row r of a stack belongs to the
 edge `group.edges[r]`, whose number is that in the architecture.
 """
@@ -22,14 +25,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.networks.families import FAMILIES
-from nasjax.networks.supernet import operations
-from nasjax.networks.supernet.operations import Norm, Operation
+from nasjax.networks.supernet.operations import Operation
 
 Weights = Any
 
 
 class Group(NamedTuple):
-    """Edges of a cell that have one stride; their weights are stacked."""
+    """Edges of a cell that have the same stride; their weights are stacked."""
 
     from_inputs: bool  # they read inputs, whose shape is not that of the nodes
     stride: int
@@ -37,13 +39,13 @@ class Group(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What is static of a cell; hashable. Nodes are numbered inputs first."""
+    """The static part of a cell; hashable. Nodes are numbered inputs first."""
 
     edges: tuple[tuple[int, int], ...]  # (source, target), as in the architecture
     names: tuple[str, ...]  # of the O operations
     kind: str  # the family, whose operations the names mean
     channels: int  # C
-    inputs: int  # how many nodes are given
+    inputs: int  # number of nodes that are outputs of earlier cells
     stride: int = 1  # of edges that leave an input
     parts: int = 1  # operations see C / parts channels (PC-DARTS)
     axis_name: str | None = None  # of a mapped axis that shares the batch
@@ -52,6 +54,11 @@ class Cell(NamedTuple):
     def nodes(self) -> int:
         """N, the number of nodes that are computed."""
         return len({target for _, target in self.edges})
+
+    @property
+    def first(self) -> int:
+        """The node at index 0 of the array of nodes."""
+        return self.inputs if self.stride > 1 else 0
 
     @property
     def seen(self) -> int:
@@ -94,12 +101,17 @@ def init(key: chex.PRNGKey, cell: Cell) -> Weights:
     return tuple(stacks)
 
 
-def selected(cell: Cell, alpha: chex.Array) -> Weights:
-    """Which rows of the stacks a mask [E, O] selects: bool [G] for each operation."""
+def selected(cell: Cell, weights: Weights, alpha: chex.Array) -> Weights:
+    """The rows that a mask [E, O] selects: bool [G, 1, ...], like weights [G, ...]."""
     used = alpha != 0
+
+    def rows(group, operation, stack):
+        row = used[np.array(group.edges), operation]
+        return jax.tree.map(lambda x: row.reshape(-1, *(1,) * (x.ndim - 1)), stack)
+
     return tuple(
-        {name: used[np.array(group.edges), o] for o, name in enumerate(cell.names)}
-        for group in cell.groups
+        {name: rows(group, o, stack[name]) for o, name in enumerate(cell.names)}
+        for group, stack in zip(cell.groups, weights, strict=True)
     )
 
 
@@ -109,23 +121,8 @@ def no_statistics(cell: Cell) -> chex.Array:
     return jnp.concatenate([zeros, zeros + 1], axis=-2)
 
 
-def apply_edge(cell, group, name, weights, x, given):
-    """One operation on one edge: output and its statistics [2, 2, C]."""
-    norm = Norm(given, cell.axis_name)
-    weights = jax.tree.map(lambda w: w.astype(x.dtype), weights)
-
-    def operation(seen):
-        return cell.table[name].apply(weights, seen, group.stride, norm)
-
-    y = operations.partially(operation, x, cell.parts, group.stride)
-    return y, norm.statistics(cell.seen)
-
-
 class Features(NamedTuple):
-    """The nodes' images; with stride 1 the inputs' are part of one array with them.
-
-    Written in place, one after the other: concatenating images is slow.
-    """
+    """Images of the nodes, laid out as in the module's picture."""
 
     inputs: chex.Array  # [inputs, B, H, W, C], or [0, ...] with stride 1
     nodes: chex.Array  # [N, B, H', W', C], or [inputs + N, ...] with stride 1
@@ -134,40 +131,25 @@ class Features(NamedTuple):
 def initial_features(cell: Cell, inputs: Sequence[chex.Array]) -> Features:
     """The inputs in place, the other nodes zero."""
     B, H, W, C = inputs[0].shape
-    first, s = first_node(cell), cell.stride
-    shape = (cell.inputs - first + cell.nodes, B, -(-H // s), -(-W // s), C)
-    nodes = jnp.zeros(shape, inputs[0].dtype)
+    dtype, s = inputs[0].dtype, cell.stride
+    shape = (cell.inputs - cell.first + cell.nodes, B, -(-H // s), -(-W // s), C)
+    nodes = jnp.zeros(shape, dtype)
+    stacked = jnp.zeros((cell.first, B, H, W, C), dtype)
     if s == 1:
-        return Features(jnp.zeros((0, B, H, W, C), nodes.dtype), _put(nodes, 0, inputs))
-    stacked = jnp.zeros((cell.inputs, B, H, W, C), nodes.dtype)
-    return Features(_put(stacked, 0, inputs), nodes)
+        return Features(stacked, write(nodes, 0, inputs))
+    return Features(write(stacked, 0, inputs), nodes)
 
 
-def _put(array, at, images):
+def write(array: chex.Array, start: int, images: Sequence[chex.Array]) -> chex.Array:
+    """Writes images at indices from `start` on."""
     for i, image in enumerate(images):
-        array = array.at[at + i].set(image)
+        array = array.at[start + i].set(image)
     return array
-
-
-def put_computed(cell: Cell, nodes: chex.Array, images: Sequence[chex.Array]):
-    """Writes the images of the N computed nodes."""
-    return _put(nodes, cell.inputs - first_node(cell), images)
 
 
 def computed(cell: Cell, nodes: chex.Array) -> tuple[chex.Array, ...]:
     """The images of the N computed nodes."""
-    return tuple(nodes[cell.inputs - first_node(cell) :])
-
-
-def first_node(cell: Cell) -> int:
-    """Number of the node at index 0 of the array of nodes."""
-    return cell.inputs if cell.stride > 1 else 0
-
-
-def given_inputs(cell: Cell, features: Features) -> tuple[chex.Array, ...]:
-    """The images of the inputs, the inverse of `features`."""
-    where = features.inputs if cell.stride > 1 else features.nodes
-    return tuple(where[i] for i in range(cell.inputs))
+    return tuple(nodes[cell.inputs - cell.first :])
 
 
 def read(
@@ -176,20 +158,11 @@ def read(
     """The image of a node that an edge of the group leaves."""
     if group.from_inputs:
         return features.inputs[source]
-    return features.nodes[source - first_node(cell)]
+    return features.nodes[source - cell.first]
 
 
-def add_source(cell: Cell, group: Group, features: Features, source, image) -> Features:
-    """Adds to the image of a node that an edge of the group leaves."""
-    if group.from_inputs:
-        return features._replace(inputs=features.inputs.at[source].add(image))
-    return features._replace(
-        nodes=features.nodes.at[source - first_node(cell)].add(image)
-    )
-
-
-def add_target(cell: Cell, features: Features, target, image) -> Features:
-    """Adds to the image of a computed node."""
-    return features._replace(
-        nodes=features.nodes.at[target - first_node(cell)].add(image)
-    )
+def add(
+    cell: Cell, features: Features, node: chex.Numeric, image: chex.Array
+) -> Features:
+    """Adds to the image of a node in the array of nodes."""
+    return features._replace(nodes=features.nodes.at[node - cell.first].add(image))

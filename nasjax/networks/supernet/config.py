@@ -1,74 +1,38 @@
-"""What fixes a supernet's shapes."""
+"""Configurations of supernets."""
 
 import dataclasses
 from typing import Any
 
 from nasjax import spaces
+from nasjax.networks.config import NetworkConfig, check_positive
 from nasjax.networks.families import FAMILIES
-from nasjax.spaces import CellSpace
-
-STEMS = ("cifar", "imagenet")
 
 
-@dataclasses.dataclass(frozen=True)
-class SupernetConfig:
-    """What fixes a supernet's shapes.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SupernetConfig(NetworkConfig):
+    """A weight-sharing network; fields and errors also as `NetworkConfig`.
 
     Attributes:
-      space: the cells' space.
       kind: the family, a key of FAMILIES: the network around the cells.
-      channels: C of the first cells.
-      cells: how many; of each of the three stages for nb201.
-      classes: of the classifier.
-      image_channels: of the images: 3 for colours, 1 for grey.
       parts: K; operations see 1 / K of the channels (PC-DARTS).
-      stem: cifar, or imagenet: three convolutions that divide the image's side by 8.
-      dtype: of activations and of weights where they are used; weights are stored,
-        and statistics, logits and losses computed, in float32.
-      axis_name: of a mapped axis (`shard_map`, `pmap`) over which the batch is spread.
     """
 
-    space: CellSpace
-    kind: str = "darts"
+    kind: str = dataclasses.field(default="darts", kw_only=False)
     channels: int = 16
     cells: int = 8
-    classes: int = 10
     parts: int = 1
-    stem: str = "cifar"
-    dtype: str = "float32"
-    axis_name: str | None = None
-    image_channels: int = 3
 
     def __post_init__(self):
-        for name in ("channels", "cells", "classes", "parts", "image_channels"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
-        for name, allowed in (
-            ("kind", tuple(FAMILIES)),
-            ("stem", STEMS),
-            ("dtype", ("float32", "bfloat16")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; allowed: {', '.join(allowed)}"
-                )
+        check_positive(self, "parts")
         if self.channels % (2 * self.parts):
             raise ValueError(
                 f"channels must be a multiple of 2 x parts = {2 * self.parts}, "
                 f"got {self.channels}"
             )
-        family = FAMILIES[self.kind]
-        family.check(self)
-        unknown = set(self.space.operations) - set(family.supernet.operations)
-        if unknown:
+        super().__post_init__()
+        known = FAMILIES[self.kind].supernet.operations
+        if unknown := set(self.space.operations) - set(known):
             raise ValueError(f"kind {self.kind} has no operation {min(unknown)}")
-
-    @property
-    def halvings(self) -> int:
-        """How often the network halves an image."""
-        return FAMILIES[self.kind].halvings(self)
 
 
 def darts(none: bool = False, **settings: Any) -> SupernetConfig:

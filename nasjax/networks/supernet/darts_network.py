@@ -15,7 +15,7 @@ from nasjax.networks.initializers import uniform
 from nasjax.networks.primitives import convolution, pointwise
 from nasjax.networks.supernet import cells
 from nasjax.networks.supernet.config import SupernetConfig
-from nasjax.networks.supernet.norms import Norms
+from nasjax.networks.supernet.network import Norms
 from nasjax.networks.supernet.operations import classifier, reduce_by_two
 
 NORMAL, REDUCTION = 0, 1
@@ -26,7 +26,7 @@ def plan(config: SupernetConfig) -> Mapping[str, tuple[int, cells.Cell]]:
 
     Reduction cells, at a third and two thirds, halve the image and double C.
     """
-    found, channels = {}, config.channels
+    plan, channels = {}, config.channels
     for i in range(config.cells):
         reduction = i in (config.cells // 3, 2 * config.cells // 3)
         channels *= 2 if reduction else 1
@@ -40,8 +40,8 @@ def plan(config: SupernetConfig) -> Mapping[str, tuple[int, cells.Cell]]:
             parts=config.parts,
             axis_name=config.axis_name,
         )
-        found[f"cell{i}"] = (REDUCTION if reduction else NORMAL, cell)
-    return found
+        plan[f"cell{i}"] = (REDUCTION if reduction else NORMAL, cell)
+    return plan
 
 
 def _halved(config: SupernetConfig) -> list[bool]:

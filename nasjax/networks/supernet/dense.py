@@ -16,31 +16,30 @@ def dense(
     weights: cells.Weights,
     inputs: Sequence[chex.Array],
     alpha: chex.Array,
-    given: chex.Array | None = None,
+    statistics: chex.Array | None = None,
 ) -> tuple[tuple[chex.Array, ...], chex.Array]:
     """The nodes of the cell with all operations on all edges.
 
     node_j = sum over edges (i, j) and operations o of alpha[(i, j), o] o(node_i)
 
     Args:
-      cell, weights, inputs, given: see `path`.
+      cell, weights, inputs, statistics: see `path`.
       alpha: float [E, O]: one-hot rows, zeros for absent edges, or any soft mask. The
-        channels that PC-DARTS passes by count once where a row is not zero.
+        channels that PC-DARTS leaves untouched count once where a row is not zero.
 
     Returns:
       See `path`.
     """
     features = cells.initial_features(cell, inputs)
-    ends = np.array(cell.edges, np.int32)
-    rows = []
+    used, ends = cells.no_statistics(cell), np.array(cell.edges, np.int32)
     for group, stack in zip(cell.groups, weights, strict=True):
         at = np.array(group.edges)
 
         def edge(features, slot, group=group):
-            weights, alpha, source, target, given = slot
+            weights, alpha, source, target, fixed = slot
             x = cells.read(cell, group, features, source)
             norms = [
-                Norm(None if given is None else given[o], cell.axis_name)
+                Norm(None if fixed is None else fixed[o], cell.axis_name)
                 for o in range(len(cell.names))
             ]
             cast = jax.tree.map(lambda w: w.astype(x.dtype), weights)
@@ -53,8 +52,8 @@ def dense(
 
             y = operations.partially(mixed, x, cell.parts, group.stride)
             y = y * jnp.any(alpha != 0).astype(y.dtype)
-            used = jnp.stack([norm.statistics(cell.seen) for norm in norms])
-            return cells.add_target(cell, features, target, y), used
+            new = jnp.stack([norm.statistics(cell.seen) for norm in norms])
+            return cells.add(cell, features, target, y), new
 
         slots = (
             stack,
@@ -62,10 +61,7 @@ def dense(
             ends[at, 0],
             ends[at, 1],
         )
-        known = None if given is None else given[at]
-        features, used = jax.lax.scan(edge, features, (*slots, known))
-        rows.append((at, used))
-    statistics = cells.no_statistics(cell)
-    for at, used in rows:
-        statistics = statistics.at[at].set(used)
-    return cells.computed(cell, features.nodes), statistics
+        fixed = None if statistics is None else statistics[at]
+        features, new = jax.lax.scan(edge, features, (*slots, fixed))
+        used = used.at[at].set(new)
+    return cells.computed(cell, features.nodes), used

@@ -15,7 +15,7 @@ from nasjax.networks.initializers import uniform
 from nasjax.networks.primitives import convolution, pointwise
 from nasjax.networks.supernet import cells
 from nasjax.networks.supernet.config import SupernetConfig
-from nasjax.networks.supernet.norms import Norms
+from nasjax.networks.supernet.network import Norms
 from nasjax.networks.supernet.operations import classifier
 
 STAGES = 3
@@ -23,19 +23,18 @@ STAGES = 3
 
 def plan(config: SupernetConfig) -> Mapping[str, tuple[int, cells.Cell]]:
     """The cells by name, in order; all follow the one architecture."""
-    found = {}
+    plan: dict[str, tuple[int, cells.Cell]] = {}
     for stage in range(STAGES):
-        for i in range(config.cells):
-            cell = cells.Cell(
-                edges=config.space.edges,
-                names=config.space.operations,
-                kind="nb201",
-                channels=config.channels * 2**stage,
-                inputs=1,
-                axis_name=config.axis_name,
-            )
-            found[f"cell{stage}.{i}"] = (0, cell)
-    return found
+        cell = cells.Cell(
+            edges=config.space.edges,
+            names=config.space.operations,
+            kind="nb201",
+            channels=config.channels * 2**stage,
+            inputs=1,
+            axis_name=config.axis_name,
+        )
+        plan |= {f"cell{stage}.{i}": (0, cell) for i in range(config.cells)}
+    return plan
 
 
 def init(key: chex.PRNGKey, config: SupernetConfig) -> Any:
@@ -71,7 +70,7 @@ def _block(params, name, x, norms: Norms):
 
 
 def apply(params, choice, images, config: SupernetConfig, mode: str, norms: Norms):
-    """What enters the last pool; see `network.apply`."""
+    """The features that the last pool takes; see `network.apply`."""
     weights = jax.tree.map(lambda w: w.astype(images.dtype), params["stem"])
     x = norms("stem", convolution(images, weights["kernel"]))
     x = x * weights["scale"] + weights["bias"]

@@ -6,22 +6,52 @@ takes the batch's own statistics; running ones are an option for evaluation.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from nasjax.networks.families import FAMILIES, Supernet
-from nasjax.networks.supernet import cells
+from nasjax.networks.supernet import cells, dense, operations, path
 from nasjax.networks.supernet.config import SupernetConfig
-from nasjax.networks.supernet.norms import Norms
 from nasjax.spaces import image_sizes
 
 Params = Any
 Statistics = Any
 MODES = ("path", "dense")
+
+
+class Norms:
+    """Normalises at named places of a network and notes the statistics used.
+
+    Lives for one trace.
+
+    Args:
+      axis_name: see `primitives.batch_norm`.
+      fixed: statistics to normalise by, by place; None: each batch's own.
+    """
+
+    def __init__(self, axis_name: str | None, fixed: Mapping[str, Any] | None):
+        self._axis_name, self._fixed = axis_name, fixed
+        self.used: dict[str, Any] = {}
+
+    def _at(self, name: str) -> Any:
+        return None if self._fixed is None else self._fixed[name]
+
+    def __call__(self, name: str, x: chex.Array) -> chex.Array:
+        """A batch [B, H, W, C], normalised at a place."""
+        x, self.used[name] = operations.normalize(x, self._at(name), self._axis_name)
+        return x
+
+    def cell(
+        self, name: str, cell: cells.Cell, mode: str, weights, inputs, choice
+    ) -> list[chex.Array]:
+        """The nodes of a cell, by `path` of an architecture or `dense` of a mask."""
+        compute: Any = {"path": path.path, "dense": dense.dense}[mode]
+        nodes, self.used[name] = compute(cell, weights, inputs, choice, self._at(name))
+        return list(nodes)
 
 
 def _network(config: SupernetConfig) -> Supernet:
@@ -43,9 +73,8 @@ def init(key: chex.PRNGKey, config: SupernetConfig) -> Params:
 def masks(config: SupernetConfig, choice: chex.Array) -> chex.Array:
     """float32 [cells, E, O] from an architecture or mask; see `apply`."""
     space = config.space
-    alpha = choice
-    if jnp.issubdtype(jnp.asarray(choice).dtype, jnp.integer):
-        alpha = space.one_hot(choice)
+    integers = jnp.issubdtype(jnp.asarray(choice).dtype, jnp.integer)
+    alpha = space.one_hot(choice) if integers else choice
     # A transposed architecture has as many numbers.
     chex.assert_shape(alpha, space.alpha_shape)
     shape = (space.cells, space.num_edges, space.num_operations)
@@ -131,7 +160,7 @@ def initial_statistics(
 
 
 def selected(config: SupernetConfig, choice: chex.Array) -> Params:
-    """Which weights an architecture or mask selects.
+    """The weights that an architecture or mask selects.
 
     Returns:
       bool arrays like `init`'s parameters, with trailing axes of size 1: True outside
@@ -139,32 +168,10 @@ def selected(config: SupernetConfig, choice: chex.Array) -> Params:
     """
     alpha = masks(config, choice)
     shapes = jax.eval_shape(lambda: init(jax.random.key(0), config))
-
-    def everything(tree):
-        return jax.tree.map(lambda x: jnp.ones((1,) * x.ndim, bool), tree)
-
-    out = dict(shapes)
-    plan = _network(config).plan(config)
-    for name, tree in shapes.items():
-        if name not in plan:
-            out[name] = everything(tree)
-            continue
-        place, cell = plan[name]
-        rows = cells.selected(cell, alpha[place])
-        out[name] = everything(tree) | {
-            "edges": tuple(
-                {
-                    operation: jax.tree.map(
-                        lambda x, used=row[operation]: used.reshape(
-                            -1, *(1,) * (x.ndim - 1)
-                        ),
-                        weights,
-                    )
-                    for operation, weights in stack.items()
-                }
-                for stack, row in zip(tree["edges"], rows, strict=True)
-            )
-        }
+    out = jax.tree.map(lambda x: jnp.ones((1,) * x.ndim, bool), shapes)
+    for name, (place, cell) in _network(config).plan(config).items():
+        edges = shapes[name]["edges"]
+        out[name]["edges"] = cells.selected(cell, edges, alpha[place])
     return out
 
 
@@ -190,8 +197,3 @@ def update_statistics(
             moved = jnp.where(seen, moved, running[name])
         out[name] = moved
     return out
-
-
-def count(params: Params) -> int:
-    """Number of parameters."""
-    return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(params))

@@ -1,9 +1,8 @@
-"""The operations that stand on edges: pure init/apply pairs.
+"""Operations on edges of a supernet: pure init/apply pairs.
 
-`init(key, edges, channels, stride)` makes the weights of one operation on so many
-edges of a cell, stacked along the first axis; `apply(weights, x, stride, norm)`
-computes one edge from one row of them. Without learnt scales anywhere: a
-normalisation inside a supernet is not affine.
+`init(key, edges, channels, stride)` makes the weights of an operation on so many edges
+of a cell, stacked along the first axis; `apply(weights, x, stride, norm)` computes an
+edge from a row of them. Normalisations inside a supernet have no learnt scale or shift.
 
 Source: Liu et al. 2019 and Dong and Yang 2020, as laid out in their public code.
 """
@@ -22,27 +21,33 @@ from nasjax.networks.primitives import depthwise, pointwise
 Weights = Mapping[str, chex.Array]
 
 
+def normalize(
+    x: chex.Array, statistics: chex.Array | None, axis_name: str | None
+) -> tuple[chex.Array, chex.Array]:
+    """`primitives.batch_norm`, or by statistics [2, C]; also returns those used."""
+    if statistics is None:
+        return primitives.batch_norm(x, axis_name)
+    return primitives.normalize(x, statistics), statistics
+
+
 class Norm:
-    """Normalises one edge's batches in turn and notes the statistics used.
+    """Normalises the batches of an edge in turn and notes the statistics used.
 
     An operation normalises twice at most. Lives for one trace of it.
 
-    Attributes:
-      given: float32 [2, 2, C], statistics to use; None takes the batch's own.
+    Args:
+      fixed: float32 [2, 2, C], statistics to normalise by; None: the batch's own.
       axis_name: see `primitives.batch_norm`.
     """
 
-    def __init__(self, given: chex.Array | None = None, axis_name: str | None = None):
-        self._given, self._axis_name = given, axis_name
+    def __init__(self, fixed: chex.Array | None = None, axis_name: str | None = None):
+        self._fixed, self._axis_name = fixed, axis_name
         self._used: list[chex.Array] = []
 
     def __call__(self, x: chex.Array) -> chex.Array:
-        if self._given is None:
-            x, statistics = primitives.batch_norm(x, self._axis_name)
-        else:
-            statistics = self._given[len(self._used)]
-            x = primitives.normalize(x, statistics)
-        self._used.append(statistics)
+        statistics = None if self._fixed is None else self._fixed[len(self._used)]
+        x, used = normalize(x, statistics, self._axis_name)
+        self._used.append(used)
         return x
 
     def statistics(self, channels: int) -> chex.Array:
@@ -52,7 +57,7 @@ class Norm:
 
 
 class Operation(NamedTuple):
-    """What can stand on an edge."""
+    """An operation that edges can have."""
 
     init: Callable[..., Weights]  # (key, edges, channels, stride)
     apply: Callable[..., chex.Array]  # (weights, x, stride, norm)
@@ -170,7 +175,7 @@ def shuffle(x: chex.Array, groups: int) -> chex.Array:
 def partially(
     apply: Callable[[chex.Array], chex.Array], x: chex.Array, parts: int, stride: int
 ) -> chex.Array:
-    """Applies `apply` to the first C / parts channels, passes the others by.
+    """Applies `apply` to the first C / parts channels; the others stay as they are.
 
     With stride 2 the others go through a 2 x 2 max pool; then the channels are
     shuffled.

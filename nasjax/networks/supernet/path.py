@@ -2,19 +2,19 @@
 
 Inside the loop a `lax.switch` takes the edge's operation, so that one compiled program
 serves every architecture, small enough to compile in seconds. The gradient is the same
-loop run backwards.
+loop run backwards. Images and weights are laid out as `cells` says.
 """
 
 import functools
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.networks.supernet import cells
+from nasjax.networks.supernet import cells, operations
+from nasjax.networks.supernet.operations import Norm
 
 
 class Slots(NamedTuple):
@@ -26,25 +26,22 @@ class Slots(NamedTuple):
     target: chex.Array
     operation: chex.Array
 
-    def at(self, slot: chex.Numeric) -> "Slots":
-        return jax.tree.map(lambda x: x[slot], self)
-
 
 def _slots(
     cell: cells.Cell, group: cells.Group, arch: chex.Array
 ) -> tuple[Slots, chex.Array]:
     """The slots and how many of them compute something."""
-    mine = arch[np.array(group.edges)].astype(jnp.int32)
-    idle = mine >= len(cell.names)
+    edges = np.array(group.edges, np.int32)
+    ends = np.array(cell.edges, np.int32)[edges]
+    operation = arch[edges].astype(jnp.int32)
+    idle = operation >= len(cell.names)
     if "none" in cell.names and cell.parts == 1:
-        idle |= mine == cell.names.index("none")
+        idle |= operation == cell.names.index("none")
     order = jnp.argsort(idle, stable=True).astype(jnp.int32)
-    ends = np.array([cell.edges[e] for e in group.edges], np.int32)
-    edges, sources, targets = (
-        jnp.asarray(x)[order]
-        for x in (np.array(group.edges, np.int32), ends[:, 0], ends[:, 1])
+    edge, source, target = (
+        jnp.asarray(x)[order] for x in (edges, ends[:, 0], ends[:, 1])
     )
-    slots = Slots(order, edges, sources, targets, mine[order])
+    slots = Slots(order, edge, source, target, operation[order])
     return slots, jnp.sum(~idle)
 
 
@@ -52,102 +49,89 @@ def _row(tree, i):
     return jax.tree.map(lambda x: x[i], tree)
 
 
-def _forward(cell, weights, inputs, arch, given):
-    features = cells.initial_features(cell, inputs)
-    statistics = cells.no_statistics(cell)
-    for group, stack in zip(cell.groups, weights, strict=True):
-        slots, count = _slots(cell, group, arch)
+def _edge(cell, group, name, weights, x, statistics):
+    """An operation on an edge: output and its statistics [2, 2, C]."""
+    norm = Norm(statistics, cell.axis_name)
+    weights = jax.tree.map(lambda w: w.astype(x.dtype), weights)
 
-        def branch(name, group=group, stack=stack):
-            return lambda row, x, given: cells.apply_edge(
-                cell, group, name, _row(stack[name], row), x, given
-            )
+    def operation(seen):
+        return cell.table[name].apply(weights, seen, group.stride, norm)
 
-        branches = [branch(name) for name in cell.names]
-
-        def body(s, carry, group=group, slots=slots, branches=branches):
-            features, statistics = carry
-            row, edge, source, target, o = slots.at(s)
-            x = cells.read(cell, group, features, source)
-            known = None if given is None else given[edge, o]
-            y, used = jax.lax.switch(o, branches, row, x, known)
-            features = cells.add_target(cell, features, target, y)
-            return features, statistics.at[edge, o].set(used)
-
-        features, statistics = jax.lax.fori_loop(0, count, body, (features, statistics))
-    return features, statistics
+    y = operations.partially(operation, x, cell.parts, group.stride)
+    return y, norm.statistics(cell.seen)
 
 
-def _backward(cell, saved, cotangent):
+def _forward(cell, group, stack, arch, statistics, carry):
+    """Adds a group's edges to (features, statistics used)."""
+    slots, count = _slots(cell, group, arch)
+
+    def branch(name):
+        return lambda row, x, fixed: _edge(
+            cell, group, name, _row(stack[name], row), x, fixed
+        )
+
+    branches = [branch(name) for name in cell.names]
+
+    def body(s, carry):
+        features, used = carry
+        row, edge, source, target, o = _row(slots, s)
+        x = cells.read(cell, group, features, source)
+        fixed = None if statistics is None else statistics[edge, o]
+        y, new = jax.lax.switch(o, branches, row, x, fixed)
+        return cells.add(cell, features, target, y), used.at[edge, o].set(new)
+
+    return jax.lax.fori_loop(0, count, body, carry)
+
+
+def _backward(cell, group, stack, arch, statistics, features, grads):
     """The loop of `_forward` run backwards; each edge is computed again for its own.
 
     Only nodes are stored: a conditional would have to return the residuals of all its
     branches.
+
+    Returns:
+      Gradients by the features, and by the group's weights.
     """
-    weights, features, arch, given = saved
-    grown = jax.tree.map(jnp.zeros_like, features)
-    grown = grown._replace(nodes=cells.put_computed(cell, grown.nodes, cotangent))
-    g_weights: list[Any] = []
-    for group, stack in reversed(list(zip(cell.groups, weights, strict=True))):
-        slots, count = _slots(cell, group, arch)
+    slots, count = _slots(cell, group, arch)
 
-        def branch(name, group=group, stack=stack):
-            def run(row, x, given, g):
-                def edge(weights, x):
-                    return cells.apply_edge(cell, group, name, weights, x, given)[0]
+    def branch(name):
+        def run(row, x, fixed, g):
+            def edge(weights, x):
+                return _edge(cell, group, name, weights, x, fixed)[0]
 
-                zero = {n: jax.tree.map(_zero_row, stack[n]) for n in stack}
-                g_row, g_x = jax.vjp(edge, _row(stack[name], row), x)[1](g)
-                return zero | {name: g_row}, g_x
+            zero = jax.tree.map(lambda w: jnp.zeros_like(w[0]), stack)
+            g_row, g_x = jax.vjp(edge, _row(stack[name], row), x)[1](g)
+            return zero | {name: g_row}, g_x
 
-            return run
+        return run
 
-        branches = [branch(name) for name in cell.names]
+    branches = [branch(name) for name in cell.names]
 
-        def body(s, carry, group=group, slots=slots, branches=branches, count=count):
-            grown, g_stack = carry
-            row, edge, source, target, o = slots.at(count - 1 - s)
-            x = cells.read(cell, group, features, source)
-            known = None if given is None else given[edge, o]
-            g = grown.nodes[target - cells.first_node(cell)]
-            g_row, g_x = jax.lax.switch(o, branches, row, x, known, g)
-            g_stack = jax.tree.map(lambda a, b: a.at[row].set(b), g_stack, g_row)
-            return cells.add_source(cell, group, grown, source, g_x), g_stack
+    def body(s, carry):
+        grads, g_stack = carry
+        row, edge, source, target, o = _row(slots, count - 1 - s)
+        x = cells.read(cell, group, features, source)
+        fixed = None if statistics is None else statistics[edge, o]
+        g = grads.nodes[target - cell.first]
+        g_row, g_x = jax.lax.switch(o, branches, row, x, fixed, g)
+        g_stack = jax.tree.map(lambda a, b: a.at[row].set(b), g_stack, g_row)
+        if group.from_inputs:
+            grads = grads._replace(inputs=grads.inputs.at[source].add(g_x))
+        else:
+            grads = cells.add(cell, grads, source, g_x)
+        return grads, g_stack
 
-        start = (grown, jax.tree.map(jnp.zeros_like, stack))
-        grown, g_stack = jax.lax.fori_loop(0, count, body, start)
-        g_weights.insert(0, g_stack)
-    return tuple(g_weights), cells.given_inputs(cell, grown)
-
-
-def _zero_row(x):
-    return jnp.zeros_like(x[0])
+    start = grads, jax.tree.map(jnp.zeros_like, stack)
+    return jax.lax.fori_loop(0, count, body, start)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _path(cell, weights, inputs, arch, given):
-    return _path_forward(cell, weights, inputs, arch, given)[0]
-
-
-def _path_forward(cell, weights, inputs, arch, given):
-    features, statistics = _forward(cell, weights, inputs, arch, given)
-    out = cells.computed(cell, features.nodes), statistics
-    return out, (weights, features, arch, given)
-
-
-def _path_backward(cell, saved, cotangent):
-    return (*_backward(cell, saved, cotangent[0]), None, None)
-
-
-_path.defvjp(_path_forward, _path_backward)
-
-
 def path(
     cell: cells.Cell,
     weights: cells.Weights,
-    inputs: Sequence[chex.Array],
+    inputs: tuple[chex.Array, ...],
     arch: chex.Array,
-    given: chex.Array | None = None,
+    statistics: chex.Array | None = None,
 ) -> tuple[tuple[chex.Array, ...], chex.Array]:
     """The nodes of the cell under one architecture.
 
@@ -159,11 +143,38 @@ def path(
       weights: from `init`.
       inputs: of [B, H, W, C].
       arch: integers [E] in 0 .. O, O where an edge is absent; may be traced.
-      given: float32 [E, O, 2, 2, C], statistics to normalise by; None takes the
-        batch's own.
+      statistics: float32 [E, O, 2, 2, C], to normalise by; None takes the batch's own.
 
     Returns:
       The N nodes, each [B, H', W', C], and the statistics used, [E, O, 2, 2, C] (mean
       0 and variance 1 where nothing was computed).
     """
-    return _path(cell, weights, tuple(inputs), arch, given)
+    return _path_forward(cell, weights, inputs, arch, statistics)[0]
+
+
+def _path_forward(cell, weights, inputs, arch, statistics):
+    carry = cells.initial_features(cell, inputs), cells.no_statistics(cell)
+    for group, stack in zip(cell.groups, weights, strict=True):
+        carry = _forward(cell, group, stack, arch, statistics, carry)
+    features, used = carry
+    out = cells.computed(cell, features.nodes), used
+    return out, (weights, features, arch, statistics)
+
+
+def _path_backward(cell, saved, cotangent):
+    weights, features, arch, statistics = saved
+    grads = jax.tree.map(jnp.zeros_like, features)
+    first = cell.inputs - cell.first
+    grads = grads._replace(nodes=cells.write(grads.nodes, first, cotangent[0]))
+    g_weights: list[cells.Weights] = []
+    for group, stack in reversed(list(zip(cell.groups, weights, strict=True))):
+        grads, g_stack = _backward(
+            cell, group, stack, arch, statistics, features, grads
+        )
+        g_weights.insert(0, g_stack)
+    images = grads.inputs if cell.stride > 1 else grads.nodes
+    g_inputs = tuple(images[i] for i in range(cell.inputs))
+    return tuple(g_weights), g_inputs, None, None
+
+
+path.defvjp(_path_forward, _path_backward)

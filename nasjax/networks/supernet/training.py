@@ -1,6 +1,6 @@
 """Training a supernet: one architecture per batch, or all of it at once.
 
-Every function is pure and takes the images it needs; nothing here loops over epochs.
+Pure functions on the images that they take; nothing here loops over epochs.
 """
 
 import functools
@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from nasjax.networks import augment as augmentation
-from nasjax.networks import training
+from nasjax.networks import train_state, training
 from nasjax.networks.supernet import network
 from nasjax.networks.supernet.config import SupernetConfig
 from nasjax.networks.train_state import AXIS as AXIS
@@ -31,21 +31,17 @@ def init(
 ) -> TrainState:
     """Random weights, no momentum, statistics of mean 0 and variance 1."""
     params = network.init(key, config)
-    return TrainState(
-        params,
-        training.sgd(recipe).init(params),
-        network.initial_statistics(config, image_size),
-        jnp.int32(0),
-    )
+    statistics = network.initial_statistics(config, image_size)
+    return train_state.start(params, statistics, recipe)
 
 
 def choose(
     key: chex.PRNGKey, config: SupernetConfig, policy: str
 ) -> tuple[chex.Array, str]:
-    """What a batch trains, and the mode of `network.apply` that does it.
+    """The architecture or mask that a batch trains, and its mode of `network.apply`.
 
-    `uniform` draws an architecture uniformly, which is what the discretisation of
-    alpha ~ U(0, 1) amounts to; `one-shot` takes every operation of every edge.
+    `uniform` draws an architecture uniformly, as the discretisation of alpha ~ U(0, 1)
+    would; `one-shot` takes every operation of every edge.
 
     Raises:
       ValueError: the policy is not one of POLICIES.
@@ -69,9 +65,6 @@ def gradient(
 ) -> tuple[Any, Metrics, Any]:
     """Gradient of the mean cross-entropy, metrics, and the batch's statistics.
 
-    With `config.axis_name` the images are a device's share of the batch, and gradient,
-    metrics and statistics are those of the whole batch on every device.
-
     Args:
       params, choice, config, mode: see `network.apply`.
       images: [B, H, W, C], normalised.
@@ -82,13 +75,10 @@ def gradient(
         logits, used = network.apply(params, choice, images, config, mode=mode)
         errors = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         correct = jnp.mean(jnp.argmax(logits, -1) == labels)
-        return jnp.mean(errors), (correct, used)
+        value = jnp.mean(errors)
+        return value, (Metrics(value, correct), used)
 
-    (value, (correct, used)), grads = jax.value_and_grad(loss, has_aux=True)(params)
-    metrics = Metrics(value, correct)
-    if config.axis_name is not None:
-        grads, metrics = jax.lax.pmean((grads, metrics), config.axis_name)
-    return grads, metrics, used
+    return train_state.gradient(loss, params, config.axis_name)
 
 
 def train(
@@ -109,31 +99,21 @@ def train(
 
     Args:
       key: of the augmentation.
-      state: from `init`, or trained.
       choice, mode: see `network.apply`.
       images: uint8 [B, H, W, C].
       labels: int32 [B].
       learning_rate: [].
-      config, recipe, augment, mesh: see `step`.
-
-    Returns:
-      The next state and the batch's metrics.
+      state, config, recipe, augment, mesh: see `step`, also for what is returned.
     """
     batch = augmentation.augment(key, images, augment, config.dtype)
     compute = functools.partial(gradient, config=config, mode=mode)
     grads, metrics, used = over_devices(compute, mesh, shared=2)(
         state.params, choice, batch, labels
     )
-    params, optimizer = training.update(
-        training.sgd(recipe),
-        learning_rate,
-        state.params,
-        state.optimizer,
-        grads,
-        network.selected(config, choice),
-    )
+    selected = network.selected(config, choice)
     statistics = network.update_statistics(config, state.statistics, used, choice)
-    return TrainState(params, optimizer, statistics, state.step + 1), metrics
+    new = train_state.update(state, grads, statistics, learning_rate, recipe, selected)
+    return new, metrics
 
 
 def step(
@@ -158,7 +138,8 @@ def step(
       images: uint8 [N, H, W, C], the training set.
       labels: int32 [N].
       index: int32 [B], the batch's rows.
-      config, recipe, augment, policy, steps_per_epoch: static.
+      config, recipe, augment, steps_per_epoch: static.
+      policy: see `choose`; static.
       mesh: with `config.axis_name = "data"`, devices over which the batch is divided.
 
     Returns:
