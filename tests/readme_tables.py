@@ -421,6 +421,32 @@ def compiled() -> Rows:
     return rows
 
 
+def simulated_workers() -> Rows:
+    """Median queries to the optimum (as multiples of one worker's) and hours."""
+    rows = [["method", "workers", *(f"{name} valid" for name in COLUMNS)]]
+    results = data("simulated-workers")["results"]
+    for method in ("bayesian-actor-critic", "local-search"):
+        for workers in (1, 2, 4, 8, 16, 32):
+            row = [TITLES[method], str(workers)]
+            for column in ("cifar10_valid", "cifar100_valid", "imagenet16_valid"):
+                wanted = (method, workers, column)
+                (cell,) = (
+                    x
+                    for x in results
+                    if (x["method"], x["workers"], x["column"]) == wanted
+                )
+                if cell["median_queries"] is None:
+                    row.append("over 300")
+                    continue
+                ratio, times = cell["queries_ratio"], 1 / cell["hours_ratio"]
+                row.append(
+                    f"{cell['median_queries']:g} ({ratio:.2f}), "
+                    f"{cell['median_hours']:.1f} h ({times:.1f} times faster)"
+                )
+            rows.append(row)
+    return rows
+
+
 # Commands.
 
 
@@ -492,6 +518,7 @@ TABLES = {
     "earlier-searches": lambda: archived("searches.json"),
     "earlier-supernet": lambda: archived("supernet.json"),
     "compiled": compiled,
+    "simulated-workers": simulated_workers,
     "earlier-evaluate": lambda: archived("evaluate.json"),
 }
 
