@@ -31,8 +31,8 @@ class Genotype(NamedTuple):
         fields = []
         for name, value in self._asdict().items():
             concat = name.endswith("concat")
-            shown = f"range({value[0]}, {value[-1] + 1})" if concat else list(value)
-            fields.append(f"{name}={shown}")
+            printed = f"range({value[0]}, {value[-1] + 1})" if concat else list(value)
+            fields.append(f"{name}={printed}")
         return f"Genotype({', '.join(fields)})"
 
 
