@@ -165,7 +165,7 @@ def keep(facts: Published, images: Any, labels: Any, first: int, where: str) -> 
     try:
         labels = np.asarray(labels)
     except ValueError as error:
-        raise ImageDataError(f"{where}: labels are no array ({error})") from error
+        raise ImageDataError(f"{where}: labels are not an array ({error})") from error
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise ImageDataError(
             f"{where}: labels are {labels.dtype} {list(labels.shape)}, not one integer "

@@ -87,7 +87,7 @@ def load(
         content = path.read_bytes()
         arrays = locations.read_npz(content, objects=True)
     except (OSError, ValueError) as error:
-        raise TableFileError(f"{path} is no npz table: {error}") from error
+        raise TableFileError(f"{path} is not an npz table: {error}") from error
     ops = _operations(path, arrays)
     names = _names(path, arrays, ops)
     if (texts := arrays.get("arch_str")) is not None:

@@ -149,7 +149,7 @@ def _from_numbers(arch: np.ndarray) -> Architecture:
                     f"got {arch.min()} to {arch.max()}"
                 )
             return from_array(space, arch.astype(np.uint8))
-    raise ValueError(f"{arch.dtype} {list(arch.shape)} is no architecture")
+    raise ValueError(f"{arch.dtype} {list(arch.shape)} is not an architecture")
 
 
 def read_all(path: Path) -> list[tuple[Architecture, dict[str, Any]]]:
@@ -171,7 +171,7 @@ def read_all(path: Path) -> list[tuple[Architecture, dict[str, Any]]]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{path} is no list of objects with a genotype")
+        raise ValueError(f"{path} is not a list of objects with a genotype")
     pairs = []
     for i, entry in enumerate(entries):
         source = None

@@ -287,7 +287,7 @@ def check_operations(operations: Sequence[str]) -> None:
             )
     twice = [o for o, count in collections.Counter(operations).items() if count > 1]
     if twice:
-        raise ValueError(f"operations must differ; {twice[0]!r} is there twice")
+        raise ValueError(f"operations must differ; {twice[0]!r} occurs twice")
     if not 2 <= len(operations) <= MOST_OPERATIONS:
         raise ValueError(
             f"a space has 2 to {MOST_OPERATIONS} operations (architectures are uint8), "

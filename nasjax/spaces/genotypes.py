@@ -57,7 +57,7 @@ def parse(source: str | Mapping) -> Genotype:
         )
     for name, value in source.items():
         if not isinstance(value, Sequence) or isinstance(value, str):
-            raise ValueError(f"{name} is no list: {value!r}")
+            raise ValueError(f"{name} is not a list: {value!r}")
     genotype = Genotype(
         normal=tuple(map(_pair, source["normal"])),
         normal_concat=_start(source["normal_concat"]),
@@ -104,7 +104,7 @@ def _pair(item: object) -> tuple[str, int]:
     match item:
         case [str(operation), int(predecessor)] if not isinstance(predecessor, bool):
             return operation, predecessor
-    raise ValueError(f"{item!r} is no pair of an operation and its predecessor")
+    raise ValueError(f"{item!r} is not a pair of an operation and its predecessor")
 
 
 def _check(genotype: Genotype, operations: Sequence[str]) -> None:

@@ -140,7 +140,7 @@ class Table:
         """
         if split is None:
             if dataset not in MEANING:
-                raise QueryError(f"{dataset!r} is no column; {self._present()}")
+                raise QueryError(f"{dataset!r} is not a column; {self._present()}")
             dataset, split, named = MEANING[dataset]
             if named != 200 and epochs not in (None, named):
                 raise QueryError(
@@ -198,7 +198,7 @@ def column_name(name: str, epochs: int = 200) -> str:
     if epochs not in _SUFFIXES:
         raise QueryError(f"epochs is 200 or 12, not {epochs!r}")
     if name not in MEANING:
-        raise QueryError(f"{name!r} is no column; allowed: {', '.join(MEANING)}")
+        raise QueryError(f"{name!r} is not a column; allowed: {', '.join(MEANING)}")
     return name + _SUFFIXES[epochs] if MEANING[name][2] == 200 else name
 
 
