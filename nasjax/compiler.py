@@ -1,7 +1,7 @@
 """Options of XLA's compiler for the project's programs, by device.
 
-Programs run without them, only slower: an option that this version of the compiler does
-not know is left out, and so is one that the user sets in XLA_FLAGS.
+They only affect speed. An option that this version of the compiler does not know is
+left out, and so is one that the user sets in XLA_FLAGS.
 """
 
 import functools
@@ -18,9 +18,9 @@ CPU = {
     "xla_cpu_copy_insertion_use_region_analysis": True,
     "xla_cpu_prefer_vector_width": 512,
 }
-# XLA's own list of what may become part of a CUDA graph, and loops and convolutions: a
-# loop of unknown length outside of a graph waits for the device in each iteration. With
-# an older driver than 12.3 XLA itself leaves loops and conditionals out.
+# XLA's default list of operations for CUDA graphs, plus loops and convolutions: outside
+# a graph, a loop of unknown length synchronises with the device in each iteration. With
+# a driver older than CUDA 12.3, XLA itself leaves out loops and conditionals.
 CUDA = {
     "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,"
     "DYNAMIC_SLICE_FUSION,CONDITIONAL,WHILE,CONVOLUTION"
@@ -28,7 +28,7 @@ CUDA = {
 
 
 def graph_options(device: jax.Device) -> dict[str, Any]:
-    """Options that turn whole programs into CUDA graphs; none for other devices.
+    """Options that run whole programs as CUDA graphs; empty for other devices.
 
     Pass them as `compiler_options` of `jax.jit` or to `Lowered.compile`.
     """
@@ -39,16 +39,16 @@ def graph_options(device: jax.Device) -> dict[str, Any]:
 
 
 def lane_options(device: jax.Device) -> dict[str, Any]:
-    """Options of programs of many searches: CPU there, else those for CUDA graphs."""
+    """Options for programs of many searches: `CPU` on CPU, else `graph_options`."""
     return known(CPU, device) if device.platform == "cpu" else graph_options(device)
 
 
 def known(options: Mapping[str, Any], device: jax.Device) -> dict[str, Any]:
-    """The options that the device's compiler knows and the user did not set.
+    """The options that the device's compiler supports and the user did not set.
 
     Args:
-      options: by the names of XLA's flags.
-      device: of this process, or one that only compiles.
+      options: values by the names of XLA's flags.
+      device: a device of this process, or a described one that can only compile.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     return {
@@ -60,7 +60,7 @@ def known(options: Mapping[str, Any], device: jax.Device) -> dict[str, Any]:
 
 @functools.cache
 def _is_known(name: str, value: Any, device: jax.Device) -> bool:
-    """Whether a program that does nothing compiles with the option."""
+    """Whether an identity function compiles with the option."""
     number = jax.ShapeDtypeStruct((), "float32", sharding=SingleDeviceSharding(device))
     try:
         jax.jit(lambda x: x).lower(number).compile({name: value})

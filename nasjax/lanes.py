@@ -1,10 +1,10 @@
 """Lanes: many independent searches, over every device, in chunks of steps.
 
 A lane is one search: a seed, a column of a table, a set of hyper-parameters. Lanes are
-sharded over all devices of a mesh (those of all hosts). Inside a device they run one
-after another (`map`: each lane's parameters stay in a core's cache) or side by side
-(`vmap`: a GPU's kernels are too small for one lane). A chunk of steps is one compiled
-program; between chunks there is progress, a checkpoint, a log.
+sharded over all devices of a mesh, on all hosts. Inside a device they run one after
+another (`map`: a lane's parameters stay in a core's cache) or batched (`vmap`: a single
+lane is too small to fill a GPU). A chunk of steps is one compiled program; the caller
+logs and saves checkpoints between chunks.
 """
 
 import functools
@@ -33,10 +33,10 @@ def lane_mesh(devices: Sequence[Any] | None = None) -> Mesh:
 
 
 def _one_by_one(function, count, *lanes):
-    """`function` of lanes 0 .. count - 1, in a loop whose trip count is traced.
+    """Applies `function` to lanes 0 .. count - 1, in a loop with a traced trip count.
 
-    A loop of a known single trip would be inlined and might round differently; this
-    one is the same program for any number of lanes, and padding costs nothing.
+    A loop with a static trip count of 1 would be inlined and might round differently;
+    this is the same program for any number of lanes, and it skips the padding.
     """
 
     def lane(i):
@@ -58,7 +58,7 @@ def _one_by_one(function, count, *lanes):
 def spread(
     function: Callable[..., Any], mesh: Mesh, inner: str = "auto"
 ) -> Callable[..., Any]:
-    """Turns a function of one lane into one over all lanes; the caller jits it.
+    """Maps a function of one lane over all lanes; the caller jits it.
 
     Args:
       function: `(shared, *lane) -> out`, one lane.
@@ -67,8 +67,8 @@ def spread(
 
     Returns:
       `(shared, count, *lanes) -> outs`: `shared` is replicated, `lanes` have a leading
-      axis divisible by the number of devices, `count` int32 [devices] says how many
-      lanes of each device are real (only `map` profits from it).
+      axis divisible by the number of devices, `count` int32 [devices] is the number of
+      lanes on each device that are not padding (`map` skips the others).
 
     Raises:
       ValueError: inner is not one of INNER.
@@ -87,8 +87,8 @@ def spread(
     def outer(shared, count, *lanes):
         each = PartitionSpec(AXIS)
         specs = (PartitionSpec(), each, *(each for _ in lanes))
-        # check_vma would sum gradients of constants over devices: lanes are
-        # independent, so nothing here may be treated as replicated.
+        # With check_vma, gradients of constants would be summed over devices; lanes
+        # are independent, so nothing here may be treated as replicated.
         return jax.shard_map(
             block, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False
         )(shared, count, *lanes)
@@ -99,9 +99,9 @@ def spread(
 class Chunk(NamedTuple):
     """A chunk of steps, as `Runner.run` yields it."""
 
-    first: int
-    last: int  # the next step
-    state: search.SearchState  # on the devices; `Runner.gather` brings it home
+    first: int  # its first step
+    last: int  # the step after its last one
+    state: search.SearchState  # on the devices; `Runner.gather` copies it to NumPy
     trace: search.Trace  # NumPy, [L, last - first, ...]
 
 
@@ -109,7 +109,7 @@ class Runner:
     """Many lanes of one kind of search: placed, compiled once, run in chunks.
 
     Attributes:
-      compile_seconds, run_seconds: spent so far, apart.
+      compile_seconds, run_seconds: time spent compiling and running so far.
     """
 
     def __init__(
@@ -130,11 +130,11 @@ class Runner:
           make: `(shared, lane) -> (searcher, environment)` of one lane.
           shared: pytree of arrays that all lanes read (a table).
           keys: typed keys [L], one per lane.
-          lanes: pytree of arrays [L, ...]: what differs between lanes besides the key.
-          steps: the whole budget of queries per lane.
+          lanes: pytree of arrays [L, ...] that differ between lanes, besides the key.
+          steps: total number of queries per lane.
           mesh, inner: see `spread`.
-          shapes_only: nothing is placed and only `lower` may be called: for a mesh of
-            described devices, which compile and cannot run.
+          shapes_only: places nothing; only `lower` may be called. For a mesh of
+            described devices, which can compile but not run.
 
         Raises:
           ValueError: there are no lanes.
@@ -174,14 +174,14 @@ class Runner:
         return self._put(padded, PartitionSpec(AXIS))
 
     def gather(self, tree: Any) -> Any:
-        """Brings arrays of lanes home as NumPy [L, ...], on every host."""
+        """Copies arrays of lanes to NumPy [L, ...] on every host, without padding."""
         if self._mesh.is_multi_process:
             tree = multihost_utils.process_allgather(tree, tiled=True)
-        # A copy: on CPU np.asarray would be a view of a buffer that is donated next.
+        # A copy: on CPU np.asarray returns a view of a buffer that is donated later.
         return jax.tree.map(lambda x: np.array(x)[: self._count], tree)
 
     def _spread(self, function):
-        """`function(key, made, *rest, *extra)` of one lane, over all of them."""
+        """Maps `function(key, made, *rest, *extra)` of one lane over all lanes."""
 
         def single(shared, lane, *rest):
             key = jax.random.wrap_key_data(lane[0], impl=self._impl)
@@ -190,7 +190,7 @@ class Runner:
         return spread(single, self._mesh, self._inner)
 
     def _call(self, name, function, *lanes, shared=(), run=True):
-        """Compiles `function((shared, extra), data, lane, ...)` once; calls it."""
+        """Compiles `_spread(function)` once per `name`; calls it if `run`."""
         arguments = ((self._shared, shared), self._real, self._lanes, *lanes)
         clock = time.perf_counter()
         if name not in self._compiled:
@@ -215,7 +215,7 @@ class Runner:
         return self._call("init", self._start)
 
     def grow(self, state: search.SearchState) -> search.SearchState:
-        """A placed state of a smaller budget, with room for this one's steps."""
+        """Extends a placed state of a smaller budget to this runner's budget."""
 
         def wider(key, made, state):
             return search.grow(key, made[0], state, self._steps)
@@ -243,9 +243,9 @@ class Runner:
     def advance(
         self, state: search.SearchState, first: int, length: int, *, run: bool = True
     ) -> tuple[search.SearchState, search.Trace]:
-        """Steps `first .. first + length - 1` of every lane; `state` is consumed.
+        """Runs steps `first .. first + length - 1` of every lane; `state` is donated.
 
-        With `run=False` it only compiles; ValueError past the budget.
+        With `run=False` it only compiles. Raises ValueError past the budget.
         """
         search.check_budget(self._steps, first, length)
         first = self._put(np.int32(first), PartitionSpec())
@@ -279,14 +279,14 @@ class Runner:
         state: search.SearchState | None = None,
         first: int = 0,
     ) -> Iterator[Chunk]:
-        """Runs from step `first` (0, or an earlier chunk's end) to the last end.
+        """Runs from step `first` (0, or the end of an earlier chunk) to the last end.
 
         Args:
-          ends: where chunks end, ascending; the last is the budget.
-          state: the state at `first`, from `init` or `place`; made anew if None.
+          ends: steps at which chunks end, ascending; the last is the budget.
+          state: the state at `first`, from `init` or `place`; `init()` if None.
 
         Yields:
-          A `Chunk` after each end. Its state is consumed by the next chunk.
+          A `Chunk` at each end. Its state is donated to the next chunk.
         """
         state = self.init() if state is None else state
         starts = [first, *(end for end in ends if end > first)]

@@ -1,4 +1,4 @@
-"""Parts of a continuous agent: plain vectors, nothing of architectures."""
+"""Parts of a continuous agent; they work on vectors and do not know architectures."""
 
 from nasjax.agent import exploration, gaussian_process, history, replay
 from nasjax.agent.actor_critic import (

@@ -37,10 +37,10 @@ class ActorCritic(NamedTuple):
     Attributes:
       init: `(key) -> ActorCriticState`.
       act: `(state, observation [..., S]) -> action [..., D]` in (0, 1).
-      value: `(state, action [..., D]) -> Q [...]`, the lowest of the critics'.
+      value: `(state, action [..., D]) -> Q [...]`, the minimum over critics.
       update: `(state, batch, update_actor) -> (state, critic loss [])`: one critic
-        step, then one actor step on the same observations with the new critic;
-        the latter only where `update_actor` (bool [], always by default).
+        step, then one actor step on the same observations with the new critic; the
+        latter only if `update_actor` (bool [], True by default).
     """
 
     init: Callable[[chex.PRNGKey], ActorCriticState]
@@ -54,8 +54,8 @@ def check_loss(error: chex.Array, tau: chex.Numeric) -> chex.Array:
 
     Args:
       error: u = target - prediction, any shape.
-      tau: quantile level in [0, 1]; at 0.9 too low a prediction costs 9 times as much
-        as one too high.
+      tau: quantile level in [0, 1]; at 0.9 a prediction that is too low costs 9 times
+        as much as one that is too high by as much.
 
     Source: thesis Eq. 4.4 (Koenker 2005); also called pinball loss.
     """
@@ -85,9 +85,9 @@ def actor_critic(
       action_size: D.
       hidden: widths of the hidden layers of both networks.
       actor_opt, critic_opt: optimizers; their learning rates may be traced.
-      critic_loss: from errors [B] to losses [B].
-      critics: how many, with weights of their own; their parameters are stacked if
-        there are several.
+      critic_loss: maps errors [B] to losses [B].
+      critics: number of critics; the parameters of several are stacked along a leading
+        axis.
 
     Source: thesis Eqs 4.3-4.5 (Eq. 4.5 is printed as a loss of +Q; it is ascended);
     several critics: Fujimoto et al. 2018 (TD3), the thesis's future work.

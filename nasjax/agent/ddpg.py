@@ -23,10 +23,10 @@ class Transition(NamedTuple):
 
 
 class DdpgState(NamedTuple):
-    """Parameters, those of the target networks, and optimizer states."""
+    """Parameters of the networks and of their targets, and optimizer states."""
 
     actor: Any
-    critics: Any  # stacked: a leading axis of so many critics
+    critics: Any  # stacked: the leading axis is the critics
     target_actor: Any
     target_critics: Any
     actor_opt: Any
@@ -37,12 +37,12 @@ class Ddpg(NamedTuple):
     """An agent as pure functions.
 
     Attributes:
-      init: `(key) -> DdpgState`; targets start as copies.
+      init: `(key) -> DdpgState`; targets start as copies of the networks.
       act: `(state, observation [..., S]) -> action [..., D]` in (0, 1).
       value: `(state, observation [..., S], action [..., D]) -> Q [...]`, of the first
-        critic, which the actor climbs.
+        critic, the one that trains the actor.
       update: `(key, state, batch, update_actor) -> (state, critic loss [])`: one
-        critic step; then, where `update_actor` (bool []), one actor step on the same
+        critic step; then, if `update_actor` (bool []), one actor step on the same
         observations with the new critic, and one step of the targets.
     """
 
@@ -55,11 +55,11 @@ class Ddpg(NamedTuple):
 def targets(
     batch: Transition, next_value: chex.Array, gamma: chex.Numeric
 ) -> chex.Array:
-    """y = r + gamma Q'(s', mu'(s')) per example, float32 [B]; no episode ends.
+    """y = r + gamma Q'(s', mu'(s')) per example, float32 [B]; episodes never end.
 
     Args:
       batch: transitions.
-      next_value: Q' [critics, B]; the lowest counts.
+      next_value: Q' [critics, B], of which the minimum over critics is used.
       gamma: discount in [0, 1).
 
     Source: thesis Eq. 3.4; Fujimoto et al. 2018 for several critics.
@@ -86,10 +86,10 @@ def ddpg(
     smoothing_clip: chex.Numeric = 0.0,
     action_layer: int = 1,
 ) -> Ddpg:
-    """Builds the agent.
+    """Builds a DDPG agent.
 
-    Critics minimise mean (y - Q_i(s, a))^2 / 2 with y of `targets`, the actor
-    -mean Q_1(s, mu(s)). With `critics=2` and a smoothing this is TD3: the target's
+    Critics minimise mean (y - Q_i(s, a))^2 / 2 with y from `targets`, the actor
+    -mean Q_1(s, mu(s)). With `critics=2` and smoothing this is TD3: the target's
     action is mu'(s') + clip(N(0, smoothing^2), -smoothing_clip, smoothing_clip).
 
     Args:
@@ -98,14 +98,14 @@ def ddpg(
       hidden: widths of the hidden layers of all networks.
       actor_opt, critic_opt: optimizers; their learning rates may be traced.
       gamma: discount.
-      mixing: share of the online networks in each step of the targets.
-      critics: how many, with weights of their own; static.
-      smoothing, smoothing_clip: of the target's action; used if `critics > 1`.
+      mixing: weight of the online networks in each step of the targets.
+      critics: number of critics, static.
+      smoothing, smoothing_clip: noise on the target's action; used if `critics > 1`.
       action_layer: hidden layers of a critic before the action enters; static.
 
     Raises:
-      ValueError: the action would enter after the last hidden layer or before the
-        input, or there is no critic.
+      ValueError: `action_layer` is not in 0 .. len(hidden) - 1, or `critics` is below
+        1.
 
     Source: Lillicrap et al. 2016; thesis 3.1.1, 3.1.3 (Eq. 3.5 is printed as a loss of
     +Q; it is ascended); Fujimoto et al. 2018 (TD3).

@@ -1,16 +1,16 @@
 """A Gaussian process on continuous parameters: a critic with calibrated uncertainty.
 
-Every row of a continuous architecture `a` [E, O] is embedded linearly. Two
-architectures are alike as far as their embeddings are near, and as far as they share
-rows, which is what a function that is a sum over rows sees of them:
+Every row of a continuous architecture `a` [E, O] is embedded linearly. The kernel mixes
+a Gaussian of the distance between embeddings with a linear kernel, which models
+functions that are sums over rows:
 
     k(a, b) = (1 - w) exp(-sum_e |(a_e - b_e) Phi_e|^2) + w sum_e a_e . b_e / E,
     Phi_e = Phi_0 + S + R_e.
 
-It is defined between the one-hot rows as well as on them, so that an actor can climb
-it. S is shared by all rows (an operation means much the same on every edge of a cell),
-R_e is the row's own; both have Gaussian priors, so that few observations suffice. With
-many rows hardly any two architectures are near, and the sum is what can be learnt.
+It is defined between one-hot rows as well as on them, so that an actor can follow its
+gradient. S is shared by all rows (an operation acts similarly on every edge of a cell),
+R_e is specific to a row; both have Gaussian priors, so that few observations suffice.
+With many rows hardly any two architectures are near, and only the sum can be learnt.
 """
 
 from typing import NamedTuple
@@ -34,29 +34,29 @@ class Kernel(NamedTuple):
 
 
 class Prior(NamedTuple):
-    """The prior of the kernel; numbers may be traced."""
+    """The prior of the kernel; its fields may be traced."""
 
-    correlation: chex.Numeric  # exp(...) of two rows that differ, (0, 1)
+    correlation: chex.Numeric  # exp(...) for two rows that differ, in (0, 1)
     shared: chex.Numeric  # standard deviation of the entries of S
     own: chex.Numeric  # standard deviation of the entries of R
-    noise: chex.Numeric  # variance of the noise; its logarithm deviates by 1
-    additive: chex.Numeric  # w, (0, 1); its logit deviates by 1
+    noise: chex.Numeric  # variance of the noise; its logarithm has deviation 1
+    additive: chex.Numeric  # w, in (0, 1); its logit has deviation 1
 
 
 class Points(NamedTuple):
-    """Architectures as the kernel sees them."""
+    """Architectures in the coordinates that the kernel compares."""
 
     embedded: chex.Array  # float32 [..., F], F = E x O
     plain: chex.Array  # float32 [..., F], a / sqrt(E)
 
 
 class Posterior(NamedTuple):
-    """A process conditioned on n observations; empty slots do not matter."""
+    """A process conditioned on observations in n slots; empty slots have no effect."""
 
     points: Points  # [n]
     weight: chex.Array  # float32 [n], L^-1 y
     root: chex.Array  # float32 [n, n], L^-1 of the covariance L L^T
-    valid: chex.Array  # float32 [n], 1 where there is an observation
+    valid: chex.Array  # float32 [n], 1 in slots with an observation, else 0
 
 
 def init(rows: int, operations: int, prior: Prior) -> Kernel:
@@ -73,7 +73,7 @@ def init(rows: int, operations: int, prior: Prior) -> Kernel:
 def embed(kernel: Kernel, prior: Prior, alpha: chex.Array) -> Points:
     """The points of continuous parameters [..., E, O].
 
-    Phi_0 is a multiple of the identity: any two operations are equally far.
+    Phi_0 is a multiple of the identity: all operations are equally far apart.
     """
     scale = jnp.sqrt(-0.5 * jnp.log(jnp.asarray(prior.correlation, jnp.float32)))
     phi = (
@@ -87,7 +87,7 @@ def embed(kernel: Kernel, prior: Prior, alpha: chex.Array) -> Points:
 
 @in_full_precision
 def covariance(kernel: Kernel, a: Points, b: Points) -> chex.Array:
-    """k(a_i, b_j), points [...] and [n] -> [..., n]."""
+    """k(a_i, b_j) of points [...] and [n], float32 [..., n]."""
     x, y = a.embedded, b.embedded
     square = jnp.sum(x * x, -1)[..., None] + jnp.sum(y * y, -1) - 2 * x @ y.T
     w = jax.nn.sigmoid(kernel.additive)
@@ -95,13 +95,13 @@ def covariance(kernel: Kernel, a: Points, b: Points) -> chex.Array:
 
 
 def variance(kernel: Kernel, a: Points) -> chex.Array:
-    """k(a_i, a_i), [...] -> [...]; 1 where rows are one-hot."""
+    """k(a_i, a_i) of points [...], float32 [...]; 1 where rows are one-hot."""
     w = jax.nn.sigmoid(kernel.additive)
     return 1 - w + w * jnp.sum(a.plain * a.plain, -1)
 
 
 def noisy_covariance(kernel: Kernel, points: Points, valid: chex.Array) -> chex.Array:
-    """[n, n] of observations at `points` [n]; the identity where none is valid."""
+    """Covariance [n, n] of observations at `points`; the identity in empty slots."""
     inside = covariance(kernel, points, points) * valid[:, None] * valid
     noise = jnp.where(valid > 0, jnp.exp(kernel.log_noise), 1.0)
     return inside + jnp.diag(noise)
@@ -118,9 +118,9 @@ def condition(
     """The process conditioned on observations.
 
     Args:
-      alpha: [n, E, O], what was observed.
+      alpha: float32 [n, E, O], the observed architectures.
       score: float32 [n], of mean 0 and deviation 1, such as `normal_scores`.
-      valid: bool [n], slots that hold an observation.
+      valid: bool [n], True in slots with an observation.
 
     Source: Rasmussen and Williams 2006, Algorithm 2.1.
     """
@@ -134,7 +134,7 @@ def condition(
 def predict(
     posterior: Posterior, kernel: Kernel, prior: Prior, alpha: chex.Array
 ) -> tuple[chex.Array, chex.Array]:
-    """Mean and standard deviation (without noise), [..., E, O] -> two of [...]."""
+    """Mean and standard deviation (without noise) [...] at `alpha` [..., E, O]."""
     points = embed(kernel, prior, alpha)
     near = covariance(kernel, points, posterior.points) * posterior.valid
     solved = near @ posterior.root.T
@@ -155,7 +155,7 @@ def imagine(
     """The posterior as if `alpha` [P, E, O] had been observed with a score.
 
     Args:
-      valid: bool [P], slots that are in use.
+      valid: bool [P], True in slots that are in use.
       score: []; None for the mean of each: then the mean does not change, and the
         deviation shrinks near `alpha`.
 
@@ -184,10 +184,10 @@ def imagine(
 def log_expected_improvement(
     mean: chex.Array, deviation: chex.Array, best: chex.Numeric
 ) -> chex.Array:
-    """log E[max(f - best, 0)] of f ~ N(mean, deviation^2), any shape.
+    """log E[max(f - best, 0)] for f ~ N(mean, deviation^2), any shape.
 
-    log(deviation (u Phi(u) + phi(u))) with u = (mean - best) / deviation; far below
-    `best`, where that cancels, its asymptote log(deviation phi(u) / (u^2 + 3)).
+    log(deviation (u Phi(u) + phi(u))) with u = (mean - best) / deviation; for u < -4,
+    where that cancels, its asymptote log(deviation phi(u) / (u^2 + 3)).
 
     Source: Jones et al. 1998.
     """
@@ -208,7 +208,7 @@ def loss(
     score: chex.Array,
     valid: chex.Array,
 ) -> chex.Array:
-    """A surrogate of the kernel's negative log posterior, with the same gradient.
+    """A surrogate with the gradient of the kernel's negative log posterior.
 
     The negative log posterior, up to a constant, with y the scores, C the covariance
     with noise, t = (log noise, logit w) and t_0 its prior mean:
@@ -217,7 +217,7 @@ def loss(
         + (|S / prior.shared|^2 + |R / prior.own|^2 + |t - t_0|^2) / 2
 
     Its first line has the derivative tr(G dC), G = (C^-1 - C^-1 y y^T C^-1) / 2; the
-    surrogate is sum(G * C) with G valid constant. Arguments as for `condition`.
+    surrogate uses sum(G * C) with G held constant. Arguments as for `condition`.
 
     Source: Rasmussen and Williams 2006, Eq. 5.9.
     """
@@ -239,15 +239,15 @@ def loss(
 
 
 def normal_scores(value: chex.Array, valid: chex.Array) -> chex.Array:
-    """The normal quantile of each value's rank, [n] -> [n]; zeros where not valid.
+    """The normal quantile of each value's rank, float32 [n]; zero where not valid.
 
-    Phi^-1((rank - 1/2) / n), ties share the middle of their ranks: no unit or offset
-    of the values matters, and a heavy tail of failures does not either.
+    Phi^-1((rank - 1/2) / n), ties take their mean rank. The result depends neither on
+    the unit or offset of the values nor on a heavy tail of failures.
     """
     value = jnp.where(valid, value, jnp.inf)
     less = jnp.sum((value < value[:, None]) & valid, axis=1)
     same = jnp.sum((value == value[:, None]) & valid, axis=1)
     less, same = less.astype(jnp.float32), same.astype(jnp.float32)
     share = (less + 0.5 * same) / jnp.maximum(jnp.sum(valid), 1)
-    # Keeps empty slots finite; ranks among fewer than 5,000 values never come near.
+    # Keeps empty slots finite; it clips no rank among fewer than 5,000 values.
     return jnp.where(valid, ndtri(jnp.clip(share, 1e-4, 1 - 1e-4)), 0.0)

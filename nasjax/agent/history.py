@@ -1,4 +1,4 @@
-"""History: the K best distinct items seen so far."""
+"""History: the K best distinct items so far."""
 
 from typing import NamedTuple
 
@@ -29,16 +29,16 @@ def init(K: int, item: chex.Array) -> HistoryState:
 
 
 def insert(state: HistoryState, item: chex.Array, score: chex.Numeric) -> HistoryState:
-    """Adds one item; a repeat keeps the higher of its scores (a noisy oracle's).
+    """Inserts an item; a repeated item keeps the higher of its (noisy) scores.
 
-    Not-a-number scores are ignored.
+    An item whose score is NaN is ignored.
     """
     score = jnp.asarray(score, jnp.float32)
     K = state.score.shape[0]
     valid = state.score > -jnp.inf
     same = valid & jnp.all((state.items == item).reshape(K, -1), axis=-1)
     repeat = jnp.any(same)
-    # The slot that is lost: the repeat's own, or else the worst (the last).
+    # The slot that is overwritten: that of the same item, or else the last (the worst).
     slot = jnp.where(repeat, jnp.argmax(same), K - 1)
     accept = score > state.score[slot]
     # Where the new item belongs: after all scores at least as high.
@@ -56,7 +56,7 @@ def insert(state: HistoryState, item: chex.Array, score: chex.Numeric) -> Histor
 
 
 def mean(state: HistoryState, features: chex.Array) -> chex.Array:
-    """Mean of `features` [K, ...] over the items held; zeros while there are none.
+    """Mean of `features` [K, ...] over the stored items; zeros if there are none.
 
     Source: thesis 4.1.1, the state as the channel-wise average of the history.
     """

@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 
 def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:
-    """float32 products as they are; a GPU's TF32 would make covariances indefinite."""
+    """Computes products in float32; with a GPU's TF32 covariances become indefinite."""
 
     @functools.wraps(function)
     def full(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -26,22 +26,22 @@ def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
 @in_full_precision
 def inverse_root(matrix: chex.Array) -> chex.Array:
-    """L^-1 of a positive definite matrix L L^T, [n, n]; the faster form by platform."""
+    """L^-1 of a positive definite matrix L L^T, [n, n], as suits the platform."""
     return jax.lax.platform_dependent(matrix, cuda=by_cholesky, default=by_halves)
 
 
 def by_cholesky(matrix: chex.Array) -> chex.Array:
-    """By the library's factor and triangular solve: few launches on a GPU."""
+    """By the library's Cholesky and triangular solve: few kernel launches on a GPU."""
     factor = jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
     one = jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
     return jax.lax.linalg.triangular_solve(factor, one, left_side=True, lower=True)
 
 
 def by_halves(matrix: chex.Array) -> chex.Array:
-    """Recursive halves: nearly all is matrix products, and no LAPACK is called.
+    """By recursion on the two diagonal blocks: mostly matrix products, no LAPACK.
 
-    It can be vmapped and sharded as any other operation (and solving with many
-    right-hand sides by LAPACK's triangular routine is 30 times slower on CPU).
+    It can be vmapped and sharded like any other operation, and LAPACK's triangular
+    solve with many right-hand sides is 30 times slower on CPU.
     """
     n = matrix.shape[-1]
     if n > LEAF:

@@ -1,8 +1,8 @@
-"""Actor and critic: multi-layer perceptrons with the initialisation they need.
+"""Actor and critic: multi-layer perceptrons and their initialisation.
 
 The weights start orthogonal with zero biases, and the last layer is scaled by 1e-3, as
-in the code the thesis builds on (ShangtongZhang/DeepRL, `layer_init`). With the
-thesis's actor learning rate of 1e-8 that scale is what lets the actor move at all.
+in the code that the thesis builds on (ShangtongZhang/DeepRL, `layer_init`). Without
+that scale the actor would not move at the thesis's learning rate of 1e-8.
 """
 
 from collections.abc import Sequence
@@ -13,19 +13,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-# A small singular value grows 1.5-fold an iteration until it is near 1: forty bring up
-# one of 1e-6, and few Gaussian matrices of 256 rows have a smaller one.
+# A small singular value grows 1.5-fold per iteration until it is near 1: 40 iterations
+# suffice from 1e-6, and few Gaussian matrices of 256 rows have a smaller one.
 NEWTON_SCHULZ_ITERATIONS = 40
 # A GPU would round the inputs of float32 products to TF32, ten bits of mantissa. These
-# products are small, and learning rates of 1e-8 need what that loses.
+# products are small, and learning rates of 1e-8 need the full precision.
 PRECISION = jax.lax.Precision.HIGHEST
 
 
 def orthogonal(scale: float = 1.0) -> nn.initializers.Initializer:
     """Orthogonal matrices without LAPACK: X <- 1.5 X - 0.5 X X^T X from a Gaussian.
 
-    The polar factor of a Gaussian matrix is as uniformly distributed as the one QR
-    gives, and products alone trace anywhere (QR inside a vmapped jit can hang).
+    The polar factor of a Gaussian matrix is uniformly distributed, as the Q of QR is,
+    and needs only products (QR inside a vmapped jit can hang).
 
     Args:
       scale: factor on the orthonormal rows (or columns, the shorter side).
@@ -65,7 +65,7 @@ def _mlp(x: chex.Array, hidden: Sequence[int], size: int) -> chex.Array:
 
 
 def apply(network: nn.Module, params: Any, *inputs: chex.Array) -> chex.Array:
-    """The output of a network without mutable variables, which flax leaves untyped."""
+    """`network.apply` for a network without mutable variables, with a typed result."""
     return cast(chex.Array, network.apply(params, *inputs))
 
 
@@ -106,8 +106,8 @@ class StateCritic(nn.Module):
 
     Attributes:
       hidden: widths of the hidden layers, with ReLU.
-      action_layer: hidden layers that see the observation alone; the action joins
-        their output. 0 puts both at the input.
+      action_layer: number of hidden layers before the action is concatenated; 0
+        concatenates it to the observation.
     """
 
     hidden: Sequence[int]
@@ -126,13 +126,13 @@ class StateCritic(nn.Module):
 class Policy(nn.Module):
     """mu(s) = pull s + f(s): a deterministic policy that emits logits, [E, O].
 
-    It starts at the observation itself, so that noise on its output explores around
-    what it looks at, and learns how to depart from it.
+    It starts near the observation itself, so that noise on its output explores around
+    the observed architecture, and learns how to depart from it.
 
     Attributes:
       hidden: widths of the hidden layers, with ReLU.
       shape: (E, O), the rows and entries of both the observation and the logits.
-      pull: how far a one-hot row of the observation stands out at first.
+      pull: logit that a one-hot row of the observation adds to its operation.
     """
 
     hidden: Sequence[int]

@@ -10,7 +10,7 @@ import optax
 
 
 class AdamState(NamedTuple):
-    """Moments of every parameter."""
+    """Number of updates, and the moments of every parameter."""
 
     count: chex.Array  # int32 []
     mu: optax.Params
@@ -27,9 +27,9 @@ def adam(
 
     -lr mu_hat / (sqrt(nu_hat) + eps) is the same as
     -lr c2 / c1 mu / (sqrt(nu) + eps c2) with c1 = 1 - b1^t, c2 = sqrt(1 - b2^t), which
-    divides once per parameter, not three times. CADAM's training cycle is little more
-    than reading and writing the moments: with `optax.adam` it takes 5% longer (one CPU
-    core, jax 0.12.0.1, median of 30 pairs; quartiles 3% and 6%).
+    divides once per parameter, not three times. CADAM's training cycle mostly reads and
+    writes the moments: with `optax.adam` it takes 5% longer (one CPU core,
+    jax 0.12.0.1, median of 30 pairs; quartiles 3% and 6%).
 
     Source: Kingma and Ba 2014, end of section 2.
     """
@@ -60,7 +60,7 @@ def descend(
     params: Any,
     state: optax.OptState,
 ) -> tuple[Any, optax.OptState, chex.Array]:
-    """One step of `params` down the gradient of `loss`.
+    """One step of an optimizer on `loss`, a function of the parameters.
 
     Returns:
       The new parameters and optimizer state, and the loss before the step, [].

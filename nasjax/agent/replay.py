@@ -11,7 +11,7 @@ class ReplayState(NamedTuple):
     """The last `capacity` items."""
 
     items: Any  # pytree of [capacity, ...]
-    count: chex.Array  # int32 [], how many were ever added
+    count: chex.Array  # int32 [], number of items ever added
 
 
 def init(capacity: int, item: Any) -> ReplayState:
@@ -37,7 +37,7 @@ def size(state: ReplayState) -> chex.Array:
 
 
 def add(state: ReplayState, item: Any) -> ReplayState:
-    """Stores one item, over the oldest once the buffer is full."""
+    """Stores an item; overwrites the oldest once the buffer is full."""
     at = state.count % capacity(state)
     items = jax.tree.map(lambda buffer, x: buffer.at[at].set(x), state.items, item)
     return ReplayState(items, state.count + 1)
@@ -55,7 +55,7 @@ def indices(
       key: consumed once.
       state: holds at least one item.
       shape: of the result, static.
-      last: draw from so many of the newest items only; None from all.
+      last: number of newest items to draw from; None for all.
     """
     filled = size(state)
     many = filled if last is None else jnp.minimum(filled, last)
@@ -66,7 +66,7 @@ def indices(
 
 
 def lowest(state: ReplayState, values: chex.Array) -> chex.Array:
-    """The least of `values` [capacity] over the items held; 0 where it holds none."""
+    """The minimum of `values` [capacity] over the stored items; 0 if there are none."""
     valid = jnp.arange(capacity(state)) < state.count
     least = jnp.min(jnp.where(valid, values, jnp.inf))
     return jnp.where(state.count > 0, least, 0.0).astype(values.dtype)

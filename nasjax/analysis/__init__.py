@@ -1,1 +1,1 @@
-"""Analysis: numbers, tables of text and pictures of results."""
+"""Analysis of results: statistics, text tables and plots."""

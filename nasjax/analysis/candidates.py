@@ -1,4 +1,4 @@
-"""The end of a search: its best architectures are scored again, and one is chosen."""
+"""Candidates: the best architectures of a search, rescored to choose one of them."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +21,12 @@ _TABLES = {"cifar10": "cifar10_valid", "cifar100": "cifar100_valid"}
 
 
 class Candidates(NamedTuple):
-    """The k architectures that a search puts forward, such as its top K."""
+    """The k best architectures of a search, such as its top K."""
 
     arch: np.ndarray  # uint8 [k, *arch_shape]
     seen: np.ndarray  # float32 [k], accuracy in the search
-    valid: np.ndarray  # float32 [k], on the validation half
-    test: np.ndarray  # float32 [k]
+    valid: np.ndarray  # float32 [k], accuracy on the validation half
+    test: np.ndarray  # float32 [k], accuracy on the test images
 
 
 def best_of(history: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +37,7 @@ def best_of(history: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def choose(candidates: Candidates, by: str) -> int:
-    """Index of the best candidate `by` valid or test; of equal ones, the first.
+    """Index of the best candidate `by` "valid" or "test"; the first among ties.
 
     Source: thesis 4.2.3 and Table 4.4. The thesis chose by test accuracy, which leaks.
     """
@@ -48,7 +48,7 @@ _SCORES = ("accuracy", "loss")
 
 
 class Rescoring(job.Job):
-    """Architectures scored one after another by a cached environment, as a job."""
+    """Job that scores architectures one after another by a cached environment."""
 
     unit = "arch"
 
@@ -95,15 +95,15 @@ def rescore(
     checkpoint_seconds: float = 60.0,
     label: str = "rescoring",
 ) -> np.ndarray:
-    """Accuracies float32 [A] of architectures [A, *arch_shape], with progress.
+    """Scores architectures [A, *arch_shape], with progress; accuracies float32 [A].
 
     Args:
       env: from `nasjax.environments.cached`.
-      archs: may hold the same one twice.
+      archs: the architectures; they may repeat.
       folder: of the run; nothing is written if None.
-      name: of the checkpoints, such as `rescore-valid`. A list of other architectures
-        than the checkpoints' has checkpoints of its own: a checksum is added.
-      resume: go on from the newest checkpoint.
+      name: of the checkpoints, such as `rescore-valid`. A checksum of `archs` is added,
+        so that other architectures have other checkpoints.
+      resume: whether to continue from the newest checkpoint.
       checkpoint_seconds: least time between checkpoints.
       label: of the progress bar.
     """
@@ -114,11 +114,11 @@ def rescore(
 
 
 class Truth(NamedTuple):
-    """The true accuracies in NAS-Bench-201."""
+    """The accuracies in a column of NAS-Bench-201."""
 
     column: str
-    values: np.ndarray  # float32 [A]
-    rows: Callable[[np.ndarray], np.ndarray]  # architectures to rows
+    values: np.ndarray  # float32 [A], fractions
+    rows: Callable[[np.ndarray], np.ndarray]  # maps architectures to rows of the table
 
     def of(self, archs: np.ndarray) -> dict[str, np.ndarray]:
         """True accuracies and ranks among all architectures, each [n]."""
@@ -128,7 +128,7 @@ class Truth(NamedTuple):
 
 
 def truth(space: CellSpace, dataset: str) -> Truth | None:
-    """NAS-Bench-201's accuracies for one of its data sets; None where there are none.
+    """NAS-Bench-201's accuracies for a data set; None if there are none.
 
     Predictions are never used.
     """
@@ -145,7 +145,7 @@ def truth(space: CellSpace, dataset: str) -> Truth | None:
 
 
 def architecture_entry(space: CellSpace, arch: np.ndarray) -> dict[str, Any]:
-    """The genotype of an architecture; of DARTS's spaces also its shape and size."""
+    """The genotype of an architecture; for DARTS's spaces also its shape and size."""
     architecture = architectures.from_array(space, arch)
     entry = {"printed": architecture.printed, "genotype": architecture.to_json()}
     if space.inputs_per_node is None:
@@ -160,10 +160,10 @@ def choices(
     tops: Sequence[Candidates],
     true: Truth | None = None,
 ) -> list[dict[str, Any]]:
-    """Each seed's best by validation, the default, and by test, a leak.
+    """Each seed's best by validation, the default, and by test accuracy, a leak.
 
     Returns:
-      For genotypes.json, two entries a seed; the default one first.
+      The content of genotypes.json: two entries per seed, the default first.
     """
     out = []
     for seed, top in zip(seeds, tops, strict=True):
@@ -187,7 +187,7 @@ def choices(
 
 
 def padded(tops: Sequence[Candidates], top_k: int) -> dict[str, np.ndarray]:
-    """For results.npz: the top K of S seeds, [S, K, ...]; NaN where there are fewer."""
+    """For results.npz: the top K of S seeds, [S, K, ...]; NaN if there are fewer."""
     out = {}
     for name in Candidates._fields:
         rows = [getattr(top, name) for top in tops]
@@ -201,7 +201,7 @@ def padded(tops: Sequence[Candidates], top_k: int) -> dict[str, np.ndarray]:
 
 
 def table(chosen: Sequence[Mapping[str, Any]]) -> str:
-    """The table of the chosen architectures, as Table 4.4, and the default ones."""
+    """A table of the chosen architectures like Table 4.4, and the default genotypes."""
     rows = []
     for entry in chosen:
         row = [

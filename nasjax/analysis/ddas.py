@@ -1,4 +1,4 @@
-"""Searches of DDAS: files, pictures and tables of accuracy against cost."""
+"""Results of DDAS searches: files, plots and tables of accuracy against cost."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.spaces import CellSpace, costs
 
-# The network of a search, whose FLOPS and parameters are drawn (thesis 3.2.1).
+# The network whose FLOPS and parameters are reported (thesis 3.2.1).
 NETWORK: dict[str, Any] = {"cells": 6, "channels": 16}
 
 
@@ -106,10 +106,10 @@ class Searches(NamedTuple):
         return arrays
 
     def draw(self, folder: Folder, one_shot: float, dataset: str, title: str) -> None:
-        """The pictures of Figs 3.2 to 3.5, 3.8 and 3.9.
+        """Draws Figs 3.2 to 3.5, 3.8 and 3.9 of the thesis for these searches.
 
         Args:
-          one_shot: Acc(OS).
+          one_shot: Acc(OS), a fraction.
         """
         accuracy = {
             name: np.stack([points.accuracy for points in rows])

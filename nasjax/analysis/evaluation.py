@@ -18,7 +18,7 @@ from nasjax.spaces.architectures import Architecture
 def benchmark(architecture: Architecture, dataset: str) -> dict[str, Any] | None:
     """NAS-Bench-201's test accuracy of a cell after 200 epochs, a fraction.
 
-    None for other spaces and data sets, and without a table.
+    None for other spaces and data sets, and if there is no table.
     """
     name = f"{dataset}_test"
     if architecture.family != "nb201" or name not in nb201.COLUMNS:
@@ -37,13 +37,13 @@ def summary(test: np.ndarray) -> dict[str, Any]:
     """Accuracies of the last and of the best epoch over seeds, for results.json.
 
     Args:
-      test: float [S, epochs], fractions, NaN where not tested; the last epoch is.
+      test: float [S, epochs], fractions, NaN where not tested (never the last epoch).
     """
 
     def entry(values):
         return {**statistics.describe(values).to_json(), "values": values.tolist()}
 
-    # Shares of up to 50,000 images, kept in float32: exact again in six digits.
+    # Shares of at most 50,000 images, stored as float32; six digits recover them.
     test = np.asarray(test, np.float64).round(6)
     note = "the epoch is chosen on test images, which leaks: compare `last`"
     best = entry(np.nanmax(test, axis=1))
@@ -57,10 +57,10 @@ def results(
     """The content of results.json and results.npz.
 
     Args:
-      run: completed by what its data set fixes.
-      parts: curves of the groups in which the seeds were trained.
+      run: with the fields that its data set fixes.
+      parts: curves of each group of seeds that was trained together.
       source: of the data.
-      images: number that an epoch trains with one seed.
+      images: number of training images per epoch and seed.
     """
     names = ["loss", "accuracy", "test", *(["top5"] if run.streamed else [])]
     arrays = {
@@ -89,7 +89,7 @@ def results(
 
 
 def text(content: Mapping[str, Any]) -> str:
-    """The results of one network as lines of text."""
+    """The results of one network (the content of results.json) as lines of text."""
     lines = []
     if retrained.chosen_by_test(content.get("entry", {})):
         lines.append(f"the architecture was chosen {retrained.LEAK}")

@@ -1,4 +1,4 @@
-"""Accuracy against cost in one search: fronts, hypervolumes, genotypes."""
+"""Accuracy against cost in one search: Pareto fronts, hypervolumes, genotypes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -22,13 +22,13 @@ class Points(NamedTuple):
     parameters: np.ndarray  # int64 [T]
 
     def cost(self, axis: str) -> np.ndarray:
-        """float64 [T]: GFLOPS, or millions of parameters, by an axis of AXES."""
+        """float64 [T]: GFLOPS or millions of parameters; `axis` is in AXES."""
         unit = 1e9 if axis == "flops" else 1e6
         return getattr(self, axis) / unit
 
 
 class ReferencePoint(NamedTuple):
-    """Worst corner of the box whose dominated share is the hypervolume."""
+    """Worst corner of the hypervolume's box."""
 
     accuracy: float  # of chance, a fraction
     flops: float  # of the network of 5 x 5 separable convolutions, in GFLOPS
@@ -60,7 +60,7 @@ def reference_point(
 
 
 def front(searched: Points, axis: str) -> np.ndarray:
-    """Steps of the Pareto front, by ascending cost; of equal points the first step."""
+    """Steps on the Pareto front, by ascending cost; the first among equal points."""
     cost = searched.cost(axis)
     steps = np.flatnonzero(np.asarray(pareto.front(cost, searched.accuracy)))
     _, first = np.unique(cost[steps], return_index=True)
@@ -68,7 +68,7 @@ def front(searched: Points, axis: str) -> np.ndarray:
 
 
 def hypervolumes(searched: Points, reference: ReferencePoint) -> dict[str, np.ndarray]:
-    """By axis, float32 [T]: the share of the box dominated after 1, 2, ... queries."""
+    """By axis, float32 [T]: hypervolume after 1, 2, ... queries, a share of the box."""
     run = jax.jit(pareto.running_hypervolume)
     accuracy = jnp.asarray(searched.accuracy)
     volumes = {}

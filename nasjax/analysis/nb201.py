@@ -1,4 +1,4 @@
-"""Searches of NAS-Bench-201: reports, pictures and one screen, beside Table 4.1."""
+"""Results of searches on NAS-Bench-201, compared with Table 4.1 of the thesis."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def describe_columns(table: Table, trial: str) -> dict[str, dict[str, Any]]:
 
     Args:
       table: with the columns.
-      trial: result of a query: mean, or one at random.
+      trial: result of a query: "mean" over trials, or a "random" one.
     """
     described = {}
     for name, column in table.columns.items():
@@ -70,11 +70,11 @@ class Searches(queries.Searches):
 
     @property
     def predicted(self) -> np.ndarray:
-        """bool [V]: which columns are predictions."""
+        """bool [V]: whether each column is a prediction."""
         return np.array([self.table.columns[name].predicted for name in self.columns])
 
     def report(self) -> str:
-        """All tables, those of predicted columns in a block of their own."""
+        """All tables; those of predicted columns in a separate block."""
         parts = []
         for kind in np.unique(self.predicted):
             part = self.pick(np.flatnonzero(self.predicted == kind).tolist())
@@ -89,7 +89,7 @@ class Searches(queries.Searches):
         return "\n\n".join(parts)
 
     def screen(self) -> str:
-        """See `query_summary.screen`; real columns alone decide, if there are any."""
+        """See `query_summary.screen`; predicted columns count only if all are."""
         predicted = self.predicted
         marked = zip(self.columns, predicted, strict=True)
         names = [f"{name} *" if guess else name for name, guess in marked]
@@ -122,7 +122,7 @@ class Searches(queries.Searches):
         _draw_anytime(path, self, titles, x=x, xlabel=xlabel)
 
     def draw_states(self, path: Path, space: CellSpace, top_k: int) -> None:
-        """CADAM's state of the first seed beside the true best (Fig. 4.2)."""
+        """Draws CADAM's state for the first seed beside the true top K (Fig. 4.2)."""
         states = self.results["cadam"].states
         step = 500 if 500 in states else max(states)  # as Fig. 4.2
         rows = []
@@ -138,7 +138,7 @@ class Searches(queries.Searches):
 
 @dataclasses.dataclass(frozen=True)
 class Winners(queries.Searches):
-    """Searches of 12-epoch CIFAR-10; the winners are reported after 200 epochs."""
+    """Searches of 12-epoch CIFAR-10, whose winners are reported after 200 epochs."""
 
     table: Table  # with the six columns after 200 epochs
 
@@ -148,7 +148,7 @@ class Winners(queries.Searches):
         return {name: self.table.columns[name].values[rows] for name in COLUMNS}
 
     def rows(self, method: str) -> np.ndarray:
-        """int [S]: rows of the table that won."""
+        """int [S]: the winner of each seed, as a row of the table."""
         budget, _ = PROTOCOL[method]
         return queries.best_after(self.results[method], self.values, budget).row[0]
 
@@ -162,11 +162,11 @@ class Winners(queries.Searches):
         return rows
 
     def report(self) -> str:
-        """Mean and deviation, each method's row of Table 4.1 below its own."""
+        """Mean and deviation of each method, with its row of Table 4.1 below."""
         return text_table(["accuracy of the winner [%]", *COLUMNS], self._table_rows())
 
     def screen(self) -> str:
-        """The means alone, and the seconds."""
+        """The means without deviations, and the seconds."""
         header = [name.replace("_", "\n") for name in COLUMNS]
         means = [
             [cell.partition(" ±")[0] for cell in row] for row in self._table_rows()

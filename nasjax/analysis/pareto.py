@@ -1,4 +1,4 @@
-"""Pareto fronts of a cost to keep low and a value to raise; pure, jittable."""
+"""Pareto fronts of a cost (lower is better) and a value (higher is better), in JAX."""
 
 import chex
 import jax
@@ -6,13 +6,13 @@ import jax.numpy as jnp
 
 
 def _ordered(cost: chex.Array, value: chex.Array) -> tuple[chex.Array, chex.Array]:
-    """Costs in ascending order and the best value up to each."""
+    """Costs in ascending order, and the best value up to each cost."""
     order = jnp.argsort(cost)
     return cost[order], jax.lax.cummax(value[order])
 
 
 def _points(cost: chex.Array, value: chex.Array) -> tuple[chex.Array, chex.Array]:
-    """Arrays in which a point that is not a number has a value of -inf."""
+    """The points as arrays; those that do not exist get a value of -inf."""
     cost, value = jnp.asarray(cost), jnp.asarray(value)
     chex.assert_rank([cost, value], [1, 1])
     free = jnp.isnan(cost)
@@ -21,10 +21,10 @@ def _points(cost: chex.Array, value: chex.Array) -> tuple[chex.Array, chex.Array
 
 
 def front(cost: chex.Array, value: chex.Array) -> chex.Array:
-    """Mask of the points that no other one dominates.
+    """Mask of the points that no other point dominates.
 
-    A point is dominated by one of no higher cost and no lower value that is better in
-    one of the two. Equal points are on the front together.
+    A point is dominated by another of no higher cost and no lower value that is
+    strictly better in one of the two. Equal points do not dominate each other.
 
     Args:
       cost: [A].
@@ -50,12 +50,11 @@ def hypervolume(
     """The share of a box that the points dominate.
 
     The box spans costs 0 .. reference cost and values reference value .. best; a point
-    dominates every part of it that costs no less and is worth no more.
+    dominates the part of it with no lower cost and no higher value.
 
     Args:
-      cost: [A].
-      value: [A], not finite for points that do not exist, and neither does one whose
-        cost is NaN.
+      cost: [A], NaN for points that do not exist.
+      value: [A], not finite for points that do not exist.
       reference: cost and value of the box's worst corner.
       best: value of its best corner.
 

@@ -1,4 +1,4 @@
-"""Searches of a table: best so far, ranks and regret per seed and column."""
+"""Results of searches of a table: best so far, rank and regret by seed and column."""
 
 import dataclasses
 import functools
@@ -13,13 +13,13 @@ from nasjax.runs.table_search import Result
 
 
 def best_so_far(accuracy: np.ndarray) -> np.ndarray:
-    """Running maximum over the last axis, without the entries that failed.
+    """Running maximum over the last axis; failed evaluations are ignored.
 
     Args:
       accuracy: [..., T], not finite where an evaluation failed.
 
     Returns:
-      [..., T], NaN before the first that succeeded.
+      [..., T], NaN before the first evaluation that succeeded.
     """
     accuracy = np.asarray(accuracy)
     return np.fmax.accumulate(
@@ -30,8 +30,8 @@ def best_so_far(accuracy: np.ndarray) -> np.ndarray:
 def rank(values: np.ndarray, value: np.ndarray) -> np.ndarray:
     """1 + the number of entries of `values` [A] strictly better than `value`.
 
-    Entries that are not finite have failed and are better than none; every entry that
-    succeeded is better than a `value` that is not finite.
+    Entries that are not finite have failed and count as worst; every other entry is
+    better than a `value` that is not finite.
     """
     values, value = np.asarray(values), np.asarray(value)
     ordered = np.sort(values[np.isfinite(values)])
@@ -103,8 +103,8 @@ def best_after(result: Result, values: np.ndarray, queries: int) -> Best:
 def incumbent(result: Result, values: np.ndarray) -> np.ndarray:
     """The table's value of the best query so far, float64 [V, S, T]; -inf for none.
 
-    The best query is the one of the highest observation; with noise, the table's value
-    of it may fall.
+    The best query is that with the highest observed accuracy; if observations are
+    noisy, its value in the table may decrease.
 
     Args:
       result: of a search on the table; larger is better; NaN failed.
@@ -125,8 +125,8 @@ def incumbent(result: Result, values: np.ndarray) -> np.ndarray:
 def late_policy(result: Result) -> np.ndarray | None:
     """Mean accuracy of the policy's own actions in the last 100 steps, [V, S].
 
-    It shows whether a policy learnt, which the best so far hardly does. None for a
-    method without a policy.
+    It shows whether the policy learnt, unlike the best so far. None for a method
+    without a policy.
     """
     if "explored" not in result.info:
         return None

@@ -1,4 +1,4 @@
-"""Searches of a table on one screen: means, the best method and evidence, times."""
+"""A summary of searches of a table that fits a screen."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ HEIGHT = 24  # lines of a screen
 
 
 class Standing(NamedTuple):
-    """The place of a method among others: ranks do not depend on a column's unit."""
+    """Scores that order methods; as ranks they do not depend on a column's unit."""
 
     method: str
     ranks: np.ndarray  # [S], mean over columns of the rank of each search's best
@@ -28,7 +28,7 @@ class Standing(NamedTuple):
 
     @property
     def median(self) -> float:
-        """Median queries to the optimum; infinity where most do not reach it."""
+        """Median queries to the optimum; infinity if most searches do not reach it."""
         return float(np.quantile(self.first, 0.5, method="higher"))
 
     @property
@@ -49,16 +49,16 @@ def standings(searches: Searches) -> list[Standing]:
 
 
 def _number(x: float) -> str:
-    """Three or four digits of a rank: 1.03, 15.2, 236.4, 4,321."""
+    """A rank with three or four digits: 1.03, 15.2, 236.4, 4,321."""
     return f"{x:,.{2 if x < 10 else 1 if x < 1000 else 0}f}"
 
 
 def winner_text(ordered: Sequence[Standing], rows: int, budget: int) -> str:
-    """The best method and the evidence for it, against the second.
+    """The best method, and its comparison with the second.
 
     Args:
       ordered: from `standings`.
-      rows: of the table.
+      rows: number of rows of the table.
       budget: number of queries.
     """
     best, *others = ordered
@@ -95,14 +95,14 @@ def summary_table(
 ) -> str:
     """Means over seeds of the best values, best method first, as wide as a screen.
 
-    Numbers of queries before the last have rows only beside published ones.
+    Budgets before the last have rows only if published rows stand below them.
 
     Args:
       searches: of any unit.
       ordered: from `standings`.
-      show: prints a value.
+      show: formats a value.
       published: see `query_tables.best_table`.
-      most: rows of methods; the last ones are left out and counted.
+      most: largest number of rows of methods; further ones are counted.
     """
     budget = searches.budgets[-1]
 
@@ -157,12 +157,12 @@ def screen(
     published: Mapping[str, Rows] | None = None,
     used: int = 0,
 ) -> str:
-    """The table of means, the best method and the seconds.
+    """The table of means, the best method and the seconds, for one screen.
 
     Args:
       searches, show, published: see `summary_table`.
       counted: indices of the columns that decide the order; None for all.
-      used: lines of the screen that are printed besides.
+      used: number of lines of the screen that other output takes.
     """
     deciding = searches if counted is None else searches.pick(counted)
     ordered = standings(deciding)

@@ -1,4 +1,4 @@
-"""Tables of searches by queries: best values, ranks, comparisons, diagnostics."""
+"""Text tables of searches: best values, ranks, comparisons, diagnostics."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,9 +14,9 @@ def best_table(searches: Searches, published: Mapping[str, Rows]) -> str:
     """Mean and deviation over seeds of the best accuracy, in percent.
 
     Args:
-      searches: of fractions.
-      published: rows to stand below a row of that label, such as `cadam-1k`; those of
-        the empty label stand at the end.
+      searches: with accuracies as fractions.
+      published: by label, such as `cadam-1k`, rows to print below the row with that
+        label; those of the empty label are printed at the end.
     """
     rows: list[Sequence[str]] = []
     for method, result in searches.results.items():
@@ -50,7 +50,7 @@ def value_table(searches: Searches, sign: float) -> str:
 
 
 def rank_table(searches: Searches, method: str, budget: int) -> str:
-    """Per column the rank of each seed's best, and how many reach ranks 1 and 3."""
+    """Rank of each seed's best by column, and the seeds with ranks 1 and 1 to 3."""
     result = searches.results[method]
     ranks = queries.best_after(result, searches.values, budget).rank
     rows = [
@@ -67,7 +67,7 @@ def rank_table(searches: Searches, method: str, budget: int) -> str:
 
 
 def optimum_table(searches: Searches) -> str:
-    """Queries to the optimum, median and 90th percentile, and how often it is hit."""
+    """Median and 90th percentile of queries to the optimum; seeds that reach it."""
     rows = []
     for name, result in searches.results.items():
         first = queries.first_optimum(result.arch_index, searches.values)
@@ -88,10 +88,10 @@ def comparison_table(
     unit: str = "gain",
     digits: str = ".3g",
 ) -> str:
-    """`first` against every other method, seed by seed: its gain in value.
+    """Differences of `first` to every other method, paired over seeds.
 
-    The table's value of the best query is compared, not one noisy trial, for the seeds
-    in which a query of both methods succeeded.
+    They compare the table's value of the best query, not its noisy observation, over
+    the seeds in which both methods have a successful query.
 
     Args:
       searches: of several methods.
@@ -114,7 +114,7 @@ def comparison_table(
 
 
 def diagnostics_table(searches: Searches) -> str:
-    """Distinct queries and, for policies, the scores of their own late actions."""
+    """Distinct queries and, for policies, the accuracy of their own late actions."""
     rows = []
     for name, result in searches.results.items():
         counts = searches.distinct(name)
@@ -140,10 +140,10 @@ def diagnostics_table(searches: Searches) -> str:
 
 
 def report(searches: Searches, published: Mapping[str, Rows]) -> str:
-    """All tables of searches of accuracies; ranks and comparisons are CADAM's.
+    """All tables of searches of accuracies; ranks and comparisons for CADAM only.
 
     Args:
-      searches: of fractions.
+      searches: with accuracies as fractions.
       published: see `best_table`.
     """
     parts = [best_table(searches, published)]

@@ -1,4 +1,4 @@
-"""Results of evaluated networks and of searched supernets, read back from folders."""
+"""Results of evaluated networks and of searched supernets, read from run folders."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ FRONT = "flops"  # Table 3.2 and the slopes are of the FLOPS front (thesis 3.2.1
 
 
 class ResultsError(ValueError):
-    """A folder holds no results, or none that belong in these tables."""
+    """A folder has no results, or none for these tables."""
 
 
 class Evaluation(NamedTuple):
@@ -37,12 +37,12 @@ class Evaluation(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Origin as tables print it: "measured", with the leak if there is one."""
+        """Source as tables print it: "measured", with the leak if there is one."""
         return f"measured, {LEAK}" if self.leaks else "measured"
 
     @property
     def on_front(self) -> bool:
-        """Whether it is on its search's FLOPS front; true in files without `fronts`."""
+        """Whether it is on its search's FLOPS front; True if a file has no `fronts`."""
         return FRONT in self.frontier.get("fronts", (FRONT,))
 
     @property
@@ -52,7 +52,7 @@ class Evaluation(NamedTuple):
 
     @property
     def table(self) -> str | None:
-        """Its table of `thesis.TABLES`; CADAM's presets go with chapter 4."""
+        """Its key in `thesis.TABLES`, or None; CADAM's presets belong to chapter 4."""
         if self.cost.flops is None:  # Another space: NAS-Bench-201.
             return None
         if self.dataset == "cifar10":
@@ -84,7 +84,7 @@ class Searched(NamedTuple):
 
 
 def read(folders: Sequence[Path]) -> tuple[list[Evaluation], list[Searched], list[str]]:
-    """Everything in these folders and below, each file once.
+    """Reads all results in these folders and below, each file once.
 
     Returns:
       Evaluations, searches, and a line for each results file of another kind.
@@ -169,7 +169,7 @@ def chosen_by_test(entry: Mapping[str, Any]) -> bool:
 
 
 def _name(content: Mapping[str, Any], folder: Path) -> str:
-    """A published genotype's name; of any other architecture, its folder's."""
+    """The name of a published genotype; else the name of the folder."""
     try:
         genotype = genotypes.parse(content["genotype"])
     except (KeyError, TypeError, ValueError):
@@ -194,7 +194,7 @@ def variant(frontier: Mapping[str, Any]) -> str:
 def groups(
     evaluations: Sequence[Evaluation],
 ) -> dict[tuple[str, str], list[Evaluation]]:
-    """Frontier architectures that may be compared: of one data set and network."""
+    """Frontier architectures by data set and network; each group is comparable."""
     by_network: dict[tuple[str, str], list[Evaluation]] = {}
     for network in evaluations:
         if network.frontier and network.cost.flops is not None:
@@ -204,10 +204,10 @@ def groups(
 
 
 def searches_of(group: Sequence[Evaluation]) -> dict[tuple[str, int], list[Evaluation]]:
-    """A group's networks by variant and seed of the search.
+    """The networks of a group by variant and seed of the search.
 
-    Validation accuracies of two searches come from two supernets: ranks are compared
-    within one search only.
+    Validation accuracies of two searches come from two supernets, so ranks are only
+    compared within one search.
     """
     by_search: dict[tuple[str, int], list[Evaluation]] = {}
     for network in group:
@@ -232,10 +232,10 @@ def arrays(group: Sequence[Evaluation]) -> dict[str, np.ndarray]:
 
 
 def chosen(evaluations: Sequence[Evaluation]) -> list[tuple[Evaluation, str]]:
-    """Networks to show in tables of architectures, each with its source.
+    """Networks for tables of architectures, each with its source.
 
-    All that come from no frontier; of each search, the best by validation and, if that
-    is another network, the best by test, which leaks.
+    All networks that are not of a frontier; of each search, the best by validation and,
+    if it is another network, the best by test accuracy, which leaks.
     """
     rows = [(x, x.source) for x in evaluations if not x.frontier]
     for group in groups(evaluations).values():

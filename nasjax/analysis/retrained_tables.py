@@ -32,7 +32,7 @@ def slope_row(name: str, group: Sequence[Evaluation]) -> list[str]:
 
 
 def row(network: Evaluation, source: str, printed: int) -> list[str]:
-    """Name, test accuracy, `printed` columns that only published rows fill, costs."""
+    """Name, test accuracy, `printed` blank columns of published figures, costs."""
     blank = [thesis.NONE] * printed
     name = f"{network.name} ({network.network})"
     return [name, mean_std(network.test), *blank, *network.cost.cells(), source]
@@ -48,7 +48,7 @@ def detail(network: Evaluation) -> list[str]:
 
 
 def architecture_tables(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Tables 3.1, 4.2, 4.3 and every network by itself."""
+    """Tables 3.1, 4.2 and 4.3, and a table of all evaluated networks."""
     measured: dict[str, list[list[str]]] = {name: [] for name in thesis.TABLES}
     for network, source in retrained.chosen(evaluations):
         if network.table is not None:

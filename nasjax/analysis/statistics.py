@@ -11,8 +11,8 @@ class Summary(NamedTuple):
 
     mean: float  # NaN for none
     deviation: float | None  # with n - 1; None for fewer than two
-    finite: int
-    total: int
+    finite: int  # number of finite values
+    total: int  # number of values
 
     def to_json(self) -> dict[str, float | None]:
         """`mean` and `deviation`, for results files."""
@@ -20,7 +20,7 @@ class Summary(NamedTuple):
 
 
 def describe(values: np.ndarray) -> Summary:
-    """Summarises values [n]; those that are not finite failed and are left out."""
+    """Summarises values [n]; those that are not finite are left out."""
     values = np.asarray(values, np.float64)
     good = values[np.isfinite(values)]
     mean = float(good.mean()) if good.size else np.nan
@@ -31,9 +31,9 @@ def describe(values: np.ndarray) -> Summary:
 def mean_std(
     values: np.ndarray, scale: float = 100.0, digits: int | None = None
 ) -> str:
-    """Mean ± deviation as text: `94.11 ± 0.16`, of a single value `94.11`.
+    """Mean ± deviation as text: `94.11 ± 0.16`, or `94.11` for a single value.
 
-    With values that are not finite, `94.11 ± 0.16 (2/3)` counts those that are.
+    If some values are not finite, the finite ones are counted: `94.11 ± 0.16 (2/3)`.
 
     Args:
       values: [n].

@@ -1,4 +1,4 @@
-"""Searches of a frozen supernet: counts, arrays, tables, pictures."""
+"""Results of searches of a frozen supernet: counts, arrays, tables, plots."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ def winners(searches: Searches) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def distinct(searches: Searches) -> tuple[dict[str, np.ndarray], int]:
-    """Different architectures so far, [S, T] per method; and all of them together."""
+    """Number of distinct architectures so far, [S, T] per method, and in total."""
     archs = {m: np.stack([x.trace.arch for x in rows]) for m, rows in searches.items()}
     flat = {m: x.reshape(x.shape[0] * x.shape[1], -1) for m, x in archs.items()}
     _, labels = np.unique(np.concatenate([*flat.values()]), axis=0, return_inverse=True)
@@ -42,7 +42,7 @@ def distinct(searches: Searches) -> tuple[dict[str, np.ndarray], int]:
 
 
 class Report(NamedTuple):
-    """Searches of a supernet, and the best architectures scored again."""
+    """Searches of a supernet, and their best architectures rescored."""
 
     space: CellSpace
     seeds: Sequence[int]
@@ -85,8 +85,8 @@ class Report(NamedTuple):
     def pairs(self) -> dict[str, statistics.Paired]:
         """CADAM against every other method, in points; empty for a single seed.
 
-        Both by the accuracy in the search, its target, and by that on all validation
-        images, which a lucky subset cannot flatter.
+        Compared are the accuracy in the search, which it maximises, and that on all
+        validation images, which does not favour a lucky subset.
         """
         if "cadam" not in self.won or len(self.seeds) < 2:
             return {}
@@ -190,7 +190,7 @@ def report(
     seeds: Sequence[int],
     rescore: Callable[[str, np.ndarray], np.ndarray],
 ) -> Report:
-    """Scores CADAM's top K and every search's winner again.
+    """Rescores CADAM's top K and the winner of every search.
 
     Args:
       space, dataset: of the supernet.

@@ -1,4 +1,4 @@
-"""A supernet's training in a folder, with accuracies of architectures on the way.
+"""Training of a supernet in a run folder, with scores of architectures on the way.
 
     train(supernet_config.preset("nb201", "cpu", dataset="synthetic"), "runs/supernet")
 
@@ -40,21 +40,21 @@ def train(
     overwrite: bool = False,
     checkpoint_seconds: float = 60.0,
 ) -> None:
-    """Trains a supernet; writes and prints all results, as train_supernet.py does.
+    """Trains a supernet; writes and prints the results of train_supernet.py.
 
     Args:
       run: see `SupernetRun`.
       out: the results folder.
       data_dir: folder of the data set's official files.
       count: devices that share a batch; None takes one on CPU and all elsewhere.
-      table: compare scores with NAS-Bench-201's table where it is at hand.
+      table: compare scores with NAS-Bench-201's table, if there is one.
       loaded: see `plugins.record`.
       resume, overwrite: see `open_run`.
       checkpoint_seconds: see `supernets.fit`.
 
     Raises:
-      RefusedError: before any work: the data, the devices or the folder do not fit.
-      StoppedError, DivergedError, RunError: as `job.run`.
+      RefusedError: the data, the devices or the folder do not fit; before any work.
+      StoppedError, DivergedError, RunError: see `job.run`.
     """
     with refusals():
         count = count or (1 if jax.default_backend() == "cpu" else jax.device_count())
@@ -123,7 +123,7 @@ def _train(
 
 
 def scores(curves: Curves, true: np.ndarray | None = None) -> list[dict[str, Any]]:
-    """Accuracies after each scoring; with the true ones, rank correlations too.
+    """Accuracies at each scoring; with `true`, also rank correlations.
 
     Args:
       curves: of a training.

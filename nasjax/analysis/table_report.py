@@ -1,4 +1,4 @@
-"""Searches of a table of any unit: report, pictures and one screen."""
+"""Results of searches of a table in any unit: report, plots and a screen."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from nasjax.runs.table_search import Result
 
 @dataclasses.dataclass(frozen=True)
 class Searches(queries.Searches):
-    """Searches of every column of a table, negated where the goal is the minimum."""
+    """Searches of every column of a table, negated if the goal is the minimum."""
 
     table: Table
     sign: float  # -1 where the goal is the minimum, else 1
 
     @property
     def optimum(self) -> dict[str, float]:
-        """By column, in its own unit."""
+        """The optimum of each column, in its unit."""
         return dict(zip(self.columns, (self.sign * self.optima).tolist(), strict=True))
 
     def describe(self) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Searches(queries.Searches):
         return described
 
     def _restore(self, entry: dict[str, Any]) -> None:
-        """The row of the file and the values in their own unit, in place."""
+        """Sets the row of the file and the values in their own unit, in place."""
         entry["arch_index"] = int(self.table.row[entry["arch_index"]])
         for key in ("best", "table_value"):
             if entry[key] is not None:
@@ -93,11 +93,11 @@ def searches(
       results: by method, of the columns multiplied by the sign of the goal.
       seeds, budgets: see `queries.Searches`.
       goal: max or min.
-      trial: result of a query: mean, or one at random.
+      trial: result of a query: "mean" over trials, or a "random" one.
     """
     sign = 1.0 if goal == "max" else -1.0
     values = sign * np.stack(list(table.values.values()))
-    if trial == "mean":  # the table's own numbers: float32 ones were searched
+    if trial == "mean":  # float64 values of the table; the search had float32
         results = {
             name: result._replace(
                 accuracy=np.stack(

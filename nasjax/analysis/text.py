@@ -1,4 +1,4 @@
-"""Tables of text."""
+"""Text tables."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def paired_table(
       header: of the labels.
       rows: labels, and the comparison; None where too few seeds can be compared.
       unit: of the differences.
-      digits: format of a number.
+      digits: format of a difference, such as ".2f".
     """
 
     def cells(pair: Paired | None) -> list[str]:
@@ -56,6 +56,6 @@ def paired_table(
 
 
 def short(count: int) -> str:
-    """A number of queries as labels print it: 500, 1k, 20k."""
+    """A number of queries for labels: 500, 1k, 20k."""
     whole = count >= 1000 and count % 1000 == 0
     return f"{count // 1000}k" if whole else str(count)

@@ -1,8 +1,8 @@
-"""Tables of the thesis (K. G. Mills, 2020) to stand beside results, with costs.
+"""Tables of the thesis (K. G. Mills, 2020) to compare results with, and costs.
 
-Figures are the printed ones, "published" where the thesis measured them itself and
-"quoted" where it repeats another paper's. The costs of a network are computed, for
-every architecture whose genotype is public.
+Figures are as printed: "published" if the thesis measured them itself, "quoted" if it
+repeats those of another paper. Costs are computed for every architecture whose genotype
+is public.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ class Table(NamedTuple):
 
 
 def _table(title: str, dataset: str, header: Mapping[str, str], text: str) -> Table:
-    """Reads rows `name | figure ... [@genotype]` below the origin of them."""
+    """Reads rows `name | figure ... [@genotype]`, each below a line with its origin."""
     rows, origin = [], ""
     for line in text.strip().splitlines():
         name, _, figures = (part.strip() for part in line.partition("|"))
@@ -150,7 +150,7 @@ TABLE_3_2 = {
     "DDAS-G": {"cifar10": 0.886, "cifar100": 0.810},
     "DDAS-4S": {"cifar10": 0.886, "cifar100": 0.600},
 }
-# Names that searches give the variants.
+# The thesis's names of variants, by their names in searches.
 VARIANTS = {"rs": "RS", "nl": "DDAS-NL", "g": "DDAS-G", "4s": "DDAS-4S"}
 
 
@@ -159,7 +159,7 @@ class Slopes(NamedTuple):
 
     per_gflops: float  # percent
     per_million: float  # percent per million parameters
-    correlation_over: float  # both linear correlations are above
+    correlation_over: float  # lower bound of both linear correlations
 
 
 SLOPES = {
@@ -270,12 +270,12 @@ def row_4_1(name: str, columns: Sequence[str]) -> list[str]:
 def rows_4_1(
     columns: Sequence[str], budgets: Sequence[int], *, others: bool = True
 ) -> dict[str, list[list[str]]]:
-    """Rows of Table 4.1 by the label below which they stand; "" means at the end.
+    """Rows of Table 4.1 by the label of the row above them; "" means at the end.
 
     Args:
       columns: names of columns; unknown ones get dashes.
       budgets: numbers of queries of CADAM, for labels such as `cadam-500`.
-      others: with the other methods, at the end.
+      others: whether to add the other methods, at the end.
     """
     rows: dict[str, list[list[str]]] = {}
     for name in TABLE_4_1:

@@ -1,4 +1,4 @@
-"""Checked downloads: whole, of known size and content, or not at all."""
+"""Downloads of files with a known checksum."""
 
 import hashlib
 import http.client
@@ -28,9 +28,9 @@ def fetch(
     Args:
       url: address.
       sha256: expected checksum, hexadecimal.
-      timeout: seconds without an answer after which the server counts as gone.
-      total: seconds that the whole file may take.
-      limit: bytes that the file may have.
+      timeout: seconds to wait for an answer of the server.
+      total: seconds that the whole download may take.
+      limit: largest size of the file, in bytes.
 
     Raises:
       NoNetworkError: if there is no connection or no answer in time.
@@ -42,7 +42,7 @@ def fetch(
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:
             promised = response.headers.get("Content-Length")
-            # read1 returns what is there, so that a slow drip meets the deadline.
+            # read1 returns available bytes, so that a slow server meets the deadline.
             while chunk := response.read1(2**16):
                 chunks.append(chunk)
                 size += len(chunk)
@@ -65,7 +65,7 @@ def fetch(
 
 
 def verify(data: bytes, sha256: str, name: str) -> None:
-    """Raises DownloadError unless the data of this name have the checksum."""
+    """Raises DownloadError, which has `name`, unless the data have the checksum."""
     checksum = hashlib.sha256(data).hexdigest()
     if checksum != sha256:
         raise DownloadError(f"{name}: wrong content (SHA-256 {checksum}, not {sha256})")

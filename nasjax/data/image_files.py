@@ -1,6 +1,6 @@
-"""CIFAR and downsampled ImageNet in the files that their authors publish.
+"""CIFAR and downsampled ImageNet, read from the files that their authors publish.
 
-Every file holds images as rows of 3 x H x W bytes, the red plane first, and one label
+Every file has images as rows of 3 x H x W bytes, the red channel first, and one label
 per row. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 Chrabaszcz et al., "A Downsampled Variant of ImageNet", 2017.
 """
@@ -24,15 +24,15 @@ class ImageDataError(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Published:
-    """A data set as its authors and users publish it: files and figures.
+    """The published files and figures of a data set.
 
     Attributes:
       folders: names that its folder may have.
-      parts: folders inside that one which may hold some of the files.
+      parts: subfolders that may hold some of the files.
       train: names of the training files, in order.
       test: names of the test files.
       key: name of the labels inside a file.
-      first: label that the first class has in the files.
+      first: label of the first class in the files.
       labels: number of classes in the files.
       classes: number of classes used; images of the others are dropped.
       size: height and width of an image, in pixels.
@@ -40,8 +40,8 @@ class Published:
       mean: of each channel, of pixels scaled to [0, 1].
       std: the same for the standard deviation.
       tfds: its name in tensorflow_datasets.
-      tfds_test: the split there that is the test set here.
-      archive: where the files are.
+      tfds_test: the split of tensorflow_datasets that is used as the test set.
+      archive: address of the files.
     """
 
     folders: tuple[str, ...]
@@ -150,11 +150,11 @@ def keep(facts: Published, images: Any, labels: Any, first: int, where: str) -> 
     """Checks the labels and drops the images of unused classes.
 
     Args:
-      facts: says which labels there are and how many are used.
+      facts: of the data set; its `labels` and `classes` are used.
       images: [N, ...], anything.
       labels: [N], integers from `first` on.
       first: label of the first class.
-      where: how an error names the data.
+      where: name of the data in errors.
 
     Returns:
       The images of used classes, and their labels counted from 0, int32.
@@ -165,7 +165,7 @@ def keep(facts: Published, images: Any, labels: Any, first: int, where: str) -> 
     try:
         labels = np.asarray(labels)
     except ValueError as error:
-        raise ImageDataError(f"{where}: labels are no array ({error})") from error
+        raise ImageDataError(f"{where}: labels are not an array ({error})") from error
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise ImageDataError(
             f"{where}: labels are {labels.dtype} {list(labels.shape)}, not one integer "
@@ -222,8 +222,8 @@ def _read_batch(facts: Published, path: Path) -> Arrays:
             f"of {facts.size} x {facts.size} images"
         )
     rows, labels = keep(facts, rows, batch[facts.key], facts.first, str(path))
-    planes = rows.reshape(-1, 3, facts.size, facts.size)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
+    images = rows.reshape(-1, 3, facts.size, facts.size)
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)), labels
 
 
 def _load(path: Path) -> Mapping[str, Any]:

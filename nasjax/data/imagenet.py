@@ -1,13 +1,12 @@
-"""ImageNet for training from scratch: crops decoded by threads, batches ahead of time.
+"""ImageNet for training from scratch: batches of crops, prefetched by threads.
 
     train = imagenet.open_split("train", DIR)
     pipeline = imagenet.Pipeline(batch_size=1024, seed=0)
     for batch in imagenet.training(train, pipeline, epoch=3, first=17):
         ...  # batch.images [1024, 224, 224, 3] uint8, batch.labels [1024] int32
 
-What `tensorflow_datasets` has prepared as ArrayRecord files is read without
-TensorFlow. Flips, colours and the normalisation are the device's:
-`nasjax.networks.color`.
+ArrayRecord files prepared by `tensorflow_datasets` are read without TensorFlow. Flips,
+colours and normalisation are applied on the device by `nasjax.networks.color`.
 
 `python experiments/bench_imagenet.py` measures images per second.
 """
@@ -36,30 +35,30 @@ class Split(NamedTuple):
 
     source: Sequence  # of dicts: image (bytes), label (int), perhaps file_name
     classes: int
-    name: str  # what an error calls it
+    name: str  # name in errors
 
 
 class Batch(NamedTuple):
     """Images of one step in one process; b = B / processes."""
 
     images: np.ndarray  # uint8 [b, size, size, 3]
-    labels: np.ndarray  # int32 [b]; -1 where an evaluation has no image left
+    labels: np.ndarray  # int32 [b]; -1 marks padding of the last evaluation batch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """Settings of the batches.
+    """Config of the batches.
 
     Attributes:
       batch_size: B, over all processes.
       size: height and width of a crop.
       resize: shorter side before the centre crop of an evaluation.
       scale: least and largest share of an image's area in a random crop.
-      ratio: least and largest width / height of one.
-      seed: of orders and crops.
-      shard: this process and how many there are: jax.process_index(),
+      ratio: least and largest width / height of a random crop.
+      seed: of the orders and the crops.
+      shard: index of this process and number of processes: jax.process_index(),
         jax.process_count().
-      workers: threads; 0 is one for each core.
+      workers: number of threads; 0 for one per core.
       prefetch: batches prepared ahead of the one in use.
 
     Raises:
@@ -104,15 +103,15 @@ class Pipeline:
 def open_split(
     split: str, data_dir: str | os.PathLike[str] | None = None, name: str = NAME
 ) -> Split:
-    """Opens what tensorflow_datasets has prepared as ArrayRecord files.
+    """Opens a split of ArrayRecord files prepared by tensorflow_datasets.
 
     Args:
       split: "train" or "validation".
-      data_dir: folder of tensorflow_datasets; default $TFDS_DATA_DIR, or its own.
+      data_dir: folder of tensorflow_datasets; default: $TFDS_DATA_DIR, or its own.
       name: of a data set with the features of imagenet2012.
 
     Raises:
-      ImageDataError: it is not prepared, or has no such split.
+      ImageDataError: the data set is not prepared, or has no such split.
     """
     import tensorflow_datasets as tfds  # Slow to import.
 
@@ -141,7 +140,7 @@ def open_split(
 
 
 def steps(split: Split, pipeline: Pipeline) -> int:
-    """Batches of an epoch of training; the last, partial one is dropped."""
+    """Number of batches of a training epoch; a last, partial batch is dropped."""
     return len(split.source) // pipeline.batch_size
 
 
@@ -150,12 +149,12 @@ def training(
 ) -> Iterator[Batch]:
     """The batches of an epoch from batch `first` on, cropped and resized at random.
 
-    Orders follow from (seed, epoch), crops from (seed, epoch, place in the order): a
-    batch is the same wherever the epoch is entered, however many threads and processes
-    work on it. Every process gets its share of the same batch.
+    Orders depend on (seed, epoch), crops on (seed, epoch, position in the order): a
+    batch does not depend on `first` or on the number of threads and processes. Every
+    process gets its share of the batch.
 
     Raises:
-      ValueError: a negative epoch, or a `first` that is no batch of the epoch.
+      ValueError: `epoch` is negative, or `first` exceeds the batches of an epoch.
       ImageDataError: while iterating, for an image or a label that is not valid.
     """
     count = steps(split, pipeline)
@@ -176,9 +175,9 @@ def training(
 
 
 def evaluation(split: Split, pipeline: Pipeline) -> Iterator[Batch]:
-    """All images in their own order: resized, then cropped at the centre.
+    """Batches of all images in order, resized and cropped at the centre.
 
-    Batches have one size in every process; what the last one lacks is black, label -1.
+    All batches have the same size; the last one is padded by black images, label -1.
 
     Raises:
       ImageDataError: while iterating, for an image or a label that is not valid.
@@ -201,9 +200,9 @@ def random_box(
 ) -> tuple[int, int, int, int]:
     """Left, top, right and bottom pixel of a random crop, the last two exclusive.
 
-    Its share of the area is uniform in `scale`, the logarithm of width / height in that
-    of `ratio`, both drawn again until the crop fits, ten times at most; then the
-    largest centred crop of an allowed ratio is taken.
+    Its share of the area is uniform in `scale` and the logarithm of width / height in
+    that of `ratio`; both are drawn until the crop fits, at most ten times. If none
+    fits, the largest centred crop of an allowed ratio is taken.
 
     Source: RandomResizedCrop of torchvision (Szegedy et al., CVPR 2015).
     """
@@ -238,10 +237,10 @@ def _batches(
     numbers: range,
     crop: Callable[[Image.Image, int], Image.Image],
 ) -> Iterator[Batch]:
-    """The batches of these numbers; some are under way while one is in use."""
+    """The batches `numbers`, prefetched while earlier ones are in use."""
     process, processes = pipeline.shard
     share = pipeline.batch_size // processes
-    # Decoding and resizing let go of Python's lock: threads use every core.
+    # Decoding and resizing release Python's global lock, so threads use every core.
     pool = ThreadPoolExecutor(pipeline.workers or os.cpu_count())
     pending: deque[tuple[Batch, list[Future]]] = deque()
 

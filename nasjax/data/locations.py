@@ -1,4 +1,4 @@
-"""Folders of data; untrusted npz files, and files written in one step."""
+"""Folders of data, safe reading of npz files, and atomic writing of files."""
 
 import io
 import os
@@ -31,10 +31,10 @@ def read_npz(source: Path | bytes, *, objects: bool = False) -> dict[str, Any]:
 
     Args:
       source: the file, or its content.
-      objects: read an array of Python objects as None; else it is an error.
+      objects: whether arrays of Python objects are read as None; else they raise.
 
     Raises:
-      ValueError: the file cannot be read, or is no npz.
+      ValueError: the file cannot be read, or is not an npz.
     """
     try:
         place = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -59,12 +59,12 @@ def _array(archive: Any, name: str, objects: bool) -> np.ndarray | None:
 def write_file(
     path: Path, write: Callable[[BinaryIO], Any], *, shared: bool = False
 ) -> None:
-    """Writes a file in one step: a reader sees the old one or the new one.
+    """Writes a file atomically: a reader sees the old file or the new one.
 
     Args:
       path: of the file.
-      write: writes the content into a file that is open.
-      shared: other processes may write the file at the same time.
+      write: called with the open binary file to write to.
+      shared: whether other processes may write the file at the same time.
 
     Raises:
       OSError: the file cannot be written; no part of it is left.

@@ -1,4 +1,4 @@
-"""Untrusted pickles: plain containers and numbers are read, nothing else."""
+"""Safe reading of pickles: plain containers, strings and numbers, nothing else."""
 
 import io
 import pickle
@@ -27,14 +27,14 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def _number_dtype(code: Any, align: Any = False, copy: Any = True) -> np.dtype:
-    """Stands for `numpy.dtype`: a dtype of objects would turn bytes into pointers."""
+    """Replaces `numpy.dtype`: a dtype of objects would turn bytes into pointers."""
     if not (isinstance(code, str) and re.fullmatch("[biuf][1248]", code)):
         raise pickle.UnpicklingError(f"refused the dtype {code!r}: not a plain number")
     return np.dtype(code, bool(align), bool(copy))
 
 
-# What NumPy 1 and 2 write for an array up to protocol 4; `encode` carries the bytes of
-# protocols 0 to 2. Nothing here is imported by a name that a pickle chooses.
+# Globals in pickles of arrays by NumPy 1 and 2, protocols 0 to 4; `encode` is used by
+# protocols 0 to 2. No module is imported by a name from the pickle.
 _ARRAY_GLOBALS = {
     "numpy.core.multiarray._reconstruct": _reconstruct,
     "numpy._core.multiarray._reconstruct": _reconstruct,
@@ -45,7 +45,7 @@ _ARRAY_GLOBALS = {
 
 
 class _ArrayUnpickler(_PlainUnpickler):
-    """An unpickler that knows NumPy's arrays of numbers besides."""
+    """An unpickler that also accepts NumPy's arrays of numbers."""
 
     allowed = "plain containers, strings, numbers and arrays of numbers"
 
@@ -72,14 +72,14 @@ def load(data: bytes) -> Any:
 
 
 def load_arrays(data: bytes) -> Any:
-    """Reads a pickle that may hold NumPy arrays of numbers besides plain containers.
+    """Reads a pickle of plain containers that may also have NumPy arrays of numbers.
 
     Args:
       data: the bytes of the pickle, protocol 0 to 4; strings of Python 2 are read as
         Latin-1 text.
 
     Returns:
-      The object, as of `load`, with arrays of booleans, integers or floats in it.
+      The object, as from `load`, with arrays of booleans, integers or floats.
 
     Raises:
       pickle.UnpicklingError: if the pickle names anything but NumPy's own

@@ -1,4 +1,4 @@
-"""Benchmark tables of any space: a row of operations and some values per architecture.
+"""Benchmark tables of any space: operations and values of each architecture.
 
 An npz file with `ops` uint8 [n, E] (one row per architecture, entry e the operation on
 edge e), optionally `op_names` [O], and value columns [n] of any unit; `NAME_trials`
@@ -26,7 +26,7 @@ FAILED = ("refuse", "worst", "absent")
 
 
 class TableFileError(ValueError):
-    """A table that cannot be used; says what is wrong with it."""
+    """A table cannot be used; the message has the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +34,15 @@ class Table:
     """A checked table.
 
     Attributes:
-      space: E independent edges, or NAS-Bench-201's cells if that is what they are.
-      ops: uint8 [n, E], in the file's order.
-      row: int64 [n], the file's row of each.
+      space: `nas_bench_201()` if the operations are its own, else a `table_space`.
+      ops: uint8 [n, E], in the order of the file.
+      row: int64 [n], row of each architecture in the file.
       values: by column, float64 [n]; NaN where an evaluation failed.
-      trials: by column, float64 [n, R], NaN for none; empty unless asked for.
-      complete: every architecture of the space is there.
-      sha256: of the file.
-      left_out: columns that were not named and cannot be used, each with the reason.
-      rows: of the file.
+      trials: by column, float64 [n, R], NaN for none; empty unless requested.
+      complete: whether every architecture of the space has a row.
+      sha256: checksum of the file.
+      left_out: columns that were not requested and cannot be used, with the reasons.
+      rows: number of rows in the file.
     """
 
     space: CellSpace
@@ -65,20 +65,20 @@ def load(
     """Reads a table.
 
     Args:
-      path: the npz file; what is not there is looked for in the folders that
+      path: the npz file; if there is none, it is searched for in the folders that
         `$NASJAX_DATA` lists and in the user's cache.
-      columns: names of value columns; None takes every one that can be used.
-      trials: single trials are needed: None takes the columns that have them.
-      failed: what a value that is not finite means. `refuse`: the column cannot be
-        used; `worst`: an evaluation that fails, NaN in `values`; `absent`: its row is
-        left out for all columns.
+      columns: names of value columns; None takes all that can be used.
+      trials: whether single trials are needed; then `columns=None` takes the columns
+        that have them.
+      failed: meaning of values that are not finite. `refuse`: the column cannot be
+        used; `worst`: a failed evaluation, NaN in `values`; `absent`: the row is left
+        out for all columns.
 
     Raises:
-      TableFileError: no such file, no npz, rows that are ragged, not integers, there
-        twice or others than `arch_str` says, a column that is missing, of another
-        length, constant, not finite, beyond float32, or without single trials where
-        they are needed.
-      ValueError: `failed` is none of FAILED.
+      TableFileError: no such file or not an npz; rows that are ragged, not integers,
+        repeated or contradict `arch_str`; a column that is missing, of another length,
+        constant, not finite, beyond float32, or without the single trials needed.
+      ValueError: `failed` is not in FAILED.
     """
     if failed not in FAILED:
         raise ValueError(f"failed is {failed!r}; allowed: {', '.join(FAILED)}")
@@ -87,7 +87,7 @@ def load(
         content = path.read_bytes()
         arrays = locations.read_npz(content, objects=True)
     except (OSError, ValueError) as error:
-        raise TableFileError(f"{path} is no npz table: {error}") from error
+        raise TableFileError(f"{path} is not an npz table: {error}") from error
     ops = _operations(path, arrays)
     names = _names(path, arrays, ops)
     if (texts := arrays.get("arch_str")) is not None:
@@ -126,14 +126,14 @@ def load(
 
 
 def find(path: str | Path) -> Path:
-    """The file itself, or the one of its name in `$NASJAX_DATA` or the user's cache.
+    """The path itself, or that file in a folder of `$NASJAX_DATA` or the user's cache.
 
     Raises:
-      TableFileError: there is none; names every place looked at.
+      TableFileError: there is no such file; the message lists all places.
     """
     path = Path(path)
     folders = (*locations.listed(), locations.cache())
-    # An absolute path stays itself below any folder.
+    # `folder / path` is `path` if it is absolute.
     places = dict.fromkeys([path, *(folder / path for folder in folders)])
     for place in places:
         if place.is_file():
@@ -189,7 +189,7 @@ def _values(
     columns: Sequence[str] | None,
     may_fail: bool,
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The columns, and of those that were not named why others are left out."""
+    """The columns, and the reasons why others that were not requested are left out."""
 
     def fault(name: str) -> str | None:
         column = arrays[name]
@@ -215,7 +215,7 @@ def _values(
     if columns is None:
         faults = {name: fault(name) for name in offered}
         columns = [name for name, reason in faults.items() if reason is None]
-        # What only describes another column, such as NAME_trials, is no column.
+        # Arrays that describe another column, such as NAME_trials, are no columns.
         about = {name + suffix for name in offered for suffix in ABOUT}
         left_out = {
             name: reason

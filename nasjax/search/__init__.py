@@ -1,7 +1,7 @@
 """The one search loop: ask, evaluate, tell.
 
-A searcher proposes architectures, an environment scores them. Both are values made of
-pure functions, so the caller may jit the loop and vmap it over seeds, environments and
+A searcher proposes architectures, an environment scores them. Both consist of pure
+functions, so the caller may jit the loop and vmap it over seeds, environments and
 hyper-parameters:
 
     jax.jit(jax.vmap(lambda key: search.run(key, searcher, env, steps)))(keys)
@@ -68,7 +68,7 @@ __all__ = [
 def init(
     key: chex.PRNGKey, searcher: Searcher, env: Environment, steps: int
 ) -> SearchState:
-    """The state before step 0; `steps` (static) is the whole budget of queries."""
+    """The state before step 0; `steps` (static) is the total number of queries."""
     check_integer("steps", steps, 1)
     return SearchState(searcher.init(keys.of_init(key), steps), env.state)
 
@@ -76,19 +76,19 @@ def init(
 def grow(
     key: chex.PRNGKey, searcher: Searcher, state: SearchState, steps: int
 ) -> SearchState:
-    """The state with room for a larger budget; the search continues from it.
+    """Extends a state to a larger budget; the search continues from it.
 
-    Where `budget_free` holds, what follows has the bits of a search that was made for
-    `steps` from the start. Pure, so that it can be vmapped over lanes.
+    If `budget_free`, the continued search equals, bit for bit, a search that was
+    started with `steps`. Pure, so that it can be vmapped over lanes.
 
     Args:
       key: of the whole search.
-      searcher: the one that made the state.
-      state: after any number of steps of its own budget.
-      steps: the whole new budget, static.
+      searcher: the searcher that made the state.
+      state: after any number of steps.
+      steps: the new total budget, static.
 
     Raises:
-      ValueError: the state has room for more than `steps`, or is not the searcher's.
+      ValueError: the state has a larger budget, or is of another searcher.
     """
     check_integer("steps", steps, 1)
     fresh = searcher.init(keys.of_init(key), steps)
@@ -109,7 +109,7 @@ def grow(
 
 
 def check_budget(budget: int, first: int, length: int) -> None:
-    """ValueError where steps `first .. first + length - 1` go past the budget."""
+    """Raises ValueError if steps `first .. first + length - 1` exceed the budget."""
     if first + length > budget:
         raise ValueError(
             f"step {first + length - 1} lies past the budget: the state was made for "
@@ -118,7 +118,7 @@ def check_budget(budget: int, first: int, length: int) -> None:
 
 
 def _check_budget(searcher: Searcher, state: SearchState, first: Any, length: int):
-    """ValueError where steps, if they are known, go past what the state holds."""
+    """Raises ValueError if concrete steps exceed the budget of the state."""
     if not is_concrete(first):
         return
     check_integer("first", first, 0)
@@ -138,8 +138,8 @@ def step(
 
     Args:
       key: the key of the whole search; the step's own keys are folded from it.
-      searcher, env: see their classes.
-      state: from `init` or the step before.
+      searcher, env: see `Searcher` and `Environment`.
+      state: from `init` or the previous step.
       step: int32 [], counted from 0.
 
     Returns:
@@ -174,10 +174,10 @@ def advance(
     first: chex.Numeric,
     length: int,
 ) -> tuple[SearchState, Trace]:
-    """Steps `first .. first + length - 1`; only `length` is static.
+    """Runs steps `first .. first + length - 1`; only `length` is static.
 
     Raises:
-      ValueError: `first` is known and the steps go past the budget of the state.
+      ValueError: `first` is concrete and the steps exceed the budget of the state.
     """
     check_integer("length", length, 0)
     _check_budget(searcher, state, first, length)
@@ -193,7 +193,7 @@ def advance(
 def run(
     key: chex.PRNGKey, searcher: Searcher, env: Environment, steps: int
 ) -> tuple[SearchState, Trace]:
-    """A whole search as one scan; the caller jits it, and may vmap it first."""
+    """Runs a whole search as one scan; the caller jits it, and may vmap it first."""
     state = init(key, searcher, env, steps)
     return advance(key, searcher, env, state, 0, steps)
 
@@ -207,16 +207,16 @@ def drive(
     first: int = 0,
     on_step: Callable[[int, SearchState, Trace], None] | None = None,
 ) -> tuple[SearchState, Trace]:
-    """A whole search in a Python loop, for environments that cannot be traced.
+    """Runs a search in a Python loop, for environments that cannot be traced.
 
     Keys and trace are those of `run`. `ask` and `tell` are jitted; `env.evaluate` is
-    called from Python with a concrete architecture (`Environment` says what it may
-    return, `black_box` makes one from a function of the architecture alone).
+    called from Python with a concrete architecture (see `Environment` for the values it
+    may return, and `black_box` for functions of the architecture alone).
 
     Args:
       key, searcher, env: as in `run`.
-      steps: the whole budget, as in `init`.
-      state: of an earlier call, to continue its search at step `first`.
+      steps: the total budget, as in `init`.
+      state: from an earlier call, to continue its search at step `first`.
       first: the first step of this call.
       on_step: called after each step with the next step, the state and the step's
         trace, so that a long search can be saved.
@@ -225,10 +225,10 @@ def drive(
       The last state, and the trace of this call's steps.
 
     Raises:
-      ValueError: no step is left, or the state was made for fewer.
-      EvaluationError: `evaluate` raised, or returned something that is no outcome or
-        that the searcher cannot use. It says which query and architecture, and holds
-        the state and the trace so far, from which the search goes on.
+      ValueError: `first` is not below `steps`, or the state has a smaller budget.
+      EvaluationError: `evaluate` raised, or returned a value that is not an outcome or
+        that the searcher cannot use. It names the query and the architecture, and has
+        the state and the trace so far, from which the search can continue.
     """
     asking, telling = map(jax.jit, (searcher.ask, searcher.tell))
     check_integer("steps", steps, 1)

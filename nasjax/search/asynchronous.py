@@ -4,8 +4,8 @@
     ...  # other queries are asked and told
     state, info = search.tell(key, searcher, state, note, told, arch, outcome)
 
-`asked` and `told` count the asks and the tells so far. A search that tells each query
-before it asks the next one is `search.run`, to the bit.
+`asked` and `told` count the asks and the tells so far. Telling each query before asking
+the next one gives the same bits as `search.run`.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from nasjax.search.protocol import (
     SearchState,
 )
 
-TRIES = 100  # draws at most: in a small space every architecture may be pending
+TRIES = 100  # most draws: in a small space every architecture may be pending
 
 
 def ask(
@@ -40,9 +40,9 @@ def ask(
 
     Args:
       key: of the whole search.
-      searcher, state: see their classes.
-      asked: int32 [], number of asks before, with those of `adopt`.
-      pending: architectures without an outcome; None if there is none.
+      searcher, state: see `Searcher` and `SearchState`.
+      asked: int32 [], number of earlier calls of `ask` and `adopt`.
+      pending: architectures without an outcome; None if there are none.
 
     Returns:
       The next state, the note, the architecture uint8 [*arch_shape].
@@ -67,12 +67,12 @@ def tell(
     arch: chex.Array,
     outcome: Outcome,
 ) -> tuple[SearchState, Any]:
-    """Tells the outcome of any query that was asked.
+    """Tells the searcher the outcome of any pending query.
 
     Args:
       key: of the whole search.
-      note: what `ask` or `adopt` returned for this query.
-      told: int32 [], number of tells before.
+      note: returned by `ask` or `adopt` for this query.
+      told: int32 [], number of earlier calls of `tell`.
       arch, outcome: of the query.
 
     Returns:
@@ -88,9 +88,9 @@ def tell(
 def adopt(
     searcher: Searcher, state: SearchState, asked: chex.Numeric, arch: chex.Array
 ) -> tuple[SearchState, PyTree]:
-    """As `ask`, with an architecture that comes from elsewhere.
+    """Like `ask`, with an architecture that the caller chose.
 
-    Evaluations made before the search are told this way.
+    Use it to tell a searcher evaluations made before the search.
 
     Returns:
       The next state and the note.
@@ -103,8 +103,8 @@ def adopt(
 def pending(archs: Sequence[np.ndarray], shape: tuple[int, ...]) -> Pending | None:
     """`Pending` of a list of architectures; None if it is empty.
 
-    There are 8, 32, 128, ... slots: few sizes, so few compilations, and the size
-    depends on the number of architectures alone.
+    It has 8, 32, 128, ... slots: few sizes, so few compilations, and the size depends
+    only on the number of architectures.
     """
     if not archs:
         return None
@@ -136,11 +136,11 @@ def redrawn(
     pending: Pending,
     again: Callable[..., tuple[PyTree, chex.Array]] | None = None,
 ) -> tuple[PyTree, chex.Array]:
-    """Asks until the architecture is not pending, TRIES times at most.
+    """Asks until the architecture is not pending, at most TRIES more times.
 
     Args:
-      ask: `(key, state, step) -> (state, arch)`, asked first and with `key` itself.
-      again: `(key, state, step, tries) -> (state, arch)`, asked from then on; `ask` if
+      ask: `(key, state, step) -> (state, arch)`, called first, with `key` itself.
+      again: `(key, state, step, tries) -> (state, arch)`, called after that; `ask` if
         None.
     """
 

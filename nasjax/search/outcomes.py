@@ -1,7 +1,7 @@
-"""Outcomes of evaluations, and failed ones.
+"""Outcomes of evaluations, including failed ones.
 
 An evaluation has failed if its accuracy is not finite. It counts as a query, and the
-trace keeps that value; searchers learn a bad score in its place, or nothing.
+trace keeps that value; searchers learn a bad score instead, or nothing.
 """
 
 import numbers
@@ -27,16 +27,16 @@ class Outcome(NamedTuple):
 
 
 class EvaluationError(ValueError, RuntimeError):
-    """`evaluate` raised, or returned something that is no outcome.
+    """`evaluate` raised, or returned a value that is not an outcome.
 
-    Both a ValueError and a RuntimeError, so that either `except` catches it; what
-    `evaluate` raised is its `__cause__`.
+    Both a ValueError and a RuntimeError, so that either `except` catches it; the error
+    that `evaluate` raised is its `__cause__`.
 
     Attributes:
       step: the query that failed, counted from 0.
       arch: its architecture, uint8 [*arch_shape].
       state: the SearchState before this query; `search.drive(..., state=error.state,
-        first=error.step)` asks it again.
+        first=error.step)` repeats the query.
       trace: the Trace of this call's queries before it; None if there are none.
     """
 
@@ -63,7 +63,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _describe(value: Any) -> str:
-    """One line that says what was returned."""
+    """A one-line description of a returned value."""
     if isinstance(value, jax.Array | np.ndarray):
         return f"an array of shape {list(value.shape)} and type {value.dtype}"
     text = repr(value)
@@ -74,7 +74,7 @@ def _describe(value: Any) -> str:
 
 
 def _result(returned: Any) -> tuple[Any, Any] | None:
-    """Accuracy and loss (None if there is none), or None if it is neither."""
+    """Accuracy and loss (None if it has none); None if `returned` has no accuracy."""
     if _is_number(returned):
         return returned, None
     if isinstance(returned, tuple | list) and len(returned) == 2:
@@ -85,19 +85,19 @@ def _result(returned: Any) -> tuple[Any, Any] | None:
 
 
 def read(returned: Any, state: PyTree) -> tuple[PyTree, Any, Any]:
-    """Splits what `evaluate` returned into state, accuracy and loss.
+    """Splits the value returned by `evaluate` into state, accuracy and loss.
 
     Args:
       returned: an accuracy, a pair (accuracy, loss), an `Outcome`, or a pair of the
         environment's new state and one of these.
-      state: the environment's state before; it stays where none is returned.
+      state: the environment's state before; kept if none is returned.
 
     Returns:
       The environment's state, the accuracy, and the loss or None.
 
     Raises:
-      ValueError: it is something else; or two numbers where the environment has a
-        state, which may mean either pair.
+      ValueError: any other value; or two numbers although the environment has a state,
+        which is ambiguous.
     """
     result = _result(returned)
     pair = isinstance(returned, tuple | list) and not isinstance(returned, Outcome)
@@ -110,7 +110,7 @@ def read(returned: Any, state: PyTree) -> tuple[PyTree, Any, Any]:
         return state, *result
     if pair and len(returned) == 2:
         new, result = returned[0], _result(returned[1])
-        # A text or a None that comes first is taken for a score gone wrong.
+        # A leading string or None is treated as an invalid score, not as a state.
         is_state = not isinstance(new, str) and (new is not None or state is None)
         if result is not None and is_state:
             return new, *result
@@ -128,15 +128,15 @@ class Best(NamedTuple):
 
     arch: chex.Array  # uint8 [..., *arch_shape]
     accuracy: chex.Array  # float32 [...], NaN if every query failed
-    step: chex.Array  # int32 [...], counted from 0; the first of equals
+    step: chex.Array  # int32 [...], counted from 0; the earliest among ties
 
 
 def best(trace: Any) -> Best:
     """The query with the highest accuracy in a trace; failed queries do not count.
 
     Args:
-      trace: accuracy [..., T] and arch [..., T, *arch_shape], as `run` returns it, or
-        `run` under vmap.
+      trace: accuracy [..., T] and arch [..., T, *arch_shape], from `run`, possibly
+        under vmap.
     """
     accuracy, arch = jnp.asarray(trace.accuracy), jnp.asarray(trace.arch)
     step = jnp.argmax(or_worst(accuracy, -jnp.inf), axis=-1)

@@ -1,4 +1,4 @@
-"""The parts of a search: environments, searchers, its state and its trace."""
+"""The parts of a search: environments, searchers, states and traces."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -20,13 +20,12 @@ class Environment:
     """Scores architectures.
 
     Attributes:
-      params: what all lanes share (a table, images, frozen weights); an argument of
-        the compiled program, never a constant inside it.
-      state: what one lane owns and `evaluate` may change.
-      evaluate: `(key, params, state, arch) -> (state, Outcome)`. An accuracy or a
-        pair (accuracy, loss) may stand for the `Outcome`, and the state may be left
-        out where it does not change. An accuracy that is not finite says that the
-        evaluation failed.
+      params: arrays shared by all lanes (a table, images, frozen weights); an argument
+        of the compiled program, never a constant inside it.
+      state: arrays of one lane, which `evaluate` may change.
+      evaluate: `(key, params, state, arch) -> (state, Outcome)`. It may return an
+        accuracy or a pair (accuracy, loss) instead of the `Outcome`, and omit the state
+        if it does not change. An accuracy that is not finite marks a failed evaluation.
       traceable: False for plain Python; such an environment is run by `drive`.
     """
 
@@ -43,8 +42,8 @@ def black_box(function: Callable[[np.ndarray], Any]) -> Environment:
 
     Args:
       function: takes an architecture, uint8 [*arch_shape] (NumPy); returns its
-        accuracy, a pair (accuracy, loss) or an `Outcome`. An accuracy of NaN says that
-        the evaluation failed.
+        accuracy, a pair (accuracy, loss) or an `Outcome`. An accuracy of NaN marks a
+        failed evaluation.
     """
 
     def evaluate(key, params, state, arch):
@@ -55,7 +54,7 @@ def black_box(function: Callable[[np.ndarray], Any]) -> Environment:
 
 
 class Pending(NamedTuple):
-    """Architectures that are being evaluated, in any of P slots."""
+    """Architectures whose evaluation has not finished, in P slots."""
 
     arch: chex.Array  # uint8 [P, *arch_shape]
     held: chex.Array  # bool [P], the slots in use
@@ -67,19 +66,19 @@ def _adopt_nothing(state: PyTree, step: chex.Numeric, arch: chex.Array) -> PyTre
 
 
 class Asynchronous(NamedTuple):
-    """Functions of a searcher that asks while outcomes are pending; see `search.ask`.
+    """Functions to ask a searcher while outcomes are pending; see `search.ask`.
 
-    The defaults suit a searcher whose `ask` writes nothing that `tell` of the same
-    query reads.
+    The defaults suit a searcher whose `tell` reads nothing that `ask` wrote for the
+    same query.
 
     Attributes:
       ask: `(key, state, step, pending) -> (state, arch)`; by default the searcher's
         own `ask`, repeated while its architecture is pending. `step` counts the asks,
         so that `step - sum(pending.held)` outcomes are known.
-      note: `(state) -> note`: what `ask` wrote of its own query.
-      recall: `(state, note) -> state`: puts the note back, before `tell` of the query.
+      note: `(state) -> note`: the part of the state that `ask` wrote for its query.
+      recall: `(state, note) -> state`: restores the note before `tell` of the query.
       adopt: `(state, step, arch) -> state`: the state as if `ask` had proposed `arch`,
-        which comes from elsewhere.
+        which the caller chose.
     """
 
     ask: Callable[..., tuple[PyTree, chex.Array]] | None = None
@@ -89,7 +88,7 @@ class Asynchronous(NamedTuple):
 
 
 def fields(*names: str) -> dict[str, Callable]:
-    """`note` and `recall` of `Asynchronous` for fields of a NamedTuple."""
+    """`note` and `recall` of `Asynchronous`, for these fields of a NamedTuple state."""
 
     def note(state):
         return tuple(getattr(state, name) for name in names)
@@ -104,19 +103,19 @@ class Searcher(NamedTuple):
     """Proposes architectures and learns from their scores.
 
     Attributes:
-      init: `(key, steps) -> state`; `steps` (static) bounds what must be remembered.
-        `grow` relies on what a larger `steps` adds being further rows at the end.
+      init: `(key, steps) -> state`; `steps` (static) is the budget of queries. A larger
+        `steps` may only append rows to arrays of the state, for `grow`.
       ask: `(key, state, step) -> (state, arch)`.
       tell: `(key, state, step, arch, outcome) -> (state, info)`; `info` maps names to
-        scalars that end up in the trace.
+        scalars, which are stored in the trace.
       check: `(accuracy, loss)`, raises ValueError for an outcome that the searcher
-        cannot use; tracers under `run`, and the loss is None if there is none.
-      budget: `(state) -> int | None`: number of steps that the state has room for,
-        from its shapes; None for any number.
-      exact_from: budgets of at least so many steps give the same bits as far as both
-        go, see `budget_free`; None if that is not known.
-      asynchronous: how it asks while outcomes are pending; None for the defaults.
-      space: whose architectures it proposes; None if that is not known.
+        cannot use; both are tracers under `run`, and the loss may be None.
+      budget: `(state) -> int | None`: the largest number of steps that the state
+        allows, from its shapes; None if unlimited.
+      exact_from: searches with budgets of at least this many steps agree bit for bit
+        over their common steps, see `budget_free`; None if unknown.
+      asynchronous: functions for pending outcomes; None for the defaults.
+      space: the space of its architectures; None if unknown.
     """
 
     init: Callable[..., PyTree]
@@ -130,9 +129,9 @@ class Searcher(NamedTuple):
 
 
 def budget_free(searcher: Searcher, steps: int) -> bool:
-    """Whether a search of `steps`, grown, is the fresh larger one to the bit.
+    """Whether a search of `steps`, grown, equals a larger fresh one bit for bit.
 
-    Otherwise it asks as good architectures as that one, but not the same ones.
+    Otherwise the grown search is as good, but queries other architectures.
     """
     return searcher.exact_from is not None and steps >= searcher.exact_from
 
@@ -143,9 +142,9 @@ def projected(
     """Maps each proposal of a searcher to an architecture that can be evaluated.
 
     Args:
-      searcher: proposes any architecture.
-      project: from an architecture to the one that is evaluated in its place, which
-        the searcher is told.
+      searcher: may propose any architecture.
+      project: maps an architecture to the one that is evaluated instead, and whose
+        outcome the searcher is told.
     """
 
     def ask(key, state, step):
@@ -165,30 +164,30 @@ def projected(
 
 
 class SearchState(NamedTuple):
-    """State between two steps; it holds no key, so resuming is exact."""
+    """State between two steps; it has no key, so a resumed search is bit-exact."""
 
     searcher: PyTree
     environment: PyTree
 
 
 class Trace(NamedTuple):
-    """One entry per step; leading axis T once a loop has stacked them."""
+    """Record of each step; `step` returns one without the leading axis T."""
 
     arch: chex.Array  # uint8 [T, *arch_shape]
     accuracy: chex.Array  # float32 [T]
     loss: chex.Array  # float32 [T]
-    info: Mapping[str, chex.Array]  # of [T]
+    info: Mapping[str, chex.Array]  # the searcher's diagnostics, each [T]
 
 
 def is_concrete(*values: Any) -> bool:
-    """Whether all values are known, and not tracers."""
+    """Whether no value is a tracer."""
     return not any(isinstance(value, jax.core.Tracer) for value in values)
 
 
 def in_float32(config: PyTree) -> PyTree:
-    """The config with float64 arrays (which jax_enable_x64 makes) as float32.
+    """The config with float64 arrays (from jax_enable_x64) cast to float32.
 
-    All arithmetic is float32; a wider hyper-parameter would widen what it touches.
+    All arithmetic is float32; a float64 hyper-parameter would promote its results.
     """
 
     def single(x):

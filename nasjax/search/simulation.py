@@ -1,4 +1,4 @@
-"""Search on simulated workers, whose evaluations take time: one compiled loop."""
+"""Search with simulated workers and evaluation times, as one compiled loop."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,9 +23,9 @@ class _Slots(NamedTuple):
     """The evaluations of W workers."""
 
     arch: chex.Array  # uint8 [W, *arch_shape]
-    query: chex.Array  # int32 [W]
-    note: PyTree  # of [W, ...]
-    finish: chex.Array  # float32 [W], when it is done; infinity for an idle one
+    query: chex.Array  # int32 [W], number of the query
+    note: PyTree  # arrays [W, ...], see `search.ask`
+    finish: chex.Array  # float32 [W], time at which it ends; infinity if idle
 
 
 def simulate(
@@ -37,25 +37,25 @@ def simulate(
     seconds: Callable[[chex.Array], chex.Array],
     slots: int | None = None,
 ) -> tuple[SearchState, Trace, chex.Array]:
-    """A whole search on `workers` that each evaluate one architecture at a time.
+    """Simulates a search on workers that each evaluate one architecture at a time.
 
-    A worker that is done tells its outcome and gets the next architecture at once.
-    With one worker it is `search.run`. The caller jits it, and may vmap it first.
+    A worker that finishes tells its outcome and gets the next architecture at once.
+    With one worker it equals `search.run`. The caller jits it, and may vmap it first.
 
     Args:
       key: of the search.
-      env: without state.
-      steps: how many queries, static.
-      workers: at least 1 and at most `steps`; may be traced if `slots` is not None.
-      seconds: from an architecture to what its evaluation takes, float32 [].
-      slots: the most workers that fit, static.
+      env: an environment without state.
+      steps: number of queries, static.
+      workers: in 1 .. `steps`; may be traced if `slots` is not None.
+      seconds: maps an architecture to the duration of its evaluation, float32 [].
+      slots: upper bound of `workers`, static; None for `workers`.
 
     Returns:
-      The last state; the trace in the order in which queries were told; when they were
-      told, float32 [steps] seconds.
+      The last state; the trace in the order in which queries were told; the times at
+      which they were told, float32 [steps], in seconds.
 
     Raises:
-      ValueError: `steps` or `slots` is no integer of at least 1.
+      ValueError: `steps` or `slots` is not an integer of at least 1.
     """
     slots = workers if slots is None else slots
     check_integer("steps", steps, 1)

@@ -1,4 +1,4 @@
-"""Searchers: one file each, a config and a factory."""
+"""Searchers; each module has a config and a factory."""
 
 from nasjax.searchers.bayesian_actor_critic import bayesian_actor_critic
 from nasjax.searchers.bayesian_agent import BayesianActorCriticConfig

@@ -1,14 +1,14 @@
-"""A Bayesian actor-critic: as few queries as possible.
+"""A Bayesian actor-critic, for searches with few queries.
 
 The critic is a Gaussian process on continuous architecture parameters; the actor is a
 network that maps good architectures to the parameters of better ones. For each query
 
 1. the actor's actions on the best architectures, plus noise, are discretised; random
    architectures join them;
-2. of these proposals, the critic chooses among those not queried before: in turn by
-   expected improvement and by upper confidence bound, every other bound a wide one;
+2. the critic chooses one of these proposals that was not queried before, alternately by
+   expected improvement and by upper confidence bound (every other time a wide one);
 3. the outcome is stored, the critic's kernel and posterior are fitted to the ranks of
-   all scores, and the actor climbs the critic's upper confidence bound.
+   all scores, and the actor ascends the critic's upper confidence bound.
 """
 
 import functools
@@ -78,7 +78,7 @@ def _acquisition(agent, state, step, warm_up, alpha):
     gain = gp.log_expected_improvement(mean, deviation, jnp.max(score))
     by_gain = {"both": step % 2 == 0, "bound": False, "improvement": True}
     value = jnp.where(by_gain[config.acquisition], gain, bound)
-    # Warm-up: the least known of the random proposals, so that they fill the space.
+    # Warm-up: the most uncertain random proposal, so that queries fill the space.
     is_random = jnp.arange(len(alpha)) >= agent.actor_proposals
     return jnp.where(warm_up, jnp.where(is_random, deviation, -jnp.inf), value)
 
@@ -100,7 +100,7 @@ def _ask(agent, key, state, step, pending=None):
     value = jnp.where(repeated, -jnp.inf, value)
     best = jnp.argmax(value)
     is_new = value[best] > -jnp.inf
-    # If all proposals were queried before, any other architecture.
+    # If all proposals were queried before, another architecture is queried.
     count = state.queried.shape[0] + 1
     start = proposals.new_start(key_new, agent.space, count, agent.listed)
     chosen = jax.lax.cond(
@@ -151,22 +151,22 @@ def bayesian_actor_critic(
     project: Callable[[chex.Array], chex.Array] | None = None,
     listed: chex.Array | None = None,
 ) -> Searcher:
-    """Actor-critic with a Gaussian-process critic; it queries nothing twice.
+    """Actor-critic with a Gaussian-process critic; no architecture is queried twice.
 
     Only the ranks of the scores are used, so their unit does not matter. A failed
-    evaluation is remembered with the worst rank, so that the critic learns where
-    failures lie; before the first score it teaches nothing. Its trace's `info`: `mean`
-    and `deviation` (the critic's prediction of the query, in normal scores), `by_actor`
-    (the actor proposed it) and `noise` (standard deviation that the critic ascribes to
-    the oracle).
+    evaluation is stored with the worst score so far, so that the critic learns where
+    failures lie; before the first score it is ignored. The trace's `info`: `mean` and
+    `deviation` (the critic's prediction of the query, in normal scores), `by_actor`
+    (whether the actor proposed it) and `noise` (standard deviation of the evaluations'
+    noise in the critic's model).
 
     Args:
       space: any cell space.
       config: see `BayesianActorCriticConfig`; traced fields may be tracers.
-      project: from architectures [n, *arch_shape] to those that are queried in their
-        place, such as `environments.tabular.nearest`; None if all can be queried.
-      listed: uint8 [A, *arch_shape], with `project`: all that can be queried. Some of
-        them, drawn anew for each query, are then proposed instead of random ones.
+      project: maps architectures [n, *arch_shape] to those that are queried instead,
+        such as `environments.tabular.nearest`; None if all can be queried.
+      listed: uint8 [A, *arch_shape], with `project`: all that can be queried. Random
+        proposals are then drawn from these.
 
     Raises:
       ValueError: a config value out of range; `project` without `listed` or `listed`
@@ -212,8 +212,8 @@ def bayesian_actor_critic(
         return state._replace(queried=queried, by_actor=jnp.bool_(False))
 
     ask = functools.partial(_ask, agent)
-    # Below the capacity the budget is a size of the critic's matrices, whose products
-    # then round differently.
+    # A budget below the capacity sets the size of the critic's matrices, and with it
+    # how their products round.
     return Searcher(
         functools.partial(_init, agent),
         ask,

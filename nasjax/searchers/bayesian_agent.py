@@ -1,4 +1,4 @@
-"""Actor and critic of the Bayesian actor-critic: settings, state and learning."""
+"""Actor and critic of the Bayesian actor-critic: config, state and updates."""
 
 import dataclasses
 from collections.abc import Callable
@@ -29,8 +29,8 @@ class BayesianActorCriticConfig(Config):
     a shape or a branch are static.
     """
 
-    beta: chex.Numeric = traced(1.0, "deviations above the mean that count as good")
-    far_beta: chex.Numeric = traced(3.0, "the same in every fourth query")
+    beta: chex.Numeric = traced(1.0, "deviations above the mean in the upper bound")
+    far_beta: chex.Numeric = traced(3.0, "beta in every fourth query")
     critic_lr: chex.Numeric = traced(0.1, "learning rate of the kernel")
     actor_lr: chex.Numeric = traced(0.001, "learning rate of the actor")
     # Of NAS-Bench-201's 6 edges, two random architectures differ in 4.8: 0.5^4.8.
@@ -40,8 +40,8 @@ class BayesianActorCriticConfig(Config):
     additive: chex.Numeric = traced(
         0.3, "prior share of a sum over edges, (0, 1)", 1e-6, 1 - 1e-6
     )
-    shared: chex.Numeric = traced(0.3, "prior spread of what edges share", 1e-6)
-    own: chex.Numeric = traced(0.1, "prior spread of what is an edge's own", 1e-6)
+    shared: chex.Numeric = traced(0.3, "prior deviation of the shared embedding", 1e-6)
+    own: chex.Numeric = traced(0.1, "prior deviation of each edge's embedding", 1e-6)
     noise: chex.Numeric = traced(0.03, "prior noise variance of normal scores", 1e-4)
     xi: chex.Numeric = traced(1.0, "largest scale of the Gumbel noise on actions")
     acquisition: str = choice(
@@ -58,9 +58,9 @@ class BayesianActorCriticConfig(Config):
     actor_proposals: int = static(256, "proposals of the actor, noise from 0 to xi", 0)
     random_proposals: int = static(64, "proposals drawn uniformly, at least 1")
     listed_proposals: tuple[int, int] = static(
-        (64, 2_000), "of the actor and of rows where architectures are listed"
+        (64, 2_000), "proposals of the actor and of listed architectures, if listed"
     )
-    capacity: int = static(256, "experiences the critic remembers, the best ones")
+    capacity: int = static(256, "the best experiences, which the critic is fitted to")
 
     def validate(self) -> Self:
         """See `Config`."""
@@ -82,15 +82,15 @@ class BayesianActorCriticConfig(Config):
 class BayesianActorCriticState(NamedTuple):
     """The searcher's memory; n = min(capacity, steps)."""
 
-    queried: chex.Array  # uint8 [steps, *arch_shape], O + 1 where not yet asked
-    arch: chex.Array  # uint8 [n, *arch_shape], what the critic remembers
+    queried: chex.Array  # uint8 [steps, *arch_shape], O + 1 where not queried yet
+    arch: chex.Array  # uint8 [n, *arch_shape], the critic's experiences
     accuracy: chex.Array  # float32 [n], -inf where empty
     kernel: gp.Kernel
     posterior: gp.Posterior
     actor: Any
     critic_opt: Any
     actor_opt: Any
-    by_actor: chex.Array  # bool [], the actor proposed the pending architecture
+    by_actor: chex.Array  # bool [], whether the actor proposed the pending architecture
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,15 +109,15 @@ class Agent:
     listed: chex.Array | None  # uint8 [A, *arch_shape]
 
     def rows(self, arch: chex.Array) -> chex.Array:
-        """One-hot [n, E, O] of [n, *arch_shape], cells one after another."""
+        """One-hot [n, E, O] of `arch` [n, *arch_shape]; E counts edges of all cells."""
         return self.space.one_hot(arch).reshape(-1, *rows_shape(self.space))
 
     def predict(self, state, alpha):
-        """Mean and deviation of the critic for `alpha` [n, E, O], two of [n]."""
+        """Mean [n] and deviation [n] of the critic at `alpha` [n, E, O]."""
         return gp.predict(state.posterior, state.kernel, self.prior, alpha)
 
     def elite(self, state):
-        """The best min(K, n) architectures [K, E, O]; the best again where empty."""
+        """The best min(K, n) architectures [K, E, O]; empty slots repeat the best."""
         score, index = jax.lax.top_k(
             state.accuracy, min(self.config.top_k, state.accuracy.shape[0])
         )
@@ -129,7 +129,7 @@ class Agent:
         return jax.nn.softmax(networks.apply(self.policy, params, observation))
 
     def train_critic(self, key, state, cycles):
-        """`cycles` minibatch steps of the kernel, then the posterior of all scores."""
+        """Takes `cycles` minibatch steps of the kernel and updates the posterior."""
         n = state.accuracy.shape[0]
         valid = state.accuracy > -jnp.inf
         score = gp.normal_scores(state.accuracy, valid)
@@ -154,7 +154,7 @@ class Agent:
         return state._replace(kernel=kernel, posterior=posterior, critic_opt=critic_opt)
 
     def train_actor(self, state, cycles):
-        """`cycles` steps of the actor up the critic's upper confidence bound."""
+        """Takes `cycles` steps of the actor on the critic's upper confidence bound."""
         best = self.elite(state)
 
         def loss(params):
@@ -171,9 +171,9 @@ class Agent:
 
 
 def remember(state, arch, outcome):
-    """The state with the outcome in the slot that is lost: an empty one, or the worst.
+    """Stores the outcome in an empty slot, or in place of the worst if it is better.
 
-    A failed evaluation counts as the worst that is remembered.
+    A failed evaluation is stored with the worst stored accuracy.
     """
     slot = jnp.argmin(state.accuracy)
     valid = state.accuracy > -jnp.inf

@@ -1,7 +1,7 @@
 """Proposals of the Bayesian actor-critic, as functions of arrays.
 
 E counts the edges of all cells. `listed`, uint8 [A, *arch_shape], holds all
-architectures that can be queried; it is None if every one can.
+architectures that can be queried; it is None if all can be queried.
 """
 
 import chex
@@ -12,12 +12,12 @@ from nasjax.spaces import CellSpace
 
 
 def rows_shape(space: CellSpace) -> tuple[int, int]:
-    """(E, O)."""
+    """(E, O), with the edges of all cells."""
     return space.action_size // space.num_operations, space.num_operations
 
 
 def discretize(space: CellSpace, alpha: chex.Array) -> chex.Array:
-    """[n, E, O] -> uint8 [n, *arch_shape]."""
+    """Architectures uint8 [n, *arch_shape] of `alpha` [n, E, O]."""
     return space.discretize(alpha.reshape(-1, *space.alpha_shape))
 
 
@@ -30,7 +30,7 @@ def perturbed(
 ) -> chex.Array:
     """uint8 [count, *arch_shape]: actions [K, E, O] in turn, with noise from 0 to xi.
 
-    Gumbel noise: its argmax is a draw from the softmax of what it is added to.
+    The noise is Gumbel: the argmax of logits plus it is a draw from their softmax.
     """
     action = action[jnp.arange(count) % action.shape[0]]
     noise = jax.random.gumbel(key, action.shape, jnp.float32)
@@ -41,7 +41,7 @@ def perturbed(
 def drawn(
     key: chex.PRNGKey, space: CellSpace, count: int, listed: chex.Array | None
 ) -> chex.Array:
-    """Random architectures [count, *arch_shape]; all listed ones if they are fewer."""
+    """`count` random architectures; all listed ones if there are no more than that."""
     if listed is None:
         shape = (count, *rows_shape(space))
         return discretize(space, jax.random.uniform(key, shape, jnp.float32))
@@ -51,9 +51,9 @@ def drawn(
 
 
 def is_queried(space: CellSpace, queried: chex.Array, arch: chex.Array) -> chex.Array:
-    """bool [n]: architectures [n, *arch_shape] that are rows of `queried`.
+    """bool [n]: whether architectures [n, *arch_shape] are rows of `queried`.
 
-    All E entries agree; as a product of matrices, so that it is fast.
+    It counts equal entries by a product of matrices, which is fast.
     """
     E, O = rows_shape(space)
     a, b = (
@@ -67,7 +67,7 @@ def is_queried(space: CellSpace, queried: chex.Array, arch: chex.Array) -> chex.
 def new_start(
     key: chex.PRNGKey, space: CellSpace, count: int, listed: chex.Array | None
 ) -> chex.Array:
-    """The random start of `new`; apart, as no key may be used inside a condition."""
+    """The random `start` of `new`; separate, to use no key inside `lax.cond`."""
     E, O = rows_shape(space)
     if listed is not None:
         return jax.random.randint(key, (), 0, len(listed), jnp.int32)
@@ -84,9 +84,9 @@ def new(
 ) -> chex.Array:
     """An architecture that is not a row of `queried`, if there is one.
 
-    The first one after a random place in the list, or, where every edge holds an
-    operation, in lexicographic order: among steps + 1 in a row one is new. Where nodes
-    select edges, one of steps + 1 random ones.
+    The first new one after a random position in `listed`, or in lexicographic order if
+    every edge has an operation: one of steps + 1 in a row is new. If nodes select
+    edges, one of steps + 1 random ones.
     """
     E, O = rows_shape(space)
     carry = jnp.arange(queried.shape[0] + 1)

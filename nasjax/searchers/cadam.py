@@ -1,8 +1,8 @@
 """CADAM: continuous action, discrete architecture mapping (thesis chapter 4).
 
-A deterministic actor looks at the mean of the best architectures and emits continuous
-architecture parameters; their discretisation is queried; a critic learns a quantile of
-the reward; the actor climbs the critic.
+A deterministic actor maps the mean of the best architectures to continuous architecture
+parameters; their discretisation is queried; a critic learns a quantile of the reward;
+the actor ascends the critic.
 """
 
 import math
@@ -32,7 +32,7 @@ from nasjax.spaces import CellSpace
 EXPLORATIONS = ("epsilon-greedy", "warm-up")
 CRITIC_LOSSES = ("check", "squared")
 REWARDS = ("power", "relative", "scaled")
-UNSEEN = -1e30  # a score below all, in any unit; the scaled reward takes the lowest
+UNSEEN = -1e30  # below any score; `reward="scaled"` clips it to the lowest so far
 
 
 @flax.struct.dataclass
@@ -50,8 +50,8 @@ class CadamConfig(Config):
     beta1: chex.Numeric = decay(0.9, "Adam's decay of the first moment")
     beta2: chex.Numeric = decay(0.99, "Adam's decay of the second moment")
     epsilon_start: chex.Numeric = fraction(1.0, "probability of a random action at 0")
-    epsilon_stop: chex.Numeric = fraction(0.05, "the same once annealed")
-    epsilon_steps: chex.Numeric = traced(175, "steps of the cosine between them")
+    epsilon_stop: chex.Numeric = fraction(0.05, "probability of a random action later")
+    epsilon_steps: chex.Numeric = traced(175, "steps of the cosine between these two")
     reward_base: chex.Numeric = traced(
         100.0, "reward = base ^ accuracy (Eq. 4.1)", 1e-30
     )
@@ -64,8 +64,8 @@ class CadamConfig(Config):
     capacity: int = static(1_000_000, "replay size (never more than the steps)")
     hidden: tuple[int, ...] = static((128, 256, 128), "widths of the hidden layers")
     critic_loss: str = choice("check", CRITIC_LOSSES)
-    critics: int = static(1, "critics, of which the actor climbs the lowest (TD3: 2)")
-    actor_delay: int = static(1, "cycles per step of the actor (TD3: 2)")
+    critics: int = static(1, "critics; the actor maximises their minimum (TD3: 2)")
+    actor_delay: int = static(1, "critic updates per actor update (TD3: 2)")
     reward: str = choice("power", REWARDS)
 
     def unused(self) -> dict[str, str]:
@@ -82,12 +82,12 @@ class CadamConfig(Config):
 
 
 def thesis() -> CadamConfig:
-    """The thesis's setting on NAS-Bench-201 (4.2.1, 4.4.3)."""
+    """The thesis's config on NAS-Bench-201 (4.2.1, 4.4.3)."""
     return CadamConfig()
 
 
 def thesis_supernet() -> CadamConfig:
-    """The thesis's setting on a DARTS supernet (4.2.2, 4.4.3)."""
+    """The thesis's config on a DARTS supernet (4.2.2, 4.4.3)."""
     return CadamConfig(
         exploration="warm-up",
         warm_up=3000,
@@ -102,9 +102,9 @@ def thesis_supernet() -> CadamConfig:
 
 
 def td3() -> CadamConfig:
-    """The thesis's setting with twin critics and a delayed actor (its 5.2).
+    """The thesis's config with twin critics and a delayed actor (thesis 5.2).
 
-    There is no next state here, so nothing of TD3's targets remains.
+    CADAM has no next state, so TD3's target networks do not apply.
 
     Source: Fujimoto et al. 2018.
     """
@@ -112,14 +112,14 @@ def td3() -> CadamConfig:
 
 
 class CadamState(NamedTuple):
-    """The memory of CADAM."""
+    """The state of CADAM."""
 
     agent: NamedTuple  # ActorCriticState
     replay: replays.ReplayState  # of Batch items, without the batch axis
     history: histories.HistoryState  # of uint8 architectures
-    observation: chex.Array  # float32 [D], what the pending action was based on
+    observation: chex.Array  # float32 [D], the actor's input for the pending action
     action: chex.Array  # float32 [D], the pending action
-    explored: chex.Array  # bool [], the pending action is a random one
+    explored: chex.Array  # bool [], whether the pending action is random
     low: chex.Array  # float32 [], the lowest score so far
     high: chex.Array  # float32 [], the highest
 
@@ -127,17 +127,17 @@ class CadamState(NamedTuple):
 def observe(space: CellSpace, history: histories.HistoryState) -> chex.Array:
     """s_t, float32 [D]: frequency of each operation on each edge among the top K.
 
-    Source: thesis 4.1.1; only the entries present are averaged, zeros at step 0.
+    Source: thesis 4.1.1; only the architectures so far are averaged, zeros at step 0.
     """
     return histories.mean(history, space.one_hot(history.items)).reshape(-1)
 
 
 def reward(config: CadamConfig, accuracy: chex.Array) -> chex.Array:
-    """Reward of accuracies, which are fractions; elementwise.
+    """Reward of accuracies (fractions), elementwise.
 
-    power: r = b^Acc. relative: r = b^(Acc / Acc(Env)) / b - 1, zero where an agent
-    from another search equals Acc(Env). scaled, for scores of any unit: the power of
-    what `cadam` has scaled by the lowest and highest score so far.
+    power: r = b^Acc. relative: r = b^(Acc / Acc(Env)) / b - 1, zero where the accuracy
+    equals Acc(Env). scaled, for scores of any unit: b^x, with x the score that `cadam`
+    has scaled to [0, 1] by the lowest and highest score so far.
 
     Source: thesis Eq. 4.1; Mills et al. 2021 (L2NAS) Eq. 7. b = 100 in both.
     """
@@ -150,7 +150,7 @@ def reward(config: CadamConfig, accuracy: chex.Array) -> chex.Array:
 def cycles(step: chex.Numeric, capacity: int, config: CadamConfig) -> chex.Array:
     """C = min(|R| // |B|, C_max), |R| counted after storing (thesis Eq. 4.6).
 
-    |R| follows from the step alone, so that under vmap the loop over cycles keeps one
+    |R| depends only on the step, so that under vmap the loop over cycles has the same
     trip count for all lanes.
     """
     stored = jnp.minimum(step + 1, capacity)
@@ -160,13 +160,13 @@ def cycles(step: chex.Numeric, capacity: int, config: CadamConfig) -> chex.Array
 def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
     """CADAM as a searcher.
 
-    Its trace's `info`: `explored` (random action), `critic_loss` (mean over the
-    step's cycles), `below` (reward under Q(a) before the update: near tau once the
-    critic fits), `spread` (standard deviation of the action's entries).
+    The trace's `info`: `explored` (random action), `critic_loss` (mean over the step's
+    cycles), `below` (whether the reward is below Q(a) before the update: a share near
+    tau once the critic fits), `spread` (standard deviation of the action's entries).
 
-    A failed evaluation is learnt as the lowest score so far (before there is one, as an
-    accuracy of 0), so that the critic learns where failures lie; it never enters the
-    history of the best.
+    A failed evaluation is stored with the lowest score so far (or with an accuracy of 0
+    before the first score), so that the critic learns where failures lie; it never
+    enters the history of the best.
 
     Args:
       space: any cell space; the action is one vector for all its cells.
@@ -250,7 +250,7 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         score = or_worst(outcome.accuracy, jnp.nan)  # which the history ignores
         history = histories.insert(state.history, arch, score)
         C = cycles(step, replays.capacity(replay), config)
-        # All batches of the step at once: drawing is cheap, starting to draw is not.
+        # All batches of the step at once: each random draw has a high fixed cost.
         shape = (max(config.max_cycles, 1), config.batch_size)
         index = replays.indices(key, replay, shape)
 

@@ -1,4 +1,4 @@
-"""Base class and fields of searchers' hyper-parameters, with their ranges."""
+"""Base class and field types of searchers' configs, with ranges of values."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ def fraction(default: float, text: str) -> Any:
 
 
 def decay(default: float, text: str) -> Any:
-    """A traced number in [0, 1), below 1 also in single precision."""
+    """A traced number in [0, 1), also after rounding to float32."""
     return traced(default, text, 0, 1 - 1e-7)
 
 
@@ -46,14 +46,14 @@ def choice(default: str, allowed: Sequence[str], text: str = "") -> Any:
 class Config:
     """Base class of a searcher's hyper-parameters, a `flax.struct.dataclass`.
 
-    Its fields come from `traced` and `static`; their help texts are those of the flags.
+    Its fields come from the functions above; their texts are the help of the flags.
     """
 
     def validate(self) -> Self:
         """Returns the config.
 
         Raises:
-          ValueError: a value out of its range; names the field.
+          ValueError: a value is out of range; the message names the field.
         """
         for field in dataclasses.fields(self):  # type: ignore[arg-type]  # subclasses
             name, metadata = field.name, field.metadata
@@ -76,14 +76,14 @@ class Config:
         return dataclasses.replace(self, **changes)  # type: ignore[type-var]
 
     def unused(self) -> dict[str, str]:
-        """Fields without effect, each with the field whose value makes it so."""
+        """Fields without effect, each with the name of the field that disables it."""
         return {}
 
 
 def check_range(name: str, value: chex.Numeric, low: float, high: float) -> None:
-    """ValueError unless `value` is finite and in [low, high]; tracers pass.
+    """Raises ValueError unless `value` is finite and in [low, high].
 
-    A traced hyper-parameter has no value yet: its range is the caller's concern.
+    JAX arrays are not checked, as they may be tracers; the caller checks their range.
     """
     if isinstance(value, jax.Array):
         return
@@ -96,7 +96,7 @@ def check_range(name: str, value: chex.Numeric, low: float, high: float) -> None
 
 
 def check_widths(hidden: Any) -> None:
-    """ValueError unless `hidden` lists layer widths, integers of at least 1."""
+    """Raises ValueError unless `hidden` is a list of integers of at least 1."""
     try:
         widths = list(hidden)
         for width in widths:

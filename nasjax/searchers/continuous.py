@@ -1,4 +1,4 @@
-"""Searchers whose continuous actions are discretised: what CADAM and DDAS share."""
+"""Parts shared by CADAM and DDAS, whose continuous actions are discretised."""
 
 import chex
 import jax
@@ -10,25 +10,25 @@ from nasjax.search.asynchronous import redrawn
 from nasjax.search.protocol import fields
 from nasjax.spaces import CellSpace
 
-FIRST = 0.002  # of entries in [0, 1]: noise of a first new draw, doubled until 1
+FIRST = 0.002  # redraw n = 1, 2, ... adds noise of half-width FIRST x 2^n, at most 1
 
 
 def discretize(space: CellSpace, action: chex.Array) -> chex.Array:
-    """The architecture of an action [D], the parameters of all cells."""
+    """The architecture of an action [D], which has the parameters of all cells."""
     return space.discretize(action.reshape(space.alpha_shape))
 
 
 def with_replay(searcher: Searcher, capacity: int, noted: tuple[str, ...]) -> Searcher:
-    """Adds the budget, and `ask` while outcomes are pending, to an agent with replay.
+    """Adds `budget` and `asynchronous` to a searcher with a replay.
 
-    If the architecture of the actor's action is pending, noise is added to the action,
-    and grows until another architecture results.
+    If the architecture of the actor's action is pending, noise of growing width is
+    added to the action until another architecture results.
 
     Args:
-      searcher: of a space. Its state has a `replay`; `action`, float32 [D], is the
-        pending one.
-      capacity: the largest replay; a state has a smaller one if its steps are fewer.
-      noted: fields of the state that belong to the query asked last.
+      searcher: has a space. Its state has fields `replay` and `action`, float32 [D],
+        the pending action.
+      capacity: the largest replay; a state for fewer steps has a smaller one.
+      noted: fields of the state that belong to the last query.
     """
     ask, space = searcher.ask, searcher.space
     assert space is not None
@@ -48,7 +48,7 @@ def with_replay(searcher: Searcher, capacity: int, noted: tuple[str, ...]) -> Se
         return redrawn(ask, key, state, step, pending, ask_again)
 
     def adopt(state, step, arch):
-        # What the actor would have seen; the action is the architecture itself.
+        # As if the actor had been asked; the action is the architecture itself.
         asked, _ = ask(jax.random.key(0), state, step)
         state = state._replace(**{name: getattr(asked, name) for name in noted})
         return state._replace(action=space.one_hot(arch).reshape(-1))

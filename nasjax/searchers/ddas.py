@@ -1,8 +1,8 @@
 """DDAS: deep deterministic architecture sampling (thesis chapter 3).
 
 DDPG whose state is the last architecture and whose action is the next one's continuous
-parameters. Its reward asks for accuracy above a one-shot network's and for a loss below
-the last architecture's, so that it fits a supernet that learns as it is searched.
+parameters. The reward is the gain in accuracy over a one-shot network plus the decrease
+in loss since the last architecture, which suits a supernet trained during the search.
 """
 
 from typing import NamedTuple
@@ -32,28 +32,28 @@ class DdasConfig(Config):
     beta1: chex.Numeric = decay(0.9, "Adam's decay of the first moment")
     beta2: chex.Numeric = decay(0.99, "Adam's decay of the second moment")
     gamma: chex.Numeric = decay(0.99, "discount")
-    mixing: chex.Numeric = fraction(1e-3, "share of a network in its target, each step")
+    mixing: chex.Numeric = fraction(1e-3, "weight of a network in its target's update")
     scale: chex.Numeric = traced(1e-5, "half-width or deviation of the noise")
-    accuracy_weight: chex.Numeric = traced(0.5, "of Acc - Acc(OS) in the reward")
-    loss_weight: chex.Numeric = traced(0.5, "of the loss's decrease in the reward")
+    accuracy_weight: chex.Numeric = traced(0.5, "weight of Acc - Acc(OS) in the reward")
+    loss_weight: chex.Numeric = traced(0.5, "weight of the loss decrease in the reward")
     os_accuracy: chex.Numeric = traced(
         -1.0, "Acc(OS), a fraction; -1: the mean of the exploration phase", -1, 1
     )
     os_loss: chex.Numeric = traced(
-        -1.0, "the loss before the first step; -1: that step's own", -1
+        -1.0, "loss before the first step; -1: the loss of that step", -1
     )
     similar: chex.Numeric = fraction(
         0.375, "architectures are similar if a smaller share of their pairs differs"
     )
     ou_theta: chex.Numeric = traced(0.15, "Ornstein-Uhlenbeck noise: pull to 0")
-    ou_sigma: chex.Numeric = traced(0.2, "the same: diffusion")
-    ou_dt: chex.Numeric = traced(1e-2, "the same: time step")
+    ou_sigma: chex.Numeric = traced(0.2, "Ornstein-Uhlenbeck noise: diffusion")
+    ou_dt: chex.Numeric = traced(1e-2, "Ornstein-Uhlenbeck noise: time step")
     smoothing: chex.Numeric = traced(0.1, "TD3: deviation of the target's noise")
-    smoothing_clip: chex.Numeric = traced(0.25, "TD3: the largest such noise")
+    smoothing_clip: chex.Numeric = traced(0.25, "TD3: bound of the target's noise")
     explore: int = static(500, "steps of uniform actions, without any update", 0)
     exploit: int = static(500, "steps before the phase of bursts", 0)
     bursts: bool = static(False, "DDAS-4S: the phase of bursts follows")
-    stagnation: int = static(32, "T_stag: similar architectures that start a burst")
+    stagnation: int = static(32, "T_stag: similar architectures before a burst")
     recent: int = static(500, "newest experiences used in the phase of bursts")
     noise: str = choice("uniform", NOISES)
     batch_size: int = static(64, "|B_R|: experiences per update")
@@ -111,7 +111,7 @@ class Experience(NamedTuple):
 
 
 class DdasState(NamedTuple):
-    """The memory of DDAS."""
+    """The state of DDAS."""
 
     agent: NamedTuple  # DdpgState
     replay: replays.ReplayState  # of Experience
@@ -157,19 +157,19 @@ def reward(
 def ddas(space: CellSpace, config: DdasConfig | None = None) -> Searcher:
     """DDAS as a searcher.
 
-    Uniform actions for `explore` steps; then the actor's, with noise, and one update
-    of critic, actor and targets a step. With `bursts`, a last phase has no noise until
-    `stagnation` architectures in a row were similar; then Ornstein-Uhlenbeck noise is
-    added for as many steps. Updates see the `recent` newest experiences there.
+    Actions are uniform for `explore` steps; then they are the actor's, with noise, and
+    each step updates critic, actor and targets. With `bursts`, the last phase has no
+    noise until `stagnation` architectures in a row were similar; then it adds
+    Ornstein-Uhlenbeck noise for as many steps. Updates in that phase use the `recent`
+    newest experiences. The trace's `info`: `explored` (random action), `burst`,
+    `reward`, `critic_loss` (0 before the first update), `spread` (standard deviation of
+    the action's entries).
 
-    Its trace's `info`: `explored` (a random action), `burst`, `reward`, `critic_loss`
-    (0 before the first update), `spread` (standard deviation of the action's entries).
-
-    A failed evaluation is learnt as the lowest accuracy and the lowest decrease of the
-    loss in the replay (both 0 while it is empty), so that the critics learn where
-    failures lie; Acc(OS) counts it with that accuracy too. A loss alone that is not
-    finite is learnt as the lowest decrease. The next loss is compared with the last
-    finite one.
+    A failed evaluation is stored with the lowest accuracy and the lowest loss decrease
+    in the replay (both 0 while it is empty), so that the critics learn where failures
+    lie; Acc(OS) includes that accuracy too. If only the loss is not finite, it is
+    stored with the lowest decrease. The next loss is compared with the last finite
+    one.
 
     Args:
       space: any cell space; the action is one vector for all its cells.

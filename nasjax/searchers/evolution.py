@@ -19,7 +19,7 @@ from nasjax.spaces import CellSpace
 class EvolutionConfig(Config):
     """Hyper-parameters; the defaults are those of NAS-Bench-201's authors."""
 
-    population: int = static(10, "architectures alive; the oldest dies at each birth")
+    population: int = static(10, "architectures; each new one replaces the oldest")
     sample: int = static(3, "size of a tournament, drawn with replacement")
 
 
@@ -31,13 +31,13 @@ class EvolutionState(NamedTuple):
 
 
 def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Searcher:
-    """Mutates the winner of a tournament; the oldest of the population dies.
+    """Mutates the winner of a tournament; the child replaces the oldest architecture.
 
-    A failed evaluation enters the population with the worst of all scores, -inf: it
-    wins no tournament against one that succeeded, and dies of age as the others.
+    A failed evaluation enters the population with a score of -inf: it wins no
+    tournament against a successful one, and is replaced by age as the others are.
 
     Raises:
-      ValueError: population or sample is no integer of at least 1.
+      ValueError: population or sample is not an integer of at least 1.
 
     Source: Real et al. 2019; settings of Dong and Yang 2020 (10 / 3).
     """
@@ -52,7 +52,7 @@ def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Search
     def ask(key, state, step, told=None):
         key_random, key_tournament, key_mutation = jax.random.split(key, 3)
         drawn = jax.random.randint(key_tournament, (config.sample,), 0, P, jnp.int32)
-        if told is not None:  # a part of the population is not there yet
+        if told is not None:  # only the first `told` slots may be filled
             drawn = drawn % jnp.maximum(told, 1)
             step = jnp.where(told == 0, 0, step)
         winner = drawn[jnp.argmax(state.accuracy[drawn])]

@@ -14,22 +14,20 @@ from nasjax.search.outcomes import or_worst
 from nasjax.searchers.config import Config, static
 from nasjax.spaces import CellSpace
 
-TRIES = 100  # draws at most: every architecture of a small space may have been asked
+TRIES = 100  # most draws: in a small space all architectures may have been queried
 
 
 @flax.struct.dataclass
 class LocalSearchConfig(Config):
-    """Start of a climb, and memory of earlier climbs."""
+    """Hyper-parameters; a climb is a local search between two restarts."""
 
-    forget: bool = static(True, "a restart forgets what earlier climbs asked")
-    initial: int = static(
-        1, "random architectures, of which a climb starts at the best"
-    )
-    fresh: bool = static(False, "these are drawn among those not asked (nor forgotten)")
+    forget: bool = static(True, "a restart forgets the queries of earlier climbs")
+    initial: int = static(1, "random architectures, the best of which starts a climb")
+    fresh: bool = static(False, "draw these among architectures not queried before")
 
 
 def naszilla() -> LocalSearchConfig:
-    """Local search as in naszilla: best of ten first, and nothing asked twice.
+    """Local search as in naszilla: starts at the best of ten, queries nothing twice.
 
     Source: White et al. 2021; naszilla's `local_search` with its defaults (10 initial
     architectures, the first better neighbour, stop at a minimum).
@@ -41,33 +39,33 @@ VARIANTS = {"naszilla": naszilla}
 
 
 class LocalSearchState(NamedTuple):
-    """The current climb, and the architectures asked."""
+    """The current climb, and the queries so far."""
 
     arch: chex.Array  # uint8 [*arch_shape], the best of this climb
-    accuracy: chex.Array  # float32 [], -inf before a climb
+    accuracy: chex.Array  # float32 [], its accuracy; -inf before the first climb
     order: chex.Array  # float32 [N], neighbours are tried in ascending order;
-    # all -k while k random architectures are still to come before the climb
-    queried: chex.Array  # uint8 [steps, *arch_shape]
-    restart: chex.Array  # bool [], the pending architecture starts a climb
+    # all are -k while k random architectures remain to be queried before the climb
+    queried: chex.Array  # uint8 [steps, *arch_shape], O in empty rows
+    restart: chex.Array  # bool [], whether the pending architecture starts a climb
 
 
 def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> Searcher:
     """Moves to the first better neighbour, in random order; restarts at an optimum.
 
-    Neighbours differ in one operation. One that this climb asked before is not asked
-    again (on a noisy oracle its first answer stands); `forget=False` extends that to
-    all climbs. A climb starts at a random architecture, or at the best of `initial`
-    ones; with `fresh`, at ones that were not asked (where nearly all of a space was
-    asked, TRIES draws may not find one).
+    Neighbours differ in one operation. A climb queries no neighbour twice (even if
+    evaluations are noisy); with `forget=False` this holds across climbs. A climb starts
+    at a random architecture, or at the best of `initial` ones; with `fresh` they are
+    drawn among those not queried before (if nearly all of a space was queried, TRIES
+    draws may not find one).
 
-    A failed evaluation counts as worse than any score: a climb never moves to one, and
-    leaves one that it starts at for the first neighbour with a score.
+    A failed evaluation counts as worse than any score: a climb never moves to it, and
+    a climb that starts at one moves to the first neighbour with a score.
 
     Raises:
-      ValueError: the space selects edges, or `initial` is no integer of at least 1.
+      ValueError: the space selects edges, or `initial` is not an integer of at least 1.
 
-    Source: White et al. 2021, "Exploring the loss landscape in NAS"; `naszilla` is the
-    setting of its code.
+    Source: White et al. 2021, "Exploring the loss landscape in NAS"; for the config of
+    its code see `naszilla`.
     """
     config = (LocalSearchConfig() if config is None else config).validate()
     count = space.neighbours(jnp.zeros(space.arch_shape, jnp.uint8)).shape[0]
@@ -142,7 +140,7 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         return state.restart, state.arch
 
     def recall(state, note):
-        # Of several that were to start a climb the first to come back does.
+        # If several pending queries restart, the first one told starts the climb.
         restart, at = note
         return state._replace(restart=restart & jnp.all(state.arch == at))
 

@@ -1,11 +1,11 @@
-"""Random search: the baseline every other searcher has to beat."""
+"""Random search, the baseline."""
 
 from nasjax.search import Searcher
 from nasjax.spaces import CellSpace
 
 
 def random_search(space: CellSpace) -> Searcher:
-    """Draws every architecture uniformly, with replacement; it learns nothing."""
+    """Draws architectures uniformly, with replacement."""
 
     def init(key, steps):
         del key, steps

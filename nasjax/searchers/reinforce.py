@@ -15,10 +15,10 @@ from nasjax.spaces import CellSpace
 
 @flax.struct.dataclass
 class ReinforceConfig(Config):
-    """Hyper-parameters; NATS-Bench's, whose learning rate serves 1,000 queries best."""
+    """Hyper-parameters, those of NATS-Bench; the learning rate suits 1,000 queries."""
 
     learning_rate: chex.Numeric = traced(0.01, "Adam's learning rate")
-    momentum: chex.Numeric = decay(0.9, "of the moving average that is the baseline")
+    momentum: chex.Numeric = decay(0.9, "decay of the moving average, the baseline")
 
 
 class ReinforceState(NamedTuple):
@@ -31,18 +31,17 @@ class ReinforceState(NamedTuple):
 
 
 def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Searcher:
-    """Samples each edge's operation from a softmax and climbs the score function.
+    """Samples the operation of each edge from a softmax, trained by policy gradient.
 
-    Advantage = accuracy - baseline, the baseline a debiased moving average that
-    already holds the new accuracy.
+    Advantage = accuracy - baseline; the baseline is a debiased moving average that
+    includes the new accuracy.
 
-    A failed evaluation is learnt as a score of 0 (as twice the baseline where that is
-    negative, so that it is bad in any unit), which steers the policy away from it; the
-    baseline goes on as the average of the scores there are. Before the first of them a
-    failure moves nothing.
+    A failed evaluation is learnt as a score of 0 (or of twice the baseline if that is
+    negative, so that it is bad in any unit), which steers the policy away from it; it
+    does not change the baseline. Failures before the first score are ignored.
 
     Raises:
-      ValueError: the space selects edges, which independent edges cannot express; or
+      ValueError: the space selects edges, which independent choices cannot express; or
         a value of the config is out of range.
 
     Source: Dong and Yang 2020 (NAS-Bench-201's REINFORCE baseline).
@@ -87,8 +86,8 @@ def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Search
             new = learn(old, arch, baseline - jnp.abs(baseline))
             return new._replace(numerator=old.numerator, denominator=old.denominator)
 
-        # Computed first, looked at then: scores that are finite meet the same compiled
-        # arithmetic as if there was no failure.
+        # Computed before the check, so that finite scores are learnt by the same
+        # compiled arithmetic whether or not failures occur.
         new = learn(state, arch, outcome.accuracy)
         new = jax.lax.cond(jnp.isfinite(new.numerator), lambda: new, fail)
         return new, {}

@@ -48,15 +48,15 @@ DARTS_OPERATIONS = (
 def table_space(
     num_edges: int, operations: Sequence[str], name: str = "table"
 ) -> CellSpace:
-    """E independent choices among the same O operations: any tabular benchmark.
+    """A space of E independent choices among the same O operations.
 
     Args:
       num_edges: E, at least 1.
-      operations: O names, 2 to MOST_OPERATIONS.
-      name: what the space is called in results.
+      operations: O distinct names, 2 to MOST_OPERATIONS.
+      name: name of the space in results.
 
     Raises:
-      ValueError: arguments out of range, or operations that are no names.
+      ValueError: an argument is out of range, or an operation is not a name.
     """
     check_integer("num_edges", num_edges, 1)
     check_operations(operations)
@@ -74,10 +74,10 @@ def nas_bench_201() -> CellSpace:
 
 
 def darts(none: bool = False) -> CellSpace:
-    """DARTS: normal and reduction cell, 4 nodes, 14 edges, 2 in-edges a node.
+    """DARTS: normal and reduction cell, 4 nodes, 14 edges, 2 in-edges per node.
 
-    Nodes 0 and 1 are the outputs of the two cells before. `none=True` adds the zero
-    operation as an eighth that can be selected.
+    Nodes 0 and 1 are the outputs of the two previous cells. `none=True` adds the zero
+    operation to the seven that can be selected.
 
     Source: Liu et al. 2019; thesis 4.2.2 (7 operations), 3.3 (8 with `none`).
     """
@@ -87,6 +87,6 @@ def darts(none: bool = False) -> CellSpace:
 
 
 def check_darts(space: CellSpace) -> None:
-    """ValueError unless the space has the two cells of `darts(...)`."""
+    """Raises ValueError unless the space has the two cells of `darts(...)`."""
     if space.edges != darts().edges or space.cells != 2:
         raise ValueError(f"needs the cells of darts(...), not those of {space.name}")

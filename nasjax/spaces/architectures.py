@@ -3,7 +3,7 @@
     architecture = architectures.read("DARTS_V2")
     architecture.family, architecture.arch, architecture.printed
 
-The array numbers the operations of the architecture's space.
+The entries of the array are indices of operations of the architecture's space.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import numpy as np
 
 from nasjax.spaces import CellSpace, darts, genotypes, nas_bench_201, topology
 
-# By family, the space with every operation that architectures to train may hold;
+# By family of networks, the space with every operation that they can be trained with;
 # `nasjax.networks.families.register` adds more.
 SPACES: dict[str, CellSpace] = {"darts": darts(none=True), "nb201": nas_bench_201()}
 
@@ -28,8 +28,8 @@ class Architecture:
     """An architecture and its space; `read` and `from_array` make one.
 
     Attributes:
-      family: a key of SPACES: the networks that it can be trained in.
-      space: whose operations the array numbers.
+      family: a key of SPACES: the family of networks that it can be trained in.
+      space: the space whose operations `arch` indexes.
       arch: uint8 `[*space.arch_shape]`.
       printed: a genotype as the DARTS code prints it, or a string such as
         NAS-Bench-201's; `read` reads it back.
@@ -57,10 +57,10 @@ class Architecture:
 
 
 def family_of(space: CellSpace) -> str:
-    """The family whose networks hold the cells of a space.
+    """The family of networks for the cells of a space.
 
     Raises:
-      ValueError: there is none.
+      ValueError: no family in SPACES has the edges and operations of the space.
     """
     for family, known in SPACES.items():
         if (known.edges, known.cells) == (space.edges, space.cells) and set(
@@ -74,10 +74,10 @@ def family_of(space: CellSpace) -> str:
 
 
 def from_array(space: CellSpace, arch: chex.Array) -> Architecture:
-    """The architecture of an array, uint8 `[*space.arch_shape]`.
+    """Makes an `Architecture` from an array, uint8 `[*space.arch_shape]`.
 
     Raises:
-      ValueError: no family holds the space, or the array is not of the space.
+      ValueError: the space has no family, or the array is not valid in the space.
     """
     arch = np.asarray(arch)
     if space.inputs_per_node is None:
@@ -93,11 +93,11 @@ def read(source: Any) -> Architecture:
     Args:
       source: a published name, a genotype or a file of one (see `genotypes.load`); a
         dict (see `genotypes.parse`); a string such as NAS-Bench-201's
-        `|nor_conv_3x3~0|+|...|`, or a file of one; or lists of operations' numbers,
-        also as text, in the first space of SPACES that has their shape.
+        `|nor_conv_3x3~0|+|...|`, or a file of one; or lists of operation indices, also
+        as text, read in the first space of SPACES with their shape.
 
     Raises:
-      ValueError: names the fault: an unknown operation, a wrong predecessor, ...
+      ValueError: the source is not valid, e.g. has an unknown operation.
     """
     if isinstance(source, list | tuple | np.ndarray):
         return _from_numbers(np.asarray(source))
@@ -109,7 +109,7 @@ def read(source: Any) -> Architecture:
         if text.startswith("["):
             return _from_numbers(_numbers(text))
         if not text.startswith(("|", "{", "Genotype")):
-            # Else it is a name, or an error that `genotypes.load` words.
+            # Otherwise it is a name, or `genotypes.load` raises the error.
             with contextlib.suppress(OSError, ValueError):
                 text = Path(source).read_text(encoding="utf-8").lstrip()
         if text.startswith("|"):
@@ -122,7 +122,7 @@ def read(source: Any) -> Architecture:
 
 
 def _from_string(text: str) -> Architecture:
-    """Of the first space that takes the text; else the error of NAS-Bench-201."""
+    """Reads the text in the first space that accepts it; else the first error."""
     errors = []
     for space in SPACES.values():
         if space.inputs_per_node is None:
@@ -149,29 +149,29 @@ def _from_numbers(arch: np.ndarray) -> Architecture:
                     f"got {arch.min()} to {arch.max()}"
                 )
             return from_array(space, arch.astype(np.uint8))
-    raise ValueError(f"{arch.dtype} {list(arch.shape)} is no architecture")
+    raise ValueError(f"{arch.dtype} {list(arch.shape)} is not an architecture")
 
 
 def read_all(path: Path) -> list[tuple[Architecture, dict[str, Any]]]:
     """The architectures in a JSON list of objects, such as frontier.json.
 
     Args:
-      path: of the file. An object's field "genotype" is what `read` takes; older files
-        of NAS-Bench-201's cells have "printed" instead.
+      path: of the file. The field "genotype" of an object is passed to `read`; older
+        files of NAS-Bench-201's cells have "printed" instead.
 
     Returns:
-      Each architecture with its object.
+      Pairs of an architecture and its object.
 
     Raises:
-      ValueError: no such list; an entry that is not valid, which is named; or
-        architectures of more than one family.
+      ValueError: the file is not such a list, an entry is not valid (the message names
+        it), or the architectures are of more than one family.
     """
     try:
         entries = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not isinstance(entries, list) or not entries:
-        raise ValueError(f"{path} is no list of objects with a genotype")
+        raise ValueError(f"{path} is not a list of objects with a genotype")
     pairs = []
     for i, entry in enumerate(entries):
         source = None

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# An architecture is uint8: O stands for an absent edge, O + 1 for one not asked yet.
+# Architectures are uint8: O marks an absent edge, O + 1 a query not made yet.
 MOST_OPERATIONS = 254
 
 
@@ -22,16 +22,16 @@ class CellSpace:
     """A space of cells: directed acyclic graphs with an operation on each edge.
 
     Attributes:
-      name: what the space is called in results.
+      name: name of the space in results.
       operations: names of the O operations.
       edges: `(source, target)` of each of the E edges, in the order of the array.
-      cells: number of cells with an encoding of their own (2: normal, reduction).
-      inputs_per_node: how many in-edges each node keeps; None keeps them all.
+      cells: number of cells that are encoded separately (2: normal, reduction).
+      inputs_per_node: number of in-edges that each node keeps; None keeps them all.
 
     Raises:
-      ValueError: fewer than 2 operations or more than MOST_OPERATIONS, one that is not
-        a text or is there twice; no edge, or one that does not lead from a node to a
-        later one; numbers that are not integers of at least 1.
+      ValueError: `operations` are not 2 to MOST_OPERATIONS distinct strings; `edges`
+        is empty, or an edge does not lead from a node to a later one; `cells` or
+        `inputs_per_node` is not an integer of at least 1.
     """
 
     name: str
@@ -91,14 +91,14 @@ class CellSpace:
 
     @functools.cached_property
     def _siblings(self) -> np.ndarray:
-        """bool [E, E]: the two edges enter the same node."""
+        """bool [E, E]: whether two edges enter the same node."""
         targets = np.array([target for _, target in self.edges])
         return targets[:, None] == targets[None, :]
 
     def keep(self, scores: chex.Array) -> chex.Array:
-        """bool [..., E]: the edges kept, the best-scored of each node's in-edges.
+        """bool [..., E]: the edges kept, the highest-scoring in-edges of each node.
 
-        Ties go to the edge of lower index, as a stable sort would have it.
+        `scores` is [..., E]. Ties go to the edge of lower index, as in a stable sort.
         """
         if self.inputs_per_node is None:
             return jnp.ones(scores.shape, bool)
@@ -110,8 +110,8 @@ class CellSpace:
     def discretize(self, alpha: chex.Array) -> chex.Array:
         """Maps continuous parameters to an architecture.
 
-        Every edge takes its best operation; a space with `inputs_per_node` then keeps
-        that many in-edges of each node, those whose best operation scores highest.
+        Every edge takes its highest-scoring operation; with `inputs_per_node`, each
+        node then keeps that many in-edges, those with the highest scores.
 
         Args:
           alpha: float `[..., E, O]`.
@@ -142,10 +142,10 @@ class CellSpace:
         return jnp.where(kept, operation, self.num_operations).astype(jnp.uint8)
 
     def mutate(self, key: chex.PRNGKey, arch: chex.Array) -> chex.Array:
-        """Changes one edge: a random node, one of its in-edges, another operation.
+        """Gives another operation to a random present in-edge of a random node.
 
-        Where nodes keep only some in-edges, half of the mutations move the operation
-        to an absent in-edge of the node instead (if it has one).
+        With `inputs_per_node`, half of the mutations move the operation to an absent
+        in-edge of the node instead (if it has one).
 
         Source: Real et al. 2019; the node is drawn before the edge, as in the
         regularized evolution of NAS-Bench-201's authors.
@@ -172,7 +172,7 @@ class CellSpace:
         return flat.at[cell].set(new).reshape(arch.shape)
 
     def neighbours(self, arch: chex.Array) -> chex.Array:
-        """uint8 `[N, *arch_shape]`: all architectures that differ in one operation.
+        """uint8 `[E (O - 1), *arch_shape]`: architectures with one other operation.
 
         Raises:
           ValueError: the space selects edges (its neighbourhood has no fixed size).
@@ -188,12 +188,12 @@ class CellSpace:
         return rows.reshape(-1, *self.arch_shape)
 
     def index(self, arch: chex.Array) -> chex.Array:
-        """int32 position in lexicographic order, for spaces under 2^31.
+        """int32 [...]: position in lexicographic order, of `arch` [..., *arch_shape].
 
-        This is not the benchmark's own index: `nasjax.data.nb201.official_ops` is.
+        For NAS-Bench-201's own index see `nasjax.data.nb201.official_ops`.
 
         Raises:
-          ValueError: the space selects edges, or is too large to count in int32.
+          ValueError: the space selects edges, or has 2^31 architectures or more.
         """
         weights = self._weights()
         flat = arch.reshape(*arch.shape[: arch.ndim - len(self.arch_shape)], -1)
@@ -239,7 +239,7 @@ class CellSpace:
         """Reads `arch_string` back to uint8 `[E]`.
 
         Raises:
-          ValueError: the string names an unknown operation or a wrong edge.
+          ValueError: an unknown operation or a wrong edge, or the space selects edges.
         """
         self._needs_every_edge("parse_arch_string")
         edges, numbers = [], []
@@ -265,7 +265,7 @@ def _draw(key: chex.PRNGKey, mask: chex.Array) -> chex.Array:
 
 
 def check_integer(name: str, value: Any, low: int) -> None:
-    """ValueError unless `value` is an integer (static, no bool) of at least `low`."""
+    """Raises ValueError unless `value` is a static integer (no bool) >= `low`."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -287,7 +287,7 @@ def check_operations(operations: Sequence[str]) -> None:
             )
     twice = [o for o, count in collections.Counter(operations).items() if count > 1]
     if twice:
-        raise ValueError(f"operations must differ; {twice[0]!r} is there twice")
+        raise ValueError(f"operations must differ; {twice[0]!r} occurs twice")
     if not 2 <= len(operations) <= MOST_OPERATIONS:
         raise ValueError(
             f"a space has 2 to {MOST_OPERATIONS} operations (architectures are uint8), "

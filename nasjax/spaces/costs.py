@@ -16,7 +16,7 @@ from nasjax.spaces import CellSpace, check_darts, image_sizes, nas_bench_201
 
 
 class Costs(NamedTuple):
-    """Additive quantities, arrays of one shape."""
+    """Additive costs, arrays of the same shape."""
 
     weights: chex.Array  # int64: parameters of convolutions and of the linear layer
     affine: chex.Array  # int64: scales and shifts of batch normalisations
@@ -28,9 +28,9 @@ class Costs(NamedTuple):
 class CostTable(NamedTuple):
     """Costs of every architecture of a space in one network, for one image."""
 
-    base: Costs  # []: what no architecture changes
+    base: Costs  # []: costs that are the same for all architectures
     edges: Costs  # [*arch_shape, O + 1]: over all cells; an absent edge (last) is 0
-    limit: Costs  # []: no architecture costs more
+    limit: Costs  # []: upper bounds over all architectures
     auxiliary: chex.Array  # int64 []: parameters of the auxiliary head
 
 
@@ -38,21 +38,21 @@ def params(table: CostTable, arch: chex.Array) -> chex.Array:
     """Parameters without the auxiliary head: weights + affine.
 
     Args:
-      table: NumPy arrays as built below. Passed through jit as an argument, it becomes
-        int32 before it gets here, unchecked.
+      table: NumPy arrays, e.g. of `darts_network`. As an argument of a jitted function
+        it is cast to int32 without a check.
       arch: uint8 `[..., *arch_shape]`.
 
     Returns:
       int64 `[...]` for NumPy input; for JAX arrays int32, exact.
 
     Raises:
-      ValueError: JAX arrays, and an architecture of the space may reach 2^31.
+      ValueError: `arch` is a JAX array, and costs in the space may reach 2^31.
     """
     return _total(table, arch, lambda c: c.weights + c.affine)
 
 
 def macs(table: CostTable, arch: chex.Array) -> chex.Array:
-    """Multiply-adds; the linear layer's bias is none. Otherwise as `params`."""
+    """Multiply-adds, without the bias of the linear layer. Otherwise as `params`."""
     return _total(table, arch, lambda c: c.macs)
 
 
@@ -67,7 +67,7 @@ def flops(table: CostTable, arch: chex.Array) -> chex.Array:
     The global pool, ReLU and max pools are free, and the auxiliary head does not run.
     Otherwise as `params`.
 
-    Source: thesis Table 3.1, whose numbers this rule gives (the counter was THOP).
+    Source: thesis Table 3.1, whose numbers (counted by THOP) this rule reproduces.
     """
     return _total(table, arch, lambda c: 2 * (c.macs + 2 * c.batch_norm + c.pooled))
 
@@ -136,7 +136,7 @@ def _table(
     largest = edges.max(axis=-2).reshape(space.cells, space.num_edges, 5)
     targets = np.array([target for _, target in space.edges])
     for node in np.unique(targets):
-        # The dearest in-edges that the node may keep.
+        # The most costly in-edges that the node may keep.
         dearest = np.sort(largest[:, targets == node], axis=1)[:, ::-1]
         limit += dearest[:, : space.inputs_per_node].sum(axis=(0, 1))
     of_edges = Costs(*np.moveaxis(edges, -1, 0))
@@ -161,7 +161,7 @@ class _Cell(NamedTuple):
 def _plan(
     space: CellSpace, cells: int, C: int, stem: str, wide: int, size, colours
 ) -> tuple[np.ndarray, list[_Cell]]:
-    """The cost of the stem, `wide` channels, and the cells."""
+    """The cost of the stem, which has `wide` output channels, and the cells."""
     check_darts(space)
     if stem not in ("cifar", "imagenet"):
         raise ValueError(f"unknown stem {stem!r}: allowed are cifar, imagenet")
@@ -199,20 +199,20 @@ def darts_network(
     stem: str = "cifar",
     image_channels: int = 3,
 ) -> CostTable:
-    """Networks of DARTS cells as trained from scratch.
+    """Costs in the networks of DARTS cells that are trained from scratch.
 
     Batch normalisations are affine, pools have none. Cells cells // 3 and
     2 cells // 3 are reductions; the auxiliary head follows the second.
 
     Args:
-      space, cells: `darts(...)`, how many.
+      space, cells: `darts(...)`, number of cells.
       channels: C of the first cell; a reduction doubles it.
       classes: outputs of the classifier.
-      image_size, image_channels: of the images; (height, width) if not square.
-      stem: "cifar", or "imagenet" (which halves three times).
+      image_size, image_channels: pixels a side, or (height, width); and channels.
+      stem: "cifar", or "imagenet" (which halves the images three times).
 
     Raises:
-      ValueError: another space or stem, or images too small to be halved.
+      ValueError: another space or stem, bad sizes, or images too small to be halved.
 
     Source: NetworkCIFAR and NetworkImageNet of the public DARTS code.
     """
@@ -271,11 +271,11 @@ def nb201_network(
     image_size: image_sizes.Size = 32,
     image_channels: int = 3,
 ) -> CostTable:
-    """The networks of NAS-Bench-201: three stages, residual blocks between them.
+    """Costs in NAS-Bench-201's networks: 3 stages, residual blocks between them.
 
     Args:
       cells_per_stage: N of the paper.
-      channels: C of the first stage; the others have 2 C and 4 C.
+      channels: C of the first stage; the later ones have 2 C and 4 C.
       classes, image_size, image_channels: as for `darts_network`.
 
     Raises:

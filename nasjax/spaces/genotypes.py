@@ -1,7 +1,7 @@
 """Genotypes: architectures as the original DARTS code prints them, and published ones.
 
 A genotype lists, for each of the four nodes of a cell, two pairs of an operation and
-the predecessor it comes from: 0 and 1 are the two cells before, 2 is the first node.
+the predecessor that it reads: 0 and 1 are the two previous cells, 2 is the first node.
 """
 
 import ast
@@ -22,7 +22,7 @@ Pairs = tuple[tuple[str, int], ...]
 class Genotype(NamedTuple):
     """A normal and a reduction cell; `str` prints it as the original code does."""
 
-    normal: Pairs  # 8, two a node
+    normal: Pairs  # 8, two per node
     normal_concat: tuple[int, ...]
     reduce: Pairs  # 8
     reduce_concat: tuple[int, ...]
@@ -31,8 +31,8 @@ class Genotype(NamedTuple):
         fields = []
         for name, value in self._asdict().items():
             concat = name.endswith("concat")
-            shown = f"range({value[0]}, {value[-1] + 1})" if concat else list(value)
-            fields.append(f"{name}={shown}")
+            printed = f"range({value[0]}, {value[-1] + 1})" if concat else list(value)
+            fields.append(f"{name}={printed}")
         return f"Genotype({', '.join(fields)})"
 
 
@@ -46,7 +46,7 @@ def parse(source: str | Mapping) -> Genotype:
         `{"normal": [["sep_conv_3x3", 0], ...], "normal_concat": [2, 3, 4, 5], ...}`.
 
     Raises:
-      ValueError: anything else, or a cell that the space does not hold.
+      ValueError: anything else, or a cell that is not in the space `darts(none=True)`.
     """
     if isinstance(source, str):
         source = _read(source)
@@ -57,7 +57,7 @@ def parse(source: str | Mapping) -> Genotype:
         )
     for name, value in source.items():
         if not isinstance(value, Sequence) or isinstance(value, str):
-            raise ValueError(f"{name} is no list: {value!r}")
+            raise ValueError(f"{name} is not a list: {value!r}")
     genotype = Genotype(
         normal=tuple(map(_pair, source["normal"])),
         normal_concat=_start(source["normal_concat"]),
@@ -96,7 +96,7 @@ def _value(node: ast.expr) -> object:
 
 
 def _start(concat: Sequence) -> tuple:
-    """The first entries: a range may hold more numbers than memory does."""
+    """The first 9 entries, as a range may be too large for memory."""
     return tuple(concat[:9])
 
 
@@ -104,7 +104,7 @@ def _pair(item: object) -> tuple[str, int]:
     match item:
         case [str(operation), int(predecessor)] if not isinstance(predecessor, bool):
             return operation, predecessor
-    raise ValueError(f"{item!r} is no pair of an operation and its predecessor")
+    raise ValueError(f"{item!r} is not a pair of an operation and its predecessor")
 
 
 def _check(genotype: Genotype, operations: Sequence[str]) -> None:
@@ -145,12 +145,12 @@ def to_arch(genotype: Genotype, space: CellSpace) -> np.ndarray:
     """uint8 [2, 14] of the genotype, O where an edge is absent.
 
     Args:
-      genotype: the order of the two pairs of a node does not matter.
+      genotype: its cells; the order of the two pairs of a node does not matter.
       space: `darts(...)`.
 
     Raises:
-      ValueError: the space lacks an operation or is another one; a pair, its
-        predecessor or the concat is wrong.
+      ValueError: another space, an operation that is not in the space, or a wrong
+        number of pairs, predecessor or concat.
     """
     check_darts(space)
     _check(genotype, space.operations)
@@ -166,7 +166,7 @@ def from_arch(arch: np.ndarray, space: CellSpace) -> Genotype:
     """The genotype of an architecture, pairs in the order of their predecessors.
 
     Raises:
-      ValueError: the space is no `darts(...)`, or a node has not two in-edges.
+      ValueError: another space or shape, or a node does not have two in-edges.
     """
     check_darts(space)
     arch = np.asarray(arch)
@@ -190,10 +190,10 @@ def from_arch(arch: np.ndarray, space: CellSpace) -> Genotype:
 
 
 def load(source: str | Path) -> Genotype:
-    """Reads a published genotype by its name, a file, or the text itself.
+    """Reads a genotype from a name in PUBLISHED, from a file, or from its text.
 
     Raises:
-      ValueError: none of these, or text that `parse` refuses.
+      ValueError: none of these, or a text that `parse` rejects.
     """
     text = str(source)
     if text in PUBLISHED:

@@ -1,7 +1,6 @@
-"""Sizes of images, and whether a network fits them.
+"""Sizes of images, and checks that a network can process them.
 
-Where a side is odd, a halved image is rounded up: 33 pixels become 17, then 9. Images
-are [B, H, W, C].
+Halving rounds an odd side up: 33 pixels become 17, then 9. Images are [B, H, W, C].
 """
 
 from collections.abc import Sequence
@@ -15,14 +14,14 @@ Size = int | Sides  # `image_size`: pixels a side, or (height, width)
 
 
 def sides(image_size: Size | Sequence[int], halvings: int = 0) -> Sides:
-    """Height and width, from a pair or from a number for both.
+    """Height and width of images.
 
     Args:
-      image_size: the pair or the number.
+      image_size: a pair, or a number for both.
       halvings: number of times that a network halves such images.
 
     Raises:
-      ValueError: neither, a side below 1, or fewer pixels than can be halved.
+      ValueError: neither of these, a side below 1, or one below 2^halvings.
     """
     pair = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
     if (
@@ -43,27 +42,27 @@ def sides(image_size: Size | Sequence[int], halvings: int = 0) -> Sides:
 
 
 def size_of(images: Any) -> Size:
-    """`image_size` of images: one number if they are square, else (height, width)."""
+    """`image_size` of images [B, H, W, C]: a number if square, else (height, width)."""
     height, width = images.shape[1:3]
     return height if height == width else (height, width)
 
 
 def areas(image_size: Size, halvings: int) -> list[int]:
-    """Pixels of an image, and after each of so many halvings; errors as `sides`."""
+    """Pixels of an image after 0, 1, ..., `halvings` halvings; errors as `sides`."""
     height, width = sides(image_size, halvings)
     return [-(-height // 2**n) * -(-width // 2**n) for n in range(halvings + 1)]
 
 
 def check(shape: Sequence[int], channels: int, halvings: int) -> None:
-    """Raises ValueError unless a network fits images.
+    """Checks that a network can process images of this shape.
 
     Args:
-      shape: of the images.
+      shape: of the images, [B, H, W, C].
       channels: of the network's input.
-      halvings: number of times that it halves them.
+      halvings: number of times that the network halves them.
 
     Raises:
-      ValueError: not four axes, other channels, or fewer pixels than can be halved.
+      ValueError: not four axes, other channels, or a side below 2^halvings.
     """
     if len(shape) != 4:
         raise ValueError(f"images are [B, H, W, C], got {list(shape)}")
@@ -76,18 +75,17 @@ def check(shape: Sequence[int], channels: int, halvings: int) -> None:
 
 
 def check_examples(images: Any, labels: Any, config: Any, what: str = "images") -> None:
-    """Raises ValueError unless a network can be trained or evaluated on a data set.
+    """Checks that a network can be trained or evaluated on a data set.
 
     Args:
-      images: uint8 [N, H, W, C]; like labels, of NumPy or JAX.
-      labels: integers [N]; their values are not looked at under `jit`.
+      images: uint8 [N, H, W, C]; like labels, NumPy or JAX.
+      labels: integers [N]; their values are not checked under `jit`.
       config: of the network, with `image_channels`, `halvings` and `classes`.
-      what: names the data set in errors.
+      what: name of the data set in errors.
 
     Raises:
-      ValueError: images of another type, size or channels than the network takes,
-        another number of labels, or labels outside 0 .. classes - 1, whose loss would
-        be NaN.
+      ValueError: images whose type, size or channels do not fit the network, another
+        number of labels, or labels outside 0 .. classes - 1 (their loss would be NaN).
     """
     try:
         if images.dtype != np.uint8:
@@ -113,7 +111,7 @@ def check_examples(images: Any, labels: Any, config: Any, what: str = "images") 
 
 
 def _known(array: Any) -> bool:
-    """Whether this process can see all values: not under `jit`, not of other hosts."""
+    """Whether this process has all values: no tracer, no array on other hosts."""
     if isinstance(array, jax.core.Tracer):
         return False
     return not isinstance(array, jax.Array) or array.is_fully_addressable

@@ -1,4 +1,4 @@
-"""Cells as graphs: their width and depth, and pictures of them."""
+"""Width and depth of DARTS cells."""
 
 import chex
 import jax.numpy as jnp
@@ -29,8 +29,8 @@ def width(space: CellSpace, arch: chex.Array) -> chex.Array:
 def depth(space: CellSpace, arch: chex.Array) -> chex.Array:
     """Depth of each cell: connections on the longest path from an input to the output.
 
-    d_k = 1 + max of d over the predecessors of node k, d = 0 at the inputs; the way
-    from a node to the output counts one more. A node that no input reaches is on no
+    d_k = 1 + max of d over the predecessors of node k, d = 0 at the inputs; the
+    connection from a node to the output adds 1. A node that no input reaches is on no
     path; a cell without a path has depth 0.
 
     Args, errors and source: as `width`.
@@ -39,7 +39,7 @@ def depth(space: CellSpace, arch: chex.Array) -> chex.Array:
       int32 `[..., 2]`.
     """
     connected = _connected(space, arch)
-    # So far below 0 that no path of edges comes back up.
+    # Low enough that no path of edges adds up to a depth above 0.
     unreached = -space.num_edges
     depths = [jnp.zeros(connected.shape[:-1], jnp.int32)] * 2
     depths += [jnp.full(connected.shape[:-1], unreached)] * 4
@@ -51,7 +51,7 @@ def depth(space: CellSpace, arch: chex.Array) -> chex.Array:
 
 
 def _connected(space: CellSpace, arch: chex.Array) -> chex.Array:
-    """bool `[..., 2, 14]`: the edge is there and lets something through."""
+    """bool `[..., 2, 14]`: the edge is present and its operation is not `none`."""
     check_darts(space)
     chex.assert_shape(arch, (..., *space.arch_shape))
     open_ = [name != "none" for name in space.operations]

@@ -166,7 +166,7 @@ def test_no_table_at_all(tmp_path):
     with pytest.raises(tables.TableFileError, match=r"no table .*nowhere\.npz"):
         tables.load(tmp_path / "nowhere.npz")
     (tmp_path / "text.npz").write_text("ops")
-    with pytest.raises(tables.TableFileError, match="is no npz table"):
+    with pytest.raises(tables.TableFileError, match="is not an npz table"):
         tables.load(tmp_path / "text.npz")
     np.save(tmp_path / "one.npy", OPS)
     with pytest.raises(tables.TableFileError, match="a single array"):

@@ -167,7 +167,7 @@ NOT_LABELS = "not one integer for each of 20 images"
         ({"labels": [0] * 19}, rf"labels are int64 \[19\], {NOT_LABELS}"),
         ({"labels": [0.5] * 20}, f"labels are float64.* {NOT_LABELS}"),
         ({"labels": [[0]] * 20}, rf"labels are int64 \[20, 1\], {NOT_LABELS}"),
-        ({"labels": [[0], [1, 2]]}, "labels are no array"),
+        ({"labels": [[0], [1, 2]]}, "labels are not an array"),
         ({"labels": ["cat"] * 20}, NOT_LABELS),
         ({"labels": [None] * 20}, NOT_LABELS),
         ({"labels": 3}, NOT_LABELS),

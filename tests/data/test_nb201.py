@@ -160,7 +160,7 @@ def test_column_by_either_name(tmp_path):
     [
         (("cifar10", "valid"), {}, "50,000.*present: cifar10_valid"),
         (("cifar10-valid", "test"), {}, "'ori-test', 200 epochs; present"),
-        (("cifar10-valid",), {}, "no column; present"),
+        (("cifar10-valid",), {}, "not a column; present"),
         (("cifar10_test",), {}, "dataset 'cifar10'"),
         (("cifar10_valid",), {"epochs": 12}, "12 epochs; present.*200 epochs"),
         (("cifar10_valid_12ep",), {"epochs": 200}, "named for 12 epochs"),

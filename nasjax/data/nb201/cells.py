@@ -21,7 +21,7 @@ class TableError(ValueError):
 
 
 def codes(ops: np.ndarray) -> np.ndarray:
-    """Number of each architecture in lexicographic order, int64 [A]."""
+    """Index of each architecture of `ops` [A, 6] in lexicographic order, int64 [A]."""
     return ops.astype(np.int64) @ len(OP_NAMES) ** np.arange(len(_EDGES))[::-1]
 
 
@@ -93,11 +93,11 @@ def as_text(value: object) -> str:
 def contradiction(
     ops: np.ndarray, names: Sequence[str] | None, texts: np.ndarray
 ) -> str | None:
-    """The fault of strings such as `|none~0|+...` that are not their rows of `ops`.
+    """A contradiction of strings such as `|none~0|+...` to rows of `ops`, or None.
 
     Args:
       ops: [A, E].
-      names: of the operations; None: not known, but each has one name throughout.
+      names: of the operations; None if unknown: then they must only be consistent.
       texts: [A], str or bytes; strings without any `~` cannot be checked.
     """
     shape = list(np.shape(texts))

@@ -47,10 +47,10 @@ MAXIMA = {
 
 
 def read(path: str | os.PathLike[str]) -> Table:
-    """Reads a table: an npz, a CSV, or a folder that holds nb201.npz.
+    """Reads a table: an npz, a CSV, or a folder with an nb201.npz.
 
-    An npz has `ops` [A, 6], `op_names` and for each column an array of percent,
-    `<column>`, and maybe `<column>_trials`, `<column>_train_time`, and the texts
+    An npz has `ops` [A, 6], `op_names` and for each column an array in percent,
+    `<column>`, and optionally `<column>_trials`, `<column>_train_time`, and the strings
     `<column>_source`, `_version`, `_trials_version` and `_sha256`. Nothing is
     unpickled. For a CSV see `formats.parse_csv`.
 
@@ -80,9 +80,9 @@ def assemble(
 
     Args:
       ops: [A, 6] operations.
-      arrays: by name, in percent; names of no column are passed over.
-      source: of columns that do not name their own; also what an error names.
-      sha256: of the source; empty if it is no single file.
+      arrays: by name, in percent; names that are no column are ignored.
+      source: of columns without their own; also the name in errors.
+      sha256: of the source; empty if it is not a single file.
 
     Raises:
       TableError: if a shape, type or value is wrong, or there is no column.
@@ -200,7 +200,7 @@ def _parse_npz(data: bytes, path: Path) -> tuple[np.ndarray, dict[str, np.ndarra
 
 
 def write(table: Table, path: str | os.PathLike[str]) -> None:
-    """Writes a table as one npz (see `read`), all or nothing.
+    """Writes a table as one npz (see `read`), atomically.
 
     Raises:
       OSError: if the file cannot be written; no part of it is left.

@@ -99,7 +99,7 @@ def parse_trials(results: Any, where: str) -> np.ndarray:
       results: a list in official order, or a dict whose keys are official indices
         (also as text), operations (tuple or six digits) or the benchmark's strings.
         Each entry is a number, up to three numbers, or a dict from seed to number.
-      where: what an error names.
+      where: name of the data in errors.
 
     Returns:
       float32 [15625, 3] in official order and in the file's unit; NaN = no such trial.

@@ -38,8 +38,8 @@ def import_api(
       columns: names in `COLUMNS`.
       epochs: schedule, 200 or 12.
       indices: official indices to read; all by default.
-      source: what the columns give as their source; the API and its file by default.
-      sha256: of the benchmark's file, if it is a single one.
+      source: `Column.source` of the columns; the API and its file by default.
+      sha256: of the benchmark's file, if it is a single file.
 
     Returns:
       The table; with fewer than 15,625 architectures in the order of `indices`.
@@ -128,9 +128,9 @@ def _trial(
 
 
 def _seconds(info: dict[str, Any], valid: bool) -> float | None:
-    """As nats_bench's `simulate_train_eval`: the training and one validation.
+    """Seconds of training and one validation, as nats_bench's `simulate_train_eval`.
 
-    Without the latter for test columns, and where an API does not tell it.
+    Without the validation for test columns, and if the API does not report it.
     """
     seconds = info.get("train-all-time")
     if seconds is None or not valid:

@@ -1,7 +1,7 @@
 """Predicted accuracies of NAS-Bench-201, from the weights that the package ships.
 
-Predictions, not benchmark data: `experiments/fit_predictor.py` made the weights and
-measures how far off they are.
+Predictions, not benchmark data: `experiments/fit_predictor.py` fits the weights and
+measures their error.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def accuracies(ops: np.ndarray) -> dict[str, np.ndarray]:
       float32 [A] of fractions by name, in the order of `predictor.COLUMNS`.
 
     Raises:
-      ValueError: `ops` is of another shape, or names an operation that is none.
+      ValueError: `ops` has another shape, or an operation is out of range.
     """
     ops = np.asarray(ops)
     if ops.ndim != 2 or ops.shape[1:] != _SPACE.arch_shape:

@@ -1,6 +1,6 @@
 """Sources of the columns of NAS-Bench-201: files, the cache, downloads, a package.
 
-Every source takes the names that are wanted and a `Search`, and returns columns that it
+Every source is called with names of columns and a `Search`, and returns columns that it
 has, for all 15,625 architectures in official order.
 """
 
@@ -28,20 +28,20 @@ class Search:
     """Record of a search for columns.
 
     Attributes:
-      log: called with a line that the user should see.
-      places: what was looked at, and why it did not help.
+      log: called with a line to show to the user.
+      places: the sources tried, each with the reason why it was not enough.
     """
 
     log: Callable[[str], object]
     places: list[str] = dataclasses.field(default_factory=list)
 
     def warn(self, text: str) -> None:
-        """Shows and remembers why a source is passed over."""
+        """Logs and records why a source is skipped."""
         self.places.append(text)
         self.log(f"nb201: {text}")
 
     def lacks(self, names: Sequence[str]) -> TableError:
-        """The error of columns that no source has."""
+        """The error for columns that no source has."""
         hint = ""
         if any(name.endswith("_12ep") for name in names):
             hint = (
@@ -123,8 +123,8 @@ def collect(
 
     Args:
       names: of columns; those that no source has are left out.
-      search: records what was looked at.
-      predictor: whether predictions may stand in for missing columns.
+      search: records the sources tried.
+      predictor: whether predictions may replace missing columns.
 
     Raises:
       TableError: if a file in `$NASJAX_DATA` is not valid.
@@ -163,7 +163,7 @@ def _environment(wanted: Sequence[str], search: Search) -> dict[str, Column]:
 
 
 def _cache(wanted: Sequence[str], search: Search) -> dict[str, Column]:
-    """Columns that earlier downloads left in the user's cache."""
+    """Columns of earlier downloads in the user's cache."""
     path = locations.cache() / files.FILE_NAME
     try:
         table = files.read(path) if path.is_file() else None
@@ -179,7 +179,7 @@ def _cache(wanted: Sequence[str], search: Search) -> dict[str, Column]:
 
 
 def _download(wanted: Sequence[str], search: Search) -> dict[str, Column]:
-    """Columns of the pinned public files; what arrives is kept in the cache."""
+    """Columns of the pinned public files, which are then cached."""
     useful = [pinned for pinned in PINNED if set(pinned.columns) & set(wanted)]
     if not useful:
         search.places.append("no public file to download has them")
@@ -274,7 +274,7 @@ def package(wanted: Sequence[str], search: Search) -> dict[str, Column]:
 
 
 def _predictor(wanted: Sequence[str], search: Search) -> dict[str, Column]:
-    """Predicted columns: no benchmark data, and said so."""
+    """Predicted columns, with a logged line that they are not benchmark data."""
     from nasjax.data.nb201 import predictions
 
     predicted = predictions.accuracies(official_ops())

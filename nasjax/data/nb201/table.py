@@ -1,4 +1,4 @@
-"""The NAS-Bench-201 table: one column per metric, and how to ask for it."""
+"""The NAS-Bench-201 table, with one column per metric."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -16,10 +16,9 @@ from nasjax.data.nb201.cells import (
 )
 from nasjax.networks.predictor import COLUMNS as COLUMNS
 
-# Training set and split behind each short name. CIFAR-10 valid and test come from two
+# Training set and split of each short name. CIFAR-10 valid and test come from two
 # trainings: on half of the images, and on all of them. The test accuracy of the first
-# exists too (cifar10-valid, ori-test); it is no column, so that nothing mistakes it
-# for the second.
+# (cifar10-valid, ori-test) is not a column, so that it is not mistaken for the second.
 _SPLITS = {
     "cifar10_valid": ("cifar10-valid", "x-valid"),
     "cifar10_test": ("cifar10", "ori-test"),
@@ -29,7 +28,7 @@ _SPLITS = {
     "imagenet16_test": ("ImageNet16-120", "x-test"),
 }
 _SUFFIXES = {200: "", 12: "_12ep"}
-# Every name a column may have, and what it stands for: dataset, split, epochs.
+# Dataset, split and epochs of every column name.
 MEANING = {
     short + suffix: (dataset, split, epochs)
     for epochs, suffix in _SUFFIXES.items()
@@ -38,12 +37,12 @@ MEANING = {
 
 
 class QueryError(ValueError):
-    """A query asks for something that the table does not hold."""
+    """A query for a column or trial that the table does not have."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Column:
-    """One metric of every architecture, and where it came from.
+    """One metric of every architecture, and its source.
 
     Attributes:
       name: short name, such as "cifar10_valid" or "cifar10_valid_12ep".
@@ -107,7 +106,7 @@ class Table:
 
     Attributes:
       ops: operation per edge; edge order 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2.
-      op_names: names that the numbers in `ops` stand for.
+      op_names: names of the operations, which `ops` indexes.
       columns: columns by their names.
       isomorphism_class: first row of each row's class, see `isomorphism_classes`.
     """
@@ -131,7 +130,7 @@ class Table:
           dataset: short name ("cifar10_valid", without a split) or training set
             ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120").
           split: "x-valid", "x-test", "ori-test", or plainly "valid" or "test".
-          epochs: 200 or 12; by default what the short name says, else 200.
+          epochs: 200 or 12; by default that of the short name, else 200.
           trial: "mean", the index of one trial, or "random" for a column that has
             single trials (returned unchanged: the caller draws among `trials`).
 
@@ -141,7 +140,7 @@ class Table:
         """
         if split is None:
             if dataset not in MEANING:
-                raise QueryError(f"{dataset!r} is no column; {self._present()}")
+                raise QueryError(f"{dataset!r} is not a column; {self._present()}")
             dataset, split, named = MEANING[dataset]
             if named != 200 and epochs not in (None, named):
                 raise QueryError(
@@ -199,7 +198,7 @@ def column_name(name: str, epochs: int = 200) -> str:
     if epochs not in _SUFFIXES:
         raise QueryError(f"epochs is 200 or 12, not {epochs!r}")
     if name not in MEANING:
-        raise QueryError(f"{name!r} is no column; allowed: {', '.join(MEANING)}")
+        raise QueryError(f"{name!r} is not a column; allowed: {', '.join(MEANING)}")
     return name + _SUFFIXES[epochs] if MEANING[name][2] == 200 else name
 
 
@@ -210,7 +209,7 @@ def _official_split(dataset: str, split: str) -> str:
 
 
 def check_ops(ops: np.ndarray, where: str) -> np.ndarray:
-    """uint8 [A, 6]: the operations; TableError, which names `where`, for others."""
+    """The operations as uint8 [A, 6]; raises TableError, with `where`, if not valid."""
     if ops.ndim != 2 or ops.shape[1] != 6 or ops.dtype.kind not in "iu":
         raise TableError(
             f"{where}: ops is {ops.dtype} {list(ops.shape)}, not integers [A, 6]"
@@ -227,7 +226,7 @@ def build(ops: np.ndarray, columns: Mapping[str, Column], where: str) -> Table:
       ops: [A, E] operations of distinct architectures; fewer than 15,625 rows
         keep their order.
       columns: columns with A rows each.
-      where: what an error names.
+      where: name of the table in errors.
 
     Raises:
       TableError: if the architectures are not distinct rows of six operations.
