@@ -48,14 +48,14 @@ def ask(
       The next state, the note, the architecture uint8 [*arch_shape].
     """
     key_ask, _, _ = keys.of_step(keys.of_steps(key), asked)
-    ways = searcher.asynchronous or Asynchronous()
+    hooks = searcher.asynchronous or Asynchronous()
     if pending is None:
         new, arch = searcher.ask(key_ask, state.searcher, asked)
-    elif ways.ask is not None:
-        new, arch = ways.ask(key_ask, state.searcher, asked, pending)
+    elif hooks.ask is not None:
+        new, arch = hooks.ask(key_ask, state.searcher, asked, pending)
     else:
         new, arch = redrawn(searcher.ask, key_ask, state.searcher, asked, pending)
-    return state._replace(searcher=new), ways.note(new), arch
+    return state._replace(searcher=new), hooks.note(new), arch
 
 
 def tell(
@@ -79,8 +79,8 @@ def tell(
       The next state and the searcher's diagnostics.
     """
     _, _, key_tell = keys.of_step(keys.of_steps(key), told)
-    ways = searcher.asynchronous or Asynchronous()
-    before = ways.recall(state.searcher, note)
+    hooks = searcher.asynchronous or Asynchronous()
+    before = hooks.recall(state.searcher, note)
     new, info = searcher.tell(key_tell, before, told, arch, outcome)
     return state._replace(searcher=new), info
 
@@ -95,9 +95,9 @@ def adopt(
     Returns:
       The next state and the note.
     """
-    ways = searcher.asynchronous or Asynchronous()
-    new = ways.adopt(state.searcher, asked, arch)
-    return state._replace(searcher=new), ways.note(new)
+    hooks = searcher.asynchronous or Asynchronous()
+    new = hooks.adopt(state.searcher, asked, arch)
+    return state._replace(searcher=new), hooks.note(new)
 
 
 def pending(archs: Sequence[np.ndarray], shape: tuple[int, ...]) -> Pending | None:
@@ -125,7 +125,7 @@ def equal(arch: chex.Array, others: chex.Array) -> chex.Array:
 
 def is_pending(pending: Pending, arch: chex.Array) -> chex.Array:
     """bool [...]: the architectures [..., *arch_shape] are among those pending."""
-    return jnp.any(equal(arch, pending.arch) & pending.held, axis=-1)
+    return jnp.any(equal(arch, pending.arch) & pending.valid, axis=-1)
 
 
 def redrawn(

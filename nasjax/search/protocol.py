@@ -57,7 +57,7 @@ class Pending(NamedTuple):
     """Architectures whose evaluation has not finished, in P slots."""
 
     arch: chex.Array  # uint8 [P, *arch_shape]
-    held: chex.Array  # bool [P], the slots in use
+    valid: chex.Array  # bool [P], the slots in use
 
 
 def _adopt_nothing(state: PyTree, step: chex.Numeric, arch: chex.Array) -> PyTree:
@@ -74,7 +74,7 @@ class Asynchronous(NamedTuple):
     Attributes:
       ask: `(key, state, step, pending) -> (state, arch)`; by default the searcher's
         own `ask`, repeated while its architecture is pending. `step` counts the asks,
-        so that `step - sum(pending.held)` outcomes are known.
+        so that `step - sum(pending.valid)` outcomes are known.
       note: `(state) -> note`: the part of the state that `ask` wrote for its query.
       recall: `(state, note) -> state`: restores the note before `tell` of the query.
       adopt: `(state, step, arch) -> state`: the state as if `ask` had proposed `arch`,
@@ -151,16 +151,16 @@ def projected(
         state, arch = searcher.ask(key, state, step)
         return state, project(arch)
 
-    ways = searcher.asynchronous
-    if ways is None or ways.ask is None:
+    hooks = searcher.asynchronous
+    if hooks is None or hooks.ask is None:
         return searcher._replace(ask=ask)
-    inner = ways.ask
+    inner = hooks.ask
 
     def ask_beside(key, state, step, pending):
         state, arch = inner(key, state, step, pending)
         return state, project(arch)
 
-    return searcher._replace(ask=ask, asynchronous=ways._replace(ask=ask_beside))
+    return searcher._replace(ask=ask, asynchronous=hooks._replace(ask=ask_beside))
 
 
 class SearchState(NamedTuple):

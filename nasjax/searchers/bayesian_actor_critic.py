@@ -91,10 +91,10 @@ def _ask(agent, key, state, step, pending=None):
         alpha = agent.rows(pending.arch)
         score = _assumed_score(agent.config, state)
         posterior = gp.imagine(
-            state.posterior, state.kernel, agent.prior, alpha, pending.held, score
+            state.posterior, state.kernel, agent.prior, alpha, pending.valid, score
         )
         critic = state._replace(posterior=posterior)
-        warm_up |= step == jnp.sum(pending.held)  # there is no outcome yet
+        warm_up |= step == jnp.sum(pending.valid)  # there is no outcome yet
     value = _acquisition(agent, critic, step, warm_up, agent.rows(arch))
     repeated = proposals.is_queried(agent.space, state.queried, arch)
     value = jnp.where(repeated, -jnp.inf, value)

@@ -53,5 +53,5 @@ def with_replay(searcher: Searcher, capacity: int, noted: tuple[str, ...]) -> Se
         state = state._replace(**{name: getattr(asked, name) for name in noted})
         return state._replace(action=space.one_hot(arch).reshape(-1))
 
-    ways = Asynchronous(ask=ask_pending, adopt=adopt, **fields(*noted))
-    return searcher._replace(budget=budget, exact_from=1, asynchronous=ways)
+    hooks = Asynchronous(ask=ask_pending, adopt=adopt, **fields(*noted))
+    return searcher._replace(budget=budget, exact_from=1, asynchronous=hooks)

@@ -69,9 +69,9 @@ def evolution(space: CellSpace, config: EvolutionConfig | None = None) -> Search
         return new, {}
 
     def ask_pending(key, state, step, pending):
-        told = step - jnp.sum(pending.held)
+        told = step - jnp.sum(pending.valid)
         among = functools.partial(ask, told=told)
         return redrawn(among, key, state, step, pending)
 
-    ways = Asynchronous(ask_pending)
-    return Searcher(init, ask, tell, exact_from=1, asynchronous=ways, space=space)
+    hooks = Asynchronous(ask_pending)
+    return Searcher(init, ask, tell, exact_from=1, asynchronous=hooks, space=space)

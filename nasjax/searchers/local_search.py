@@ -101,7 +101,7 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         known = jnp.any(equal(neighbours, state.queried), axis=-1)
         begun = step > 0
         if pending is not None:
-            begun = step > jnp.sum(pending.held)
+            begun = step > jnp.sum(pending.valid)
             known |= is_pending(pending, neighbours)
         first = jnp.argmin(jnp.where(known, jnp.inf, state.order))
         starting = state.order[0] < 0
@@ -148,5 +148,5 @@ def local_search(space: CellSpace, config: LocalSearchConfig | None = None) -> S
         queried = state.queried.at[step].set(arch)
         return state._replace(queried=queried, restart=jnp.bool_(False))
 
-    ways = Asynchronous(ask_pending, note, recall, adopt)
-    return Searcher(init, ask, tell, None, budget, 1, ways, space)
+    hooks = Asynchronous(ask_pending, note, recall, adopt)
+    return Searcher(init, ask, tell, None, budget, 1, hooks, space)
