@@ -41,17 +41,17 @@ TITLES = {
 Rows = list[list[str]]
 
 
-def text(name: str) -> str:
-    return (RESULTS / name / "report.txt").read_text(encoding="utf-8")
+def text(name: str, file: str = "report.txt") -> str:
+    return (RESULTS / name / file).read_text(encoding="utf-8")
 
 
 def data(name: str, file: str = "results.json"):
     return json.loads((RESULTS / name / file).read_text(encoding="utf-8"))
 
 
-def cells(name: str, title: str) -> Rows:
+def cells(name: str, title: str, file: str = "report.txt") -> Rows:
     """The rows of the table in a report whose header starts with `title`."""
-    lines = text(name).splitlines()
+    lines = text(name, file).splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith(title))
     rows = []
     for line in lines[start + 2 :]:
@@ -447,6 +447,15 @@ def simulated_workers() -> Rows:
     return rows
 
 
+def search_training() -> Rows:
+    """The candidates of both methods beside the benchmark's accuracies, in percent."""
+    head = ["candidate of", "searched, valid", "trained longer, test"]
+    rows = [[*head, "benchmark, valid", "benchmark, test"]]
+    for line in cells("search-training", "candidate of", "results.txt"):
+        rows.append([TITLES.get(line[0], line[0]), *line[1:5]])
+    return rows
+
+
 # Commands.
 
 
@@ -519,6 +528,7 @@ TABLES = {
     "earlier-supernet": lambda: archived("supernet.json"),
     "compiled": compiled,
     "simulated-workers": simulated_workers,
+    "search-training": search_training,
     "earlier-evaluate": lambda: archived("evaluate.json"),
 }
 
