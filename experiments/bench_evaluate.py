@@ -28,7 +28,7 @@ from nasjax.runs import (
     devices,
     files,
     network_flags,
-    network_trainer,
+    networks,
 )
 from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.script import refusals, script
@@ -41,7 +41,7 @@ def prepare(args: argparse.Namespace) -> tuple[NetworkRun, Trainer]:
     if args.genotype is None:
         raise ValueError("needs one --genotype")
     run, data = network_flags.load(args, architectures.read(args.genotype))
-    trainers = network_trainer.trainers(run, data)
+    trainers = networks.trainers(run, data)
     if args.steps > run.steps_per_epoch:
         raise ValueError(
             f"--steps {args.steps}: an epoch has {run.steps_per_epoch} here"

@@ -59,13 +59,12 @@ from nasjax.analysis import evaluation, plots
 from nasjax.data.images import ImageDataError
 from nasjax.networks import families, linear
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, devices, network_flags, network_trainer
+from nasjax.runs import cli, devices, network_flags, networks
 from nasjax.runs.configs import Rules
 from nasjax.runs.errors import RunError
 from nasjax.runs.folder import Folder, open_run
+from nasjax.runs.image_sets import Data
 from nasjax.runs.network_config import NetworkRun
-from nasjax.runs.network_trainer import Data
-from nasjax.runs.networks import fit_groups
 from nasjax.runs.script import Experiment, refusals, script, written
 from nasjax.spaces import architectures
 from nasjax.spaces.architectures import Architecture
@@ -109,7 +108,7 @@ def prepare(
     run, data = network_flags.load(args, architecture)
     if args.classes not in (None, data.classes):
         raise ValueError(f"--classes {args.classes}: the data has {data.classes}")
-    return run, data, network_trainer.trainers(run, data, args.workers)
+    return run, data, networks.trainers(run, data, args.workers)
 
 
 def open_folders(args, stack, run: NetworkRun, pairs) -> list[Task]:
@@ -156,7 +155,7 @@ def work(args, task: Task, data: Data, made: dict) -> dict[str, Any]:
         return json.loads((folder.path / "results.json").read_text())
     if run.genotype not in made:  # one set of compiled programs at a time
         made.clear()
-        made[run.genotype] = network_trainer.trainers(run, data, args.workers)
+        made[run.genotype] = networks.trainers(run, data, args.workers)
     trainers = made[run.genotype]
     trainer = next(iter(trainers.values()))
     if writes:
@@ -168,7 +167,7 @@ def work(args, task: Task, data: Data, made: dict) -> dict[str, Any]:
             flush=True,
         )
     options = {"resume": args.resume, "checkpoint_seconds": args.checkpoint_seconds}
-    parts = fit_groups(trainers, run, folder, **options)
+    parts = networks.fit_groups(trainers, run, folder, **options)
     images = trainer.epoch.images
     content, arrays = evaluation.results(run, parts, data.source, images)
     if run.streamed:

@@ -1,4 +1,4 @@
-"""Configurations of runs: whether a resumed run is the same, or the same and more."""
+"""Configurations of runs: fields with help texts, JSON, and the rules of resuming."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ class Rules(NamedTuple):
 def compare(
     path: Path, before: Mapping[str, Any], now: Mapping[str, Any], rules: Rules
 ) -> dict[str, Any]:
-    """Holds a resumed run's configuration against the one it was started with.
+    """Compares a resumed run's configuration with the one that it was started with.
 
     Args:
       path: of the older one, for messages.
@@ -201,13 +201,13 @@ def from_json(
 
 
 def read_run(folder: Path, kind: Any, what: str, script: str) -> Any:
-    """The configuration of a training that has a folder.
+    """The configuration of a training, from its folder.
 
     Args:
       folder: with config.json.
       kind: SupernetRun or NetworkRun.
-      what: it trained, for errors.
-      script: that makes such folders, for errors.
+      what: "supernet" or "network", for messages.
+      script: the one that writes such folders, for messages.
 
     Raises:
       FileNotFoundError: there is no config.json.
@@ -226,10 +226,3 @@ def read_run(folder: Path, kind: Any, what: str, script: str) -> Any:
     except ValueError as error:
         raise ValueError(f"{path} is of no {what}: {error}") from error
     return run
-
-
-def check_positive(config: Any, *names: str) -> None:
-    """ValueError if one of these fields is below 1."""
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")

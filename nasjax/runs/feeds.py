@@ -36,7 +36,7 @@ class Feed:
       resident: whether images lie on the devices, so that steps can be scanned.
       epoch: an epoch's division into batches.
       trained, tested: numbers of images.
-      note: an addition to the progress line.
+      note: text at the end of the progress line.
     """
 
     resident: bool
@@ -46,7 +46,12 @@ class Feed:
     note: str = ""
 
     def place(self, mesh: Mesh | None, divided: Mesh | None) -> None:
-        """Called once, first: with the devices, which are `divided` if they share."""
+        """Called once, before all else.
+
+        Args:
+          mesh: the devices; None for one.
+          divided: the same if each batch is divided over them, else None.
+        """
         raise NotImplementedError
 
     def batches(

@@ -145,8 +145,9 @@ def test_devices_share_a_batch_like_one(quick_compile):
 
 
 def test_a_scan_with_a_smaller_last_batch(quick_compile):
-    """320 images in batches of 96, the last of 32: in a scan and step by step."""
-    chosen = settings(batch_size=96, drop_last=False, epochs=1)
+    """40 images in batches of 12, the last of 4: in a scan and step by step."""
+    small = {"channels": 2, "shrink": 8, "train_images": 40, "batch_size": 12}
+    chosen = settings(**small, drop_last=False, epochs=1)
     halves = image_sets.halves(chosen, log=lambda _: None)
     ends = []
     for scan in (False, True):
@@ -154,7 +155,7 @@ def test_a_scan_with_a_smaller_last_batch(quick_compile):
         assert trainer.steps_per_epoch == 4
         state, curves = supernets.fit(trainer, None, [1], 1, lambda _: (0.5, 0.5, 0.5))
         other, metrics = trainer.advance(trainer.init(), range(4))
-        mean = (metrics.loss * np.array([96, 96, 96, 32])).sum() / 320
+        mean = (metrics.loss * np.array([12, 12, 12, 4])).sum() / 40
         np.testing.assert_allclose(curves.loss, mean, rtol=1e-4)
         assert int(other.step) == 4
         ends.append((state.params, curves.loss, curves.accuracy))
@@ -212,7 +213,7 @@ def made_halves(**changed):
 
 def test_images_of_33_by_47_and_four_channels(quick_compile, tmp_path):
     chosen = settings(batch_size=8, epochs=1, channels=4)
-    chosen = supernets.with_data(chosen, made_halves())
+    chosen = image_sets.with_data(chosen, made_halves())
     trainer = supernets.trainer(chosen, made_halves())
     assert chosen.image_size == (33, 47)
     archs = supernets.scored(chosen, chosen.network.space)
