@@ -23,13 +23,7 @@ import numpy as np
 
 from nasjax.analysis.text import text_table
 from nasjax.networks import families
-from nasjax.runs import (
-    cli,
-    devices,
-    files,
-    network_flags,
-    networks,
-)
+from nasjax.runs import cli, devices, files, network_flags, networks
 from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.script import refusals, script
 from nasjax.runs.training import Trainer

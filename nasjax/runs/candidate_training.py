@@ -67,7 +67,7 @@ class CandidateRun:
 
     @property
     def supernet(self) -> supernet_config.SupernetRun:
-        """The training of an architecture within a supernet of its operations."""
+        """The training of an architecture as one path of a supernet."""
         return supernet_config.preset(
             self.space,
             **self._shared,
@@ -93,7 +93,7 @@ class CandidateRun:
         }
 
     def network(self, genotype: str) -> network_config.NetworkRun:
-        """The longer training of a network of its own."""
+        """The longer training, of a network that has only the chosen operations."""
         family = architectures.read(genotype).family
         return network_config.preset(
             family,
@@ -136,10 +136,10 @@ def preset(space: str, name: str, **changes: Any) -> CandidateRun:
 
 
 def canonical(run: CandidateRun, arch: np.ndarray) -> np.ndarray:
-    """The architecture that stands for all that compute the same function.
+    """The representative of all architectures that compute the same function.
 
-    That is the first of a NAS-Bench-201 cell's isomorphism class; in other spaces each
-    architecture stands for itself.
+    In NAS-Bench-201 that is the first of its isomorphism class; in other spaces it is
+    the architecture itself.
     """
     arch = np.asarray(arch, np.uint8)
     if run.space != "nb201":
@@ -191,7 +191,7 @@ def _trainer(run: CandidateRun, data_dir: str | None) -> training.Trainer:
 
 
 def check(run: CandidateRun, data_dir: str | None = None) -> None:
-    """Reads the images.
+    """Reads the images, so that errors come before the search.
 
     Raises:
       ValueError: they do not fit the network, or are fewer than asked for.
@@ -223,9 +223,9 @@ def train(run: CandidateRun, arch: np.ndarray, data_dir: str | None = None) -> f
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """`arch -> accuracy`, remembered in a folder that processes share.
+    """`arch -> accuracy`, kept in a folder that processes share.
 
-    A training of the same `run` is not done twice, in whichever search.
+    An architecture is trained once, even if several searches of a `run` query it.
     """
 
     run: CandidateRun

@@ -45,18 +45,19 @@ def compare(
       ConfigMismatchError: names every field that differs, and those that may grow.
     """
     known, now = _filled(before, rules.absent), _filled(now, rules.absent)
-    if all(known.get(n) == now.get(n) for n in {*known, *now} - {*rules.free}):
+    names = sorted({*known, *now} - {*rules.free})
+    changed = [name for name in names if known.get(name) != now.get(name)]
+    if not changed:
         return dict(before)
     wrong: list[str] = []
-    for name in sorted(known.keys() | now.keys()):
-        if name in rules.free:
-            continue
+    for name in changed:
+        differences = _differences(name, known, now)
         if name in rules.grows:
-            if not _extends(known.get(name), now.get(name)):
-                wrong += _differences(name, known, now) or [f"{name} differs"]
-                wrong[-1] += " (--resume can add to it, not take away)"
-        else:
-            wrong += _differences(name, known, now)
+            if _extends(known.get(name), now.get(name)):
+                continue
+            differences = differences or [f"{name} differs"]
+            differences[-1] += " (--resume can add to it, not take away)"
+        wrong += differences
     if wrong:
         raise ConfigMismatchError(
             f"--resume with another configuration ({path}): {'; '.join(wrong)}"

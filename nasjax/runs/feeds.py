@@ -1,11 +1,11 @@
-"""Batches for a `training.Trainer`: of images in memory, or streamed from disk.
+"""Batches for a `training.Trainer`, of images in memory or streamed from disk.
 
     source = feeds.open_source(data_dir=DIR)
     feed = feeds.Streamed(source, recipe, image_size=224, resize=256)
 
-A batch follows from the seed and the step's number alone. A streamed one is decoded and
-cropped by threads while the devices work on the one before; mirroring, colours and the
-normalisation are left to the devices. Over several processes each reads its share.
+A batch depends only on the seed and the number of the step. Threads decode and crop a
+streamed batch while the devices work on the one before; the devices mirror, colour and
+normalise it. If there are several processes, each reads its share.
 """
 
 import dataclasses
@@ -77,9 +77,9 @@ class InMemory(Feed):
     whether a row counts).
 
     Args:
-      train: those to train on.
+      train: the training images.
       recipe: its batch size and `drop_last` are read.
-      test: those to test on; none by default.
+      test: the test images; none by default.
       test_batch: images per batch of a test.
 
     Raises:
@@ -201,8 +201,8 @@ class Streamed(Feed):
       ValueError: a batch larger than the training set, or sizes that do not fit.
 
     Attributes:
-      rate: images/s read while no device works, of an epoch's first batch; None before
-        the first.
+      rate: images/s of reading an epoch's first batch, while no device works; None
+        before the first.
     """
 
     resident = False

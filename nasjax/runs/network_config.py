@@ -58,26 +58,25 @@ class NetworkRun(ImageRun):
         return derived.DerivedConfig(
             architecture.space,
             architecture.arch,
-            channels=self.channels,
-            cells=self.cells,
-            classes=self.classes or DATASETS.get(self.dataset, 10),
-            image_channels=self.image_channels or 3,
-            stem=self.stem,
             auxiliary=self.recipe.auxiliary > 0,
             dtype=self.dtype,
+            **self._shape,
         )
 
     @property
     def sizes(self) -> dict[str, Any]:
         """The arguments of `families.describe`, of unknown images the usual."""
         usual = (224 if self.stem == "imagenet" else 32) // self.shrink
+        return {**self._shape, "image_size": self.image_size or usual}
+
+    @property
+    def _shape(self) -> dict[str, Any]:
         return {
             "cells": self.cells,
             "channels": self.channels,
             "stem": self.stem,
             "image_channels": self.image_channels or 3,
             "classes": self.classes or DATASETS.get(self.dataset, 10),
-            "image_size": self.image_size or usual,
         }
 
 
@@ -107,7 +106,8 @@ _SMALL |= {"batch_size": 64, "epochs": 12, "drop_last": True}
 _add("cpu", "darts", _PLAIN, _SMALL, cells=3)
 _add("cpu", "nb201", _PLAIN, _SMALL, cells=1, nesterov=True)
 
-# Values of fields that do not act on a streamed data set, and fields only of one.
+# Fields without effect on a streamed data set, with their values there; fields of
+# streamed data sets alone.
 _IN_MEMORY = {"drop_last": True, "constants": "own", "padding": 0, "cutout": 0}
 _IN_MEMORY |= {"train_images": 0, "shrink": 1}
 _ON_DISK = {"image_size": 224, "resize": 256}

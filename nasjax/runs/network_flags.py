@@ -68,12 +68,9 @@ def run(args: argparse.Namespace, architecture: Architecture) -> NetworkRun:
     for name in ("image_size", "resize"):
         if getattr(args, name) is not None:
             changes[name] = getattr(args, name)
+    text, kind = architecture.printed, architecture.family
     described = network_config.preset(
-        architecture.family,
-        args.preset,
-        args.dataset,
-        genotype=architecture.printed,
-        **changes,
+        kind, args.preset, args.dataset, genotype=text, **changes
     )
     if args.workers and not described.streamed:
         raise ValueError(f"--workers: not with --dataset {described.dataset}")

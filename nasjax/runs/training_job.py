@@ -109,7 +109,7 @@ class Training(job.Job):
         return {"state": state, "curves": curves}
 
     def _check_loss(self, loss: np.ndarray, first: int) -> None:
-        """DivergedError at the first loss, of [S, T] from step `first`, not finite."""
+        """DivergedError if a loss, of [S, T] from step `first` on, is not finite."""
         bad = ~np.isfinite(loss).all(axis=0)
         if bad.any():
             step = first + int(bad.argmax())
@@ -149,7 +149,7 @@ class Training(job.Job):
 
 
 def _latest(curves: Any) -> str:
-    """The newest test accuracy, in words, of curves that have one."""
+    """The newest test accuracy as text; empty if there is none."""
     test = getattr(curves, "test", None)
     if test is None or not (known := np.flatnonzero(np.isfinite(test[0]))).size:
         return ""
