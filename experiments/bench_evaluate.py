@@ -23,13 +23,7 @@ import numpy as np
 
 from nasjax.analysis.text import text_table
 from nasjax.networks import families
-from nasjax.runs import (
-    cli,
-    devices,
-    files,
-    network_flags,
-    network_trainer,
-)
+from nasjax.runs import cli, devices, files, network_flags, networks
 from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.script import refusals, script
 from nasjax.runs.training import Trainer
@@ -41,7 +35,7 @@ def prepare(args: argparse.Namespace) -> tuple[NetworkRun, Trainer]:
     if args.genotype is None:
         raise ValueError("needs one --genotype")
     run, data = network_flags.load(args, architectures.read(args.genotype))
-    trainers = network_trainer.trainers(run, data)
+    trainers = networks.trainers(run, data)
     if args.steps > run.steps_per_epoch:
         raise ValueError(
             f"--steps {args.steps}: an epoch has {run.steps_per_epoch} here"

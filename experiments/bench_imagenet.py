@@ -1,4 +1,4 @@
-"""How many images a second the ImageNet pipeline gives.
+"""Speed of the ImageNet input pipeline, in images per second.
 
     python experiments/bench_imagenet.py --data-dir DIR
 
@@ -40,7 +40,7 @@ def made_up(count: int, width: int = 500, height: int = 375) -> Split:
 
 
 def rate(batches: Iterator[Batch], seconds: float) -> tuple[int, float]:
-    """Images that came, and in how many seconds: `seconds`, or until the last one."""
+    """The number of images read within `seconds`, or all of them; seconds it took."""
     images, start = 0, time.perf_counter()
     for batch in batches:
         images += int((batch.labels >= 0).sum())

@@ -1,4 +1,4 @@
-"""Trains found architectures from scratch (thesis 3.2.2, 3.4.3, 4.2.3, 4.4.4).
+"""Trains architectures from scratch (thesis 3.2.2, 3.4.3, 4.2.3, 4.4.4).
 
     python experiments/evaluate.py --genotype DARTS_V2 --dataset cifar10 --seeds 0-4
     python experiments/evaluate.py --genotypes FRONTIER.json --preset ddas
@@ -17,8 +17,8 @@ data.
 
 ImageNet is what tensorflow_datasets has prepared in DIR as ArrayRecord files, tested
 on all its validation images, top-1 and top-5. It is read while the devices work: the
-progress line tells images/s of the training and, in brackets, of the pipeline alone,
-which ought to be more (`--workers`). With `--distributed` on several hosts, each reads
+progress line shows images/s of the training and, in brackets, of the pipeline alone,
+which should be larger (`--workers`). With `--distributed` on several hosts, each reads
 its share of a batch.
 
 Presets: `cadam` and `pc-cadam` (4.4.4: 20 cells, 1,000 epochs), `ddas` (3.4.3: 10
@@ -59,13 +59,12 @@ from nasjax.analysis import evaluation, plots
 from nasjax.data.images import ImageDataError
 from nasjax.networks import families, linear
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, devices, network_flags, network_trainer
+from nasjax.runs import cli, devices, network_flags, networks
 from nasjax.runs.configs import Rules
 from nasjax.runs.errors import RunError
 from nasjax.runs.folder import Folder, open_run
+from nasjax.runs.image_sets import Data
 from nasjax.runs.network_config import NetworkRun
-from nasjax.runs.network_trainer import Data
-from nasjax.runs.networks import fit_groups
 from nasjax.runs.script import Experiment, refusals, script, written
 from nasjax.spaces import architectures
 from nasjax.spaces.architectures import Architecture
@@ -74,20 +73,20 @@ EXPERIMENT = Experiment("evaluate", ("results.json", "results.npz", "curves.png"
 
 
 def parser() -> argparse.ArgumentParser:
-    made = cli.Parser(__doc__)
-    network_flags.add(made)
-    add = made.add_argument
+    command_line = cli.Parser(__doc__)
+    network_flags.add(command_line)
+    add = command_line.add_argument
     add("--describe", action="store_true", help="print sizes as JSON and exit")
     add("--classes", type=cli.at_least(1), default=None, help="with --describe")
-    add = EXPERIMENT.add_flags(made, "runs/evaluate")
+    add = EXPERIMENT.add_flags(command_line, "runs/evaluate")
     add("--distributed", action="store_true", help="call jax.distributed.initialize()")
     add(
         "--linear-baseline",
         action="store_true",
         help="fit logistic regression on the pixels, too (the cpu preset always does)",
     )
-    network_flags.add_settings(made)
-    return made
+    network_flags.add_settings(command_line)
+    return command_line
 
 
 class Task(NamedTuple):
@@ -109,7 +108,7 @@ def prepare(
     run, data = network_flags.load(args, architecture)
     if args.classes not in (None, data.classes):
         raise ValueError(f"--classes {args.classes}: the data has {data.classes}")
-    return run, data, network_trainer.trainers(run, data, args.workers)
+    return run, data, networks.trainers(run, data, args.workers)
 
 
 def open_folders(args, stack, run: NetworkRun, pairs) -> list[Task]:
@@ -148,16 +147,16 @@ def open_folders(args, stack, run: NetworkRun, pairs) -> list[Task]:
     return tasks
 
 
-def work(args, task: Task, data: Data, made: dict) -> dict[str, Any]:
-    """The results of one architecture, of a finished one as they are."""
+def work(args, task: Task, data: Data, compiled: dict) -> dict[str, Any]:
+    """Trains an architecture; reads the results instead if it is finished."""
     run, folder, writes = task.run, task.folder, jax.process_index() == 0
     if task.finished:
         print(f"{folder.path} is finished: skipped")
         return json.loads((folder.path / "results.json").read_text())
-    if run.genotype not in made:  # one set of compiled programs at a time
-        made.clear()
-        made[run.genotype] = network_trainer.trainers(run, data, args.workers)
-    trainers = made[run.genotype]
+    if run.genotype not in compiled:  # one set of compiled programs at a time
+        compiled.clear()
+        compiled[run.genotype] = networks.trainers(run, data, args.workers)
+    trainers = compiled[run.genotype]
     trainer = next(iter(trainers.values()))
     if writes:
         print(
@@ -168,7 +167,7 @@ def work(args, task: Task, data: Data, made: dict) -> dict[str, Any]:
             flush=True,
         )
     options = {"resume": args.resume, "checkpoint_seconds": args.checkpoint_seconds}
-    parts = fit_groups(trainers, run, folder, **options)
+    parts = networks.fit_groups(trainers, run, folder, **options)
     images = trainer.epoch.images
     content, arrays = evaluation.results(run, parts, data.source, images)
     if run.streamed:
@@ -220,12 +219,12 @@ def main(argv: list[str] | None = None) -> None:
             return
         run, data, trainers = prepare(args, pairs[0][0])
     cli.say_seeds(args.seeds)
-    made = {run.genotype: trainers}
+    compiled = {run.genotype: trainers}
     with contextlib.ExitStack() as stack:
         with refusals():
             tasks = open_folders(args, stack, run, pairs)
         try:
-            contents = [work(args, task, data, made) for task in tasks]
+            contents = [work(args, task, data, compiled) for task in tasks]
         except ImageDataError as error:
             goes_on = f"--out {args.out} --resume goes on"
             raise RunError(f"{error}; {goes_on}") from error

@@ -9,8 +9,8 @@ on the other half. Each of `--workers` processes has its own GPU (`--devices`) o
 share of the CPU cores; with one worker this process evaluates. The trained network is
 one path of a supernet with random weights of its own, so that a process compiles one
 program for all architectures instead of one for each. An architecture is trained once,
-also where several searches ask it; of NAS-Bench-201 one cell stands for its isomorphism
-class.
+even if several searches query it; cells of NAS-Bench-201 that compute the same function
+count as one.
 
 Each method and seed is a search of `nasjax.parallel` with a journal of its own in
 `--out`/METHOD/seed-N. A run that was killed goes on with --resume, also with more

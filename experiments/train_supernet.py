@@ -15,12 +15,11 @@ of 6 cells), `nb201` (Dong and Yang's supernet of random sampling), and for two 
 `cpu` and `cpu-ddas`, small ones. Every field has a flag of its own. With `--policy
 one-shot` the whole network is scored too.
 
-On NAS-Bench-201 the scores are held against the true table: Kendall's tau and
-Spearman's rho, by batch statistics and by running ones. The
-`cpu` preset gave 0.19, 0.37, 0.44, 0.53, 0.43 after 20, 40, 60, 80, 100 epochs by batch
-statistics, 0.29, 0.34, 0.28, 0.34, 0.40 by running ones, in 1,110 s on two CPU cores
-(AMD EPYC); DARTS and PC-DARTS 776 and 378 s, mean accuracy of 30 architectures 43.8
-and 41.7 %.
+On NAS-Bench-201 the scores are compared with the true table: Kendall's tau and
+Spearman's rho, by batch statistics and by running ones. The `cpu` preset gave 0.19,
+0.37, 0.44, 0.53, 0.43 after 20, 40, 60, 80, 100 epochs by batch statistics, 0.29, 0.34,
+0.28, 0.34, 0.40 by running ones, in 1,110 s on two CPU cores (AMD EPYC); DARTS and
+PC-DARTS took 776 and 378 s, mean accuracy of 30 architectures 43.8 and 41.7 %.
 """
 
 import argparse

@@ -5,6 +5,7 @@
 The rows of `scores` stand in results.json as "marks".
 """
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,7 +62,8 @@ def train(
         if count > jax.device_count():
             raise ValueError(f"--devices {count}, but JAX sees {jax.device_count()}")
         halves = image_sets.halves(run, data_dir)
-        run = supernets.with_data(run, halves, count)
+        run = dataclasses.replace(run, devices=count)
+        run = image_sets.with_data(run, halves)
         mesh = devices.mesh_of(jax.devices()[:count], [run.seed])
         trainer = supernets.trainer(run, halves, mesh)
         config = {**run.to_json(), **loaded}

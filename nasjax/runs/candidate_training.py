@@ -21,6 +21,7 @@ import numpy as np
 from nasjax.data import nb201
 from nasjax.networks import augment, families, supernet
 from nasjax.networks import training as network_training
+from nasjax.networks.config import check_positive
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.runs import (
     configs,
@@ -28,10 +29,8 @@ from nasjax.runs import (
     files,
     image_sets,
     network_config,
-    network_trainer,
     networks,
     supernet_config,
-    supernets,
     training,
 )
 from nasjax.runs.configs import setting
@@ -63,48 +62,47 @@ class CandidateRun:
 
     def __post_init__(self):
         counts = ("channels", "cells", "epochs", "shrink", "candidate_epochs")
-        configs.check_positive(self, *counts)
+        check_positive(self, *counts)
         _ = self.supernet  # or raise
 
     @property
     def supernet(self) -> supernet_config.SupernetRun:
-        """The training of an architecture within a supernet of its operations."""
+        """The training of an architecture as one path of a supernet."""
         return supernet_config.preset(
             self.space,
-            dataset=self.dataset,
-            channels=self.channels,
-            cells=self.cells,
+            **self._shared,
             epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
             final_learning_rate=0.0,
-            drop_last=True,
             train_images=self.train_images,
-            shrink=self.shrink,
-            padding=self.padding,
-            cutout=0,
             seed=self.train_seed,
         )
 
+    @property
+    def _shared(self) -> dict[str, Any]:
+        """Settings of both trainings."""
+        return {
+            "dataset": self.dataset,
+            "channels": self.channels,
+            "cells": self.cells,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "shrink": self.shrink,
+            "padding": self.padding,
+            "cutout": 0,
+            "drop_last": True,
+        }
+
     def network(self, genotype: str) -> network_config.NetworkRun:
-        """The longer training of a network of its own."""
+        """The longer training, of a network that has only the chosen operations."""
         family = architectures.read(genotype).family
         return network_config.preset(
             family,
-            dataset=self.dataset,
+            **self._shared,
             genotype=genotype,
-            channels=self.channels,
-            cells=self.cells,
             epochs=self.candidate_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
             auxiliary=0.0,
             drop_path=0.0,
-            drop_last=True,
             train_images=self.candidate_images,
-            shrink=self.shrink,
-            padding=self.padding,
-            cutout=0,
             test_every=self.candidate_epochs,
         )
 
@@ -138,10 +136,10 @@ def preset(space: str, name: str, **changes: Any) -> CandidateRun:
 
 
 def canonical(run: CandidateRun, arch: np.ndarray) -> np.ndarray:
-    """The architecture that stands for all that compute the same function.
+    """The representative of all architectures that compute the same function.
 
-    That is the first of a NAS-Bench-201 cell's isomorphism class; in other spaces each
-    architecture stands for itself.
+    In NAS-Bench-201 that is the first of its isomorphism class; in other spaces it is
+    the architecture itself.
     """
     arch = np.asarray(arch, np.uint8)
     if run.space != "nb201":
@@ -155,8 +153,8 @@ def canonical(run: CandidateRun, arch: np.ndarray) -> np.ndarray:
 def _trainer(run: CandidateRun, data_dir: str | None) -> training.Trainer:
     """One program for all architectures; a state is `(TrainState, arch)`."""
     halves = image_sets.halves(run.supernet, data_dir, log=lambda _: None)
-    within = supernets.with_data(run.supernet, halves)
-    config, transform = within.network, supernets.augmentation(within, halves)
+    within = image_sets.with_data(run.supernet, halves)
+    config, transform = within.network, image_sets.augmentation(within, halves)
     count = run.valid_images or len(halves.valid.labels)
 
     def init(key):
@@ -193,14 +191,14 @@ def _trainer(run: CandidateRun, data_dir: str | None) -> training.Trainer:
 
 
 def check(run: CandidateRun, data_dir: str | None = None) -> None:
-    """Reads the images.
+    """Reads the images, so that errors come before the search.
 
     Raises:
       ValueError: they do not fit the network, or are fewer than asked for.
       OSError: a file cannot be read.
     """
     halves = image_sets.halves(run.supernet, data_dir)
-    supernets.with_data(run.supernet, halves)
+    image_sets.with_data(run.supernet, halves)
     if not 0 <= run.valid_images <= len(halves.valid.labels):
         raise ValueError(
             f"valid_images is {run.valid_images}; the validation half has "
@@ -225,9 +223,9 @@ def train(run: CandidateRun, arch: np.ndarray, data_dir: str | None = None) -> f
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """`arch -> accuracy`, remembered in a folder that processes share.
+    """`arch -> accuracy`, kept in a folder that processes share.
 
-    A training of the same `run` is not done twice, in whichever search.
+    An architecture is trained once, even if several searches of a `run` query it.
     """
 
     run: CandidateRun
@@ -266,9 +264,9 @@ def retrain(
     """
     architecture = architectures.from_array(space, arch)
     chosen = run.network(architecture.printed)
-    data = network_trainer.data(chosen, data_dir, log=lambda _: None)
-    chosen = network_trainer.with_data(chosen, data)
-    trainer = network_trainer.trainer(chosen, data, [run.train_seed])
+    data = image_sets.whole(chosen, data_dir, log=lambda _: None)
+    chosen = image_sets.with_data(chosen, data)
+    trainer = networks.trainer(chosen, data, [run.train_seed])
     _, curves = networks.fit(trainer, None, test_every=chosen.test_every)
     costs = families.describe(architecture, **chosen.sizes)
     return {

@@ -1,4 +1,4 @@
-"""Checkpoints by orbax: leaves by their paths, the last two kept, none ever deleted.
+"""Checkpoints by orbax: arrays stored by name, the last two of a run kept.
 
 Format 2 stores every leaf under its path in the tree, such as `state/params/stem`,
 beside `format`. Format 1, which is still read, numbered the leaves (`00000`, ...).
@@ -22,7 +22,7 @@ logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 FORMAT = 2
 KEPT = 2  # so that a torn newest one leaves another
-# Fields of states by the names that earlier versions wrote in format 2.
+# Fields of states, and their names in format 2 of earlier versions.
 EARLIER_NAMES = {
     "loss_decrease": "fall",  # DDAS
     "ou_noise": "walk",
@@ -135,16 +135,13 @@ class Checkpoints:
         lengths = []
         for step in reversed(self.steps()):
             try:
-                stored = self._held(step)
+                with self._reader() as reader:
+                    stored = _shapes(reader, step)
             except Exception:  # `restore` tells why
                 continue
             if name in stored:
                 lengths.append(stored[name].shape[0])
         return lengths
-
-    def _held(self, step: int) -> dict[str, jax.ShapeDtypeStruct]:
-        with self._reader() as reader:
-            return _shapes(reader.item_metadata(step).tree)
 
     def _reader(self) -> ocp.CheckpointManager:
         return ocp.CheckpointManager(
@@ -165,25 +162,16 @@ class Checkpoints:
 
     def _read(self, step: int, template: Any) -> list[np.ndarray]:
         """The leaves of one checkpoint, in the template's order."""
+        where = self.folder / str(step)
         with self._reader() as reader:
-            stored = _shapes(reader.item_metadata(step).tree)
-            if "format" in stored:
-                version = stored.pop("format")
-                wanted = {
-                    _stored_name(name, stored): leaf
-                    for name, leaf in named_leaves(template).items()
-                }
-                names = _checked(wanted, stored, self.folder / str(step))
-                like = {n: np.zeros(x.shape, x.dtype) for n, x in stored.items()}
-                like["format"] = np.zeros(version.shape, version.dtype)
-            else:
-                names = _numbered(template, stored, self.folder / str(step))
-                like = {n: np.zeros(x.shape, x.dtype) for n, x in stored.items()}
+            stored = _shapes(reader, step)
+            names = _stored_names(template, stored, where)
+            like = {n: np.zeros(x.shape, x.dtype) for n, x in stored.items()}
             read = reader.restore(step, args=ocp.args.StandardRestore(like))
         if int(read.get("format", FORMAT)) > FORMAT:
             raise MismatchError(
-                f"{self.folder / str(step)} has format {int(read['format'])}; this "
-                f"version reads up to {FORMAT}: install a newer nasjax"
+                f"{where} has format {int(read['format'])}; this version reads up to "
+                f"{FORMAT}: install a newer nasjax"
             )
         return [np.asarray(read[name]) for name in names]
 
@@ -204,75 +192,64 @@ def named_leaves(tree: Any) -> dict[str, Any]:
 
 
 def corner(whole: Any, part: Any) -> np.ndarray:
-    """`whole` with `part` in its first corner: how arrays of a search grow."""
+    """`whole` with `part` at its start: the arrays of a search that was extended."""
     grown = np.array(whole)
     grown[tuple(slice(n) for n in np.shape(part))] = part
     return grown
 
 
-def _shapes(metadata: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
+def _shapes(
+    reader: ocp.CheckpointManager, step: int
+) -> dict[str, jax.ShapeDtypeStruct]:
     return {
         name: jax.ShapeDtypeStruct(tuple(x.shape), x.dtype)
-        for name, x in metadata.items()
+        for name, x in reader.item_metadata(step).tree.items()
     }
+
+
+def _stored_names(template: Any, stored: Mapping[str, Any], where: Path) -> list[str]:
+    """Names of the template's leaves in a checkpoint, in the order of these leaves.
+
+    Raises:
+      MismatchError: names every difference between the template and the checkpoint.
+    """
+    leaves = named_leaves(template)
+    if "format" in stored:
+        leaves = {_stored_name(name, stored): x for name, x in leaves.items()}
+        names = {name: name for name in leaves}
+    else:
+        # Format 1 numbered the leaves entry by entry, as a template has its entries;
+        # the leaves of a dictionary come in the order of its sorted keys.
+        entries = list(template) if isinstance(template, Mapping) else []
+        in_order = sorted(
+            leaves, key=lambda x: entries.index(x.partition("/")[0]) if entries else 0
+        )
+        names = dict(zip(in_order, sorted(stored), strict=False))
+    missing = [name for name in leaves if names.get(name) not in stored]
+    extra = sorted(stored.keys() - {*names.values(), "format"})
+    other = [
+        f"{name} is {_show(stored[n])}, not {_show(leaves[name])}"
+        for name, n in names.items()
+        if n in stored and _show(stored[n]) != _show(leaves[name])
+    ]
+    parts = []
+    lists = (("it lacks", missing), ("it has beside", extra), ("different:", other))
+    for title, differences in lists:
+        if differences:
+            more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
+            parts.append(f"{title} {', '.join(differences[:5])}{more}")
+    if parts:
+        raise MismatchError(
+            f"checkpoint {where} holds something else than this version or "
+            f"configuration: {'; '.join(parts)}. It is left as it is"
+        )
+    return [names[name] for name in leaves]
 
 
 def _stored_name(name: str, stored: Mapping[str, Any]) -> str:
     """The path under which a checkpoint holds a leaf, perhaps of earlier names."""
     earlier = "/".join(EARLIER_NAMES.get(part, part) for part in name.split("/"))
     return earlier if name not in stored and earlier in stored else name
-
-
-def _checked(wanted: Mapping[str, Any], stored: Mapping[str, Any], where: Path):
-    """The names that are wanted; an error tells every difference."""
-    missing = [name for name in wanted if name not in stored]
-    extra = [name for name in stored if name not in wanted]
-    other = [
-        f"{name} is {_show(stored[name])}, not {_show(x)}"
-        for name, x in wanted.items()
-        if name in stored and _show(stored[name]) != _show(x)
-    ]
-    _refuse(where, missing, extra, other)
-    return list(wanted)
-
-
-def _numbered(template: Any, stored: Mapping[str, Any], where: Path) -> list[str]:
-    """Format 1: names in the order of the template's leaves."""
-    # Written from a tuple; a dictionary's leaves would come in the order of its keys.
-    entries = tuple(template.values()) if isinstance(template, Mapping) else template
-    wanted = named_leaves(entries)
-    names = dict(zip(wanted, sorted(stored), strict=False))
-    missing = [name for name in wanted if name not in names]
-    extra = sorted(stored)[len(wanted) :]
-    other = [
-        f"{name} is {_show(stored[number])}, not {_show(wanted[name])}"
-        for name, number in names.items()
-        if _show(stored[number]) != _show(wanted[name])
-    ]
-    _refuse(where, missing, extra, other)
-    if not isinstance(template, Mapping):
-        return list(names.values())
-    # Back into the template's own order of leaves.
-    position = {key: i for i, key in enumerate(template)}
-    ordered = []
-    for name in named_leaves(template):
-        key, _, rest = name.partition("/")
-        ordered.append(names[f"{position[key]}/{rest}" if rest else f"{position[key]}"])
-    return ordered
-
-
-def _refuse(where: Path, missing: list, extra: list, other: list) -> None:
-    lists = (("it lacks", missing), ("it has beside", extra), ("different:", other))
-    parts = []
-    for title, names in lists:
-        if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            parts.append(f"{title} {', '.join(names[:5])}{more}")
-    if parts:
-        raise MismatchError(
-            f"checkpoint {where} holds something else than this version or "
-            f"configuration: {'; '.join(parts)}. It is left as it is"
-        )
 
 
 def _show(x: Any) -> str:

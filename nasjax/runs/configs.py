@@ -1,4 +1,4 @@
-"""Configurations of runs: whether a resumed run is the same, or the same and more."""
+"""Configurations of runs: fields with help texts, JSON, and the rules of resuming."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ class Rules(NamedTuple):
 def compare(
     path: Path, before: Mapping[str, Any], now: Mapping[str, Any], rules: Rules
 ) -> dict[str, Any]:
-    """Holds a resumed run's configuration against the one it was started with.
+    """Compares a resumed run's configuration with the one that it was started with.
 
     Args:
       path: of the older one, for messages.
@@ -45,18 +45,19 @@ def compare(
       ConfigMismatchError: names every field that differs, and those that may grow.
     """
     known, now = _filled(before, rules.absent), _filled(now, rules.absent)
-    if all(known.get(n) == now.get(n) for n in {*known, *now} - {*rules.free}):
+    names = sorted({*known, *now} - {*rules.free})
+    changed = [name for name in names if known.get(name) != now.get(name)]
+    if not changed:
         return dict(before)
     wrong: list[str] = []
-    for name in sorted(known.keys() | now.keys()):
-        if name in rules.free:
-            continue
+    for name in changed:
+        differences = _differences(name, known, now)
         if name in rules.grows:
-            if not _extends(known.get(name), now.get(name)):
-                wrong += _differences(name, known, now) or [f"{name} differs"]
-                wrong[-1] += " (--resume can add to it, not take away)"
-        else:
-            wrong += _differences(name, known, now)
+            if _extends(known.get(name), now.get(name)):
+                continue
+            differences = differences or [f"{name} differs"]
+            differences[-1] += " (--resume can add to it, not take away)"
+        wrong += differences
     if wrong:
         raise ConfigMismatchError(
             f"--resume with another configuration ({path}): {'; '.join(wrong)}"
@@ -201,13 +202,13 @@ def from_json(
 
 
 def read_run(folder: Path, kind: Any, what: str, script: str) -> Any:
-    """The configuration of a training that has a folder.
+    """The configuration of a training, from its folder.
 
     Args:
       folder: with config.json.
       kind: SupernetRun or NetworkRun.
-      what: it trained, for errors.
-      script: that makes such folders, for errors.
+      what: "supernet" or "network", for messages.
+      script: the one that writes such folders, for messages.
 
     Raises:
       FileNotFoundError: there is no config.json.
@@ -226,10 +227,3 @@ def read_run(folder: Path, kind: Any, what: str, script: str) -> Any:
     except ValueError as error:
         raise ValueError(f"{path} is of no {what}: {error}") from error
     return run
-
-
-def check_positive(config: Any, *names: str) -> None:
-    """ValueError if one of these fields is below 1."""
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} must be at least 1, got {getattr(config, name)}")

@@ -121,7 +121,7 @@ def load(
         halves.train,
         halves.valid.at(slice(count)),
         recipe=dataclasses.replace(net.run.recipe, learning_rate=learning_rate),
-        augment=supernets.augmentation(net.run, halves),
+        augment=image_sets.augmentation(net.run, halves),
         batches=batches,
         eval_batch=eval_batch,
     )

@@ -1,4 +1,4 @@
-"""Devices of an experiment: every CPU core is one, unless the user says otherwise."""
+"""Devices of an experiment; by default every CPU core is one."""
 
 import os
 import time
@@ -33,7 +33,7 @@ def join_hosts() -> None:
 def use_cpu_cores(threads_inside_operations: bool = True) -> None:
     """Makes each CPU core a JAX device; call it before JAX starts a backend.
 
-    Lanes and data then shard over cores exactly as over GPUs. Nothing is changed if
+    Lanes and data are then sharded over cores as over GPUs. Nothing changes if
     `jax_num_cpu_devices` or the host-device-count flag is already set.
 
     Args:
@@ -54,8 +54,8 @@ def matrix_rate(
 ) -> float:
     """Operations per second of n-cubed matrix products, one on every device at once.
 
-    2 n^3 operations each; the fastest of ten. What else a benchmark computes can be
-    held against it.
+    2 n^3 operations each, the fastest of ten runs; benchmarks compare their own rates
+    with it.
     """
     mesh = Mesh(np.array(devices), ("device",))
     sharded = PartitionSpec("device")
@@ -112,8 +112,8 @@ def layout(
       batch_size: images per step.
       images: of an epoch, if its smaller last batch is kept, else 0.
       seeds: how many are to be trained.
-      devices, lanes: what the user asked for.
-      streamed: the data set is, so seeds are trained one after another.
+      devices, lanes: the numbers that the user asked for; None chooses them.
+      streamed: whether the data set is; its seeds are trained one after another.
 
     Raises:
       ValueError: more devices or lanes than there are.

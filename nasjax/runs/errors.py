@@ -1,4 +1,4 @@
-"""What ends a run before its time, each with its exit status."""
+"""Exceptions that end a run early, each with its exit status."""
 
 import errno
 import signal
@@ -10,13 +10,13 @@ import jax.numpy as jnp
 
 
 class RunError(Exception):
-    """Ends a script with one line and a status; a traceback would tell no more."""
+    """Ends a script with one line and an exit status instead of a traceback."""
 
     status = 1
 
 
 class RefusedError(RunError):
-    """Nothing was started: a bad value, a missing file, a folder in use."""
+    """The run was not started: a bad value, a missing file, a folder in use."""
 
     status = 2
 
@@ -26,7 +26,7 @@ class DivergedError(RunError):
 
 
 class StoppedError(RunError):
-    """A signal ended the run; what was done is saved if the text says so.
+    """A signal ended the run; the text says whether its work is saved.
 
     Attributes:
       status: 128 + the signal's number, as shells report it.
@@ -52,20 +52,20 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Whether a disk cannot be written, in whatever exception orbax wraps that."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in _DISK:
+    """Whether an error, or one that it wraps, says that a disk cannot be written."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _DISK:
             return True
-        text = str(seen)
+        text = str(cause)
         if any(word in text for word in ("No space left", "quota exceeded", "ENOSPC")):
             return True
-        seen = seen.__cause__ or seen.__context__
+        cause = cause.__cause__ or cause.__context__
     return False
 
 
 def cannot_write(path: Path | str, error: BaseException) -> RunError:
-    """The one line for a full disk."""
+    """The error, in one line, of a disk that cannot be written."""
     text = str(error)
     reason = getattr(error, "strerror", None) or text.strip().splitlines()[0]
     if "No space left" in text:  # which orbax wraps in a page of paths

@@ -1,11 +1,11 @@
-"""Batches for a `training.Trainer`: of images in memory, or streamed from disk.
+"""Batches for a `training.Trainer`, of images in memory or streamed from disk.
 
     source = feeds.open_source(data_dir=DIR)
     feed = feeds.Streamed(source, recipe, image_size=224, resize=256)
 
-A batch follows from the seed and the step's number alone. A streamed one is decoded and
-cropped by threads while the devices work on the one before; mirroring, colours and the
-normalisation are left to the devices. Over several processes each reads its share.
+A batch depends only on the seed and the number of the step. Threads decode and crop a
+streamed batch while the devices work on the one before; the devices mirror, colour and
+normalise it. If there are several processes, each reads its share.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ class Feed:
       resident: whether images lie on the devices, so that steps can be scanned.
       epoch: an epoch's division into batches.
       trained, tested: numbers of images.
-      note: an addition to the progress line.
+      note: text at the end of the progress line.
     """
 
     resident: bool
@@ -46,7 +46,12 @@ class Feed:
     note: str = ""
 
     def place(self, mesh: Mesh | None, divided: Mesh | None) -> None:
-        """Called once, first: with the devices, which are `divided` if they share."""
+        """Called once, before all else.
+
+        Args:
+          mesh: the devices; None for one.
+          divided: the same if each batch is divided over them, else None.
+        """
         raise NotImplementedError
 
     def batches(
@@ -72,9 +77,9 @@ class InMemory(Feed):
     whether a row counts).
 
     Args:
-      train: those to train on.
+      train: the training images.
       recipe: its batch size and `drop_last` are read.
-      test: those to test on; none by default.
+      test: the test images; none by default.
       test_batch: images per batch of a test.
 
     Raises:
@@ -196,8 +201,8 @@ class Streamed(Feed):
       ValueError: a batch larger than the training set, or sizes that do not fit.
 
     Attributes:
-      rate: images/s read while no device works, of an epoch's first batch; None before
-        the first.
+      rate: images/s of reading an epoch's first batch, while no device works; None
+        before the first.
     """
 
     resident = False

@@ -1,4 +1,4 @@
-"""A run's folder: locked, marked as its own, and nothing of anybody else's replaced."""
+"""Folders of runs: locked while in use; a run replaces only its own files."""
 
 import fnmatch
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nasjax.runs import configs, files, locks
+from nasjax.runs.configs import Rules
 
 MANIFEST = "nasjax-run.json"  # marks a folder and lists what the run wrote in it
 CONFIG = "config.json"
@@ -28,7 +29,7 @@ class Folder:
 
     Attributes:
       path: of the folder.
-      root: what `--out` named, for messages: the folder, or one above it.
+      root: the folder of `--out`, for messages: this one, or one above it.
       before: configuration of the run that is resumed, None for a new one.
     """
 
@@ -92,7 +93,7 @@ class Folder:
                 file.write(files.to_json(line) + "\n")
 
     def names(self) -> str:
-        """What the folder holds, for the last line of a report."""
+        """The files in the folder, for the last line of a report."""
         hidden = (MANIFEST, locks.NAME)
         return ", ".join(sorted(n for n in os.listdir(self.path) if n not in hidden))
 
@@ -108,7 +109,7 @@ class Folder:
             self._lock.release()
             self._lock = None
 
-    def read_manifest(self) -> bool:
+    def _read_manifest(self) -> bool:
         """Whether a run of this project has marked the folder.
 
         Raises:
@@ -126,12 +127,12 @@ class Folder:
         self._files = [str(name) for name in content.get("files", [])]
         return True
 
-    def remove(self) -> None:
-        """Removes what the manifest lists, and nothing else."""
+    def _remove(self) -> None:
+        """Removes the files in the manifest, and nothing else."""
         root = self.path.resolve()
         for name in self._files:
             path = self.path / name
-            inside = path.resolve().is_relative_to(root) and path.resolve() != root
+            inside = root in path.resolve().parents
             if inside and path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif inside:
@@ -139,13 +140,12 @@ class Folder:
         self._files = []
         self._write_manifest()
 
-    def check_free(self, outputs: Sequence[str]) -> None:
+    def _check_free(self, outputs: Sequence[str]) -> None:
         """FileExistsError if a file to be written exists and is not this run's."""
         foreign = [
             name
             for name in sorted(os.listdir(self.path))
-            if any(fnmatch.fnmatchcase(name, pattern) for pattern in outputs)
-            and name not in self._files
+            if _matches(name, outputs) and name not in self._files
         ]
         if foreign:
             raise FileExistsError(
@@ -154,7 +154,7 @@ class Folder:
             )
 
     def claim(self, names: Sequence[str]) -> None:
-        """Enters names in the manifest."""
+        """Adds names to the manifest."""
         if names:
             self._files = sorted({*self._files, *names})
             self._write_manifest()
@@ -165,10 +165,10 @@ class Folder:
         outputs: Sequence[str],
         resume: bool,
         overwrite: bool,
-        rules: "configs.Rules",
+        rules: Rules,
     ) -> None:
         """See `open_run`."""
-        marked = self.read_manifest()
+        marked = self._read_manifest()
         path = self.path / CONFIG
         before = configs.read_object(path) if resume and path.exists() else None
         if before is not None:
@@ -191,9 +191,9 @@ class Folder:
                 "yourself"
             )
         elif marked:
-            self.remove()
+            self._remove()
         if before is None:
-            self.check_free((*ALWAYS[1:], *outputs))
+            self._check_free((*ALWAYS[1:], *outputs))
             self.claim((MANIFEST, CONFIG, CHECKPOINTS))
         if before is None or config != before:
             files.write_json(path, config)
@@ -208,7 +208,7 @@ def open_run(
     inputs: Sequence[str | os.PathLike[str] | None] = (),
     resume: bool = False,
     overwrite: bool = False,
-    rules: "configs.Rules | None" = None,
+    rules: Rules | None = None,
     adopt: Sequence[str] = (),
     writes: bool = True,
 ) -> Folder:
@@ -256,7 +256,7 @@ def open_run(
     try:
         if resume and not (opened.path / MANIFEST).exists():
             opened.claim([name for name in adopt if (opened.path / name).exists()])
-        opened.open(config, outputs, resume, overwrite, rules or configs.Rules())
+        opened.open(config, outputs, resume, overwrite, rules or Rules())
     except BaseException:
         opened.release()
         if fresh and not os.listdir(opened.path):

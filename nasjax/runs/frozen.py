@@ -93,7 +93,7 @@ def load(
     """
     net = supernets.load(folder)
     halves = image_sets.halves(net.run, data_dir)
-    shown = supernets.augmentation(net.run, halves)
+    transform = image_sets.augmentation(net.run, halves)
     config = dataclasses.replace(net.config, dtype=dtype or net.config.dtype)
     most = len(halves.valid.labels)
     if subset > most:
@@ -106,8 +106,8 @@ def load(
             config,
             net.params,
             *examples.at(chosen),
-            mean=shown.mean,
-            std=shown.std,
+            mean=transform.mean,
+            std=transform.std,
             batch_size=eval_batch,
             statistics=net.statistics if norm == "running" else None,
         )

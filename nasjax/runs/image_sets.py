@@ -1,7 +1,8 @@
 """Data sets of runs: split, shrunk, with constants of pixels, checked."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -9,11 +10,15 @@ from nasjax.data import images
 from nasjax.data.images import ImageData
 from nasjax.networks import augment
 from nasjax.networks.examples import Examples
+from nasjax.networks.training import epoch_of
+from nasjax.runs import feeds
+from nasjax.runs.image_config import ImageRun
 from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.supernet_config import SupernetRun
 from nasjax.spaces import image_sizes
 
-Run = SupernetRun | NetworkRun
+Run = TypeVar("Run", SupernetRun, NetworkRun)
+Data = ImageData | feeds.Source
 
 
 def halves(
@@ -46,16 +51,18 @@ def whole(
     run: NetworkRun,
     data_dir: str | None = None,
     log: Callable[[str], None] = print,
-) -> ImageData:
+) -> Data:
     """The data set of a network's run: all training images, or the first so many.
 
-    Args and errors: as for `halves`.
+    A streamed one is only opened. Arguments and errors are those of `halves`.
     """
+    if run.streamed:
+        return feeds.open_source(data_dir=data_dir)
     return _prepared(run, images.load(run.dataset, data_dir, log=log), run.dataset)
 
 
-def _prepared(run: Run, data: ImageData, name: str) -> ImageData:
-    """With the run's number of training images, shrunk; its constants of pixels.
+def _prepared(run: ImageRun, data: ImageData, name: str) -> ImageData:
+    """The data with the run's number of training images, shrunk; constants of pixels.
 
     The public code of PC-DARTS normalises CIFAR-100 by CIFAR-10's constants
     (`constants="cifar10"`).
@@ -93,17 +100,40 @@ def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
     return np.round(blocks.mean(axis=(2, 4))).astype(np.uint8)
 
 
-def check(data: ImageData, network: Any) -> None:
-    """Whether a network fits a data set.
-
-    Args:
-      data: any.
-      network: a `SupernetConfig` or a `DerivedConfig`.
+def with_data(run: Run, data: Data) -> Run:
+    """The run with the settings that follow from its data.
 
     Raises:
-      ValueError: it does not fit the images or labels, naming which.
+      ValueError: the network does not fit the images or labels, naming which; fewer
+        images than a batch takes.
     """
-    for part in ("train", "valid", "test"):
-        examples: Examples = getattr(data, part)
-        image_sizes.check_examples(*examples, network, f"{part} images")
-    augment.check_statistics(data.mean, data.std, network.image_channels)
+    if isinstance(data, feeds.Source):
+        count, size, channels = len(data.train.source), run.image_size, 3
+    else:
+        pixels, labels = data.train
+        count, channels = len(labels), pixels.shape[-1]
+        size = image_sizes.size_of(pixels)
+        network = dataclasses.replace(
+            run.network, classes=data.classes, image_channels=channels
+        )
+        for part in ("train", "valid", "test"):
+            examples: Examples = getattr(data, part)
+            image_sizes.check_examples(*examples, network, f"{part} images")
+        augment.check_statistics(data.mean, data.std, channels)
+    return dataclasses.replace(
+        run,
+        classes=data.classes,
+        image_size=size,
+        image_channels=channels,
+        steps_per_epoch=epoch_of(count, run.recipe).steps,
+        data_sha256=data.sha256,
+    )
+
+
+def augmentation(run: ImageRun, data: ImageData) -> augment.AugmentConfig:
+    """The augmentation of training images; none if `preprocess` is False."""
+    if isinstance(run, SupernetRun) and not run.preprocess:
+        return augment.AugmentConfig(padding=0, flip=False)
+    return augment.AugmentConfig(
+        padding=run.padding, cutout=run.cutout, mean=data.mean, std=data.std
+    )

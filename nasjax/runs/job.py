@@ -1,6 +1,6 @@
 """The one resumable loop: chunks of steps, progress, a log, checkpoints, signals.
 
-A job is a carry, a function that takes it some steps further, and what to say of it:
+A job is a carry, a function that advances it by some steps, and texts to report:
 
     carry = job.run(Training(...), folder, resume=True)
 
@@ -33,7 +33,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Job:
-    """What is done in steps; subclasses say what.
+    """A computation in steps; subclasses define it.
 
     Attributes:
       name: of the checkpoints' folder below `checkpoints`, such as `cadam/seed3`, and
@@ -49,7 +49,7 @@ class Job:
     steps: int
 
     def template(self) -> Any:
-        """What a checkpoint holds: arrays or shapes, in a dictionary."""
+        """The arrays of a checkpoint, or their shapes, in a dictionary."""
         raise NotImplementedError
 
     def templates(self, checkpoints: Checkpoints) -> Sequence[Any]:
@@ -66,11 +66,11 @@ class Job:
         raise NotImplementedError
 
     def pack(self, carry: Any) -> Any:
-        """What a checkpoint of the carry holds, like `template`."""
+        """The content of a checkpoint of the carry, like `template`."""
         raise NotImplementedError
 
     def end_after(self, step: int) -> int:
-        """Where the chunk that starts at `step` ends."""
+        """The step before which the chunk from `step` on ends."""
         raise NotImplementedError
 
     def advance(self, carry: Any, first: int, last: int) -> Any:
@@ -91,7 +91,7 @@ class Job:
         return step == self.steps
 
     def postfix(self, carry: Any, step: int) -> str:
-        """What the progress bar adds."""
+        """The text behind the progress bar."""
         del carry, step
         return ""
 
@@ -112,7 +112,7 @@ def writable(tree: Any) -> Any:
 
 
 class Loop:
-    """The bookkeeping between chunks; `run` drives it, or a loop of somebody else's.
+    """The work between chunks; `run` calls it, or a loop of the caller's own.
 
     Args:
       job: see `Job`.
@@ -262,7 +262,7 @@ def run(
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Turns what a full disk raises into one line."""
+    """Turns the errors of a full disk into a RunError of one line."""
     try:
         yield
     except Exception as error:
@@ -272,7 +272,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 class _Compiling:
-    """Says that the first chunk compiles, and for how long, until it ends."""
+    """Shows how long the first chunk has been compiling, until it ends."""
 
     def __init__(self, bar: tqdm, shown: bool):
         self._bar, self._end = bar, threading.Event()

@@ -1,4 +1,4 @@
-"""A lock file in a folder: one process at a time, and which one."""
+"""Lock files, by which only one process at a time works in a folder."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 try:
     import fcntl
-except ImportError:  # not POSIX: what the file says has to do
+except ImportError:  # not POSIX: only the text of the file is checked
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".nasjax.lock"
@@ -67,7 +67,7 @@ def acquire(folder: Path) -> Lock:
 
 
 def _holder(file: int, path: Path) -> dict[str, Any]:
-    """Host and process that a lock file names; {} if it is empty."""
+    """The host and the process in a lock file; {} if it is empty."""
     try:
         known = json.loads(os.pread(file, 4096, 0) or b"{}")
         return {"host": known["host"], "pid": known["pid"]} if known else {}

@@ -10,73 +10,46 @@ probability of 0.2"; PC-DARTS' own script has 0.3 (`--drop-path 0.3`).
 """
 
 import dataclasses
-from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
 from nasjax.networks import derived
+from nasjax.networks.config import check_positive
 from nasjax.networks.derived.training import Recipe
-from nasjax.networks.training import ABSENT
-from nasjax.runs import configs
 from nasjax.runs.configs import setting
-from nasjax.runs.supernet_config import check_constants
+from nasjax.runs.image_config import ImageRun
 from nasjax.spaces import architectures
 
-STREAMED = ("imagenet",)  # read while training: `feeds.Streamed`
 DATASETS = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "synthetic": 10}
 _RECIPE = Recipe(drop_last=False)
 
 
-@dataclasses.dataclass(frozen=True)
-class NetworkRun:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkRun(ImageRun):
     """Everything that fixes the training of a network, as config.json has it.
-
-    Fields without a flag follow from the data and the machine; see
-    `networks.with_data`. `image_size` does, too, unless the data set is streamed.
 
     Raises:
       ValueError: names the value and what is allowed.
     """
 
-    preset: str = setting("", "the preset that the run started from", flag=False)
-    dataset: str = setting("cifar10", f"of {', '.join(DATASETS)}", flag=False)
     genotype: str = setting("", "the architecture, printed", flag=False)
     cells: int = setting(20, "number of cells; of each stage in NAS-Bench-201")
     channels: int = setting(36, "C of the first cells")
-    stem: str = setting("cifar", "cifar or imagenet")
-    dtype: str = setting("float32", "float32 or bfloat16")
     recipe: Recipe = _RECIPE
-    padding: int = setting(4, "zero pixels on each side before the random crop")
-    constants: str = setting(
-        "own",
-        "mean and deviation of pixels: own, or cifar10's (PC-DARTS' code has these and "
-        "cutout 16 on cifar100, too)",
-    )
     cutout: int = setting(
-        16, "side of the square cut out of training images; default 8 on cifar100"
+        16,
+        "side of the square cut out of training images; default 8 on cifar100 "
+        "(PC-DARTS' code has 16 there, too)",
     )
-    train_images: int = setting(0, "use the first so many training images; 0: all")
-    shrink: int = setting(1, "average so many by so many pixels first")
     test_batch: int = setting(500, "images per batch of a test")
     test_every: int = setting(1, "epochs between tests")
-    image_size: int | tuple[int, int] = setting(0, "of the images", flag=False)
     resize: int = setting(0, "shorter side before the crop of a test", flag=False)
     seeds: tuple[int, ...] = setting((), "of the trainings", flag=False)
-    devices: int = setting(0, "used", flag=False)
     lanes: int = setting(0, "seeds trained at a time", flag=False)
-    classes: int = setting(0, "of the data set", flag=False)
-    data_sha256: str = setting("", "of the data", flag=False)
-    image_channels: int = setting(0, "of the images", flag=False)
-    steps_per_epoch: int = setting(0, "batches of an epoch", flag=False)
 
     def __post_init__(self):
-        configs.check_positive(self, "shrink", "test_batch", "test_every")
-        check_constants(self.constants, self.dataset)
-
-    @property
-    def streamed(self) -> bool:
-        """Whether the data set stays on disk."""
-        return self.dataset in STREAMED
+        check_positive(self, "test_batch", "test_every")
+        super().__post_init__()
 
     @property
     def network(self) -> derived.DerivedConfig:
@@ -85,36 +58,26 @@ class NetworkRun:
         return derived.DerivedConfig(
             architecture.space,
             architecture.arch,
-            channels=self.channels,
-            cells=self.cells,
-            classes=self.classes or DATASETS.get(self.dataset, 10),
-            image_channels=self.image_channels or 3,
-            stem=self.stem,
             auxiliary=self.recipe.auxiliary > 0,
             dtype=self.dtype,
+            **self._shape,
         )
 
     @property
     def sizes(self) -> dict[str, Any]:
         """The arguments of `families.describe`, of unknown images the usual."""
         usual = (224 if self.stem == "imagenet" else 32) // self.shrink
+        return {**self._shape, "image_size": self.image_size or usual}
+
+    @property
+    def _shape(self) -> dict[str, Any]:
         return {
             "cells": self.cells,
             "channels": self.channels,
             "stem": self.stem,
             "image_channels": self.image_channels or 3,
             "classes": self.classes or DATASETS.get(self.dataset, 10),
-            "image_size": self.image_size or usual,
         }
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of config.json."""
-        return configs.to_json(self)
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "NetworkRun":
-        """The run of a config.json, also of older versions'."""
-        return configs.from_json(cls(), content, ABSENT)
 
 
 PRESETS: dict[str, dict[str, NetworkRun]] = {}  # runs by name and kind of architecture
@@ -122,8 +85,7 @@ PRESETS: dict[str, dict[str, NetworkRun]] = {}  # runs by name and kind of archi
 
 def _add(name: str, kind: str, *parts: Mapping[str, Any], **changes: Any) -> None:
     """Adds a preset: what differs from the defaults, later parts before earlier."""
-    values = dict(ChainMap(changes, *reversed(parts)))
-    run = configs.replaced(NetworkRun(preset=name), **values)
+    run = NetworkRun(preset=name).varied(*parts, **changes)
     PRESETS.setdefault(name, {})[kind] = run
 
 
@@ -144,7 +106,8 @@ _SMALL |= {"batch_size": 64, "epochs": 12, "drop_last": True}
 _add("cpu", "darts", _PLAIN, _SMALL, cells=3)
 _add("cpu", "nb201", _PLAIN, _SMALL, cells=1, nesterov=True)
 
-# Values of fields that do not act on a streamed data set, and fields only of one.
+# Fields without effect on a streamed data set, with their values there; fields of
+# streamed data sets alone.
 _IN_MEMORY = {"drop_last": True, "constants": "own", "padding": 0, "cutout": 0}
 _IN_MEMORY |= {"train_images": 0, "shrink": 1}
 _ON_DISK = {"image_size": 224, "resize": 256}
@@ -178,7 +141,7 @@ def preset(
         run = dataclasses.replace(run, cells=20)
     if run.streamed:
         idle = [k for k, v in _IN_MEMORY.items() if changes.get(k, v) != v]
-        run = configs.replaced(run, **_IN_MEMORY, **_ON_DISK)
+        run = run.varied(_IN_MEMORY, _ON_DISK)
     else:
         idle = [name for name in _ON_DISK if name in changes]
     if idle:
@@ -186,4 +149,4 @@ def preset(
         raise ValueError(f"{flags}: not with --dataset {run.dataset}")
     if run.streamed and name == "cpu":
         raise ValueError("--preset cpu is for data sets in memory, not imagenet")
-    return configs.replaced(run, **changes)
+    return run.varied(**changes)

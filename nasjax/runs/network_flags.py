@@ -12,9 +12,9 @@ import dataclasses
 from pathlib import Path
 
 from nasjax.data.images import ImageData
-from nasjax.runs import cli, devices, network_config, network_trainer
+from nasjax.runs import cli, devices, image_sets, network_config
+from nasjax.runs.image_sets import Data
 from nasjax.runs.network_config import DATASETS, PRESETS, NetworkRun
-from nasjax.runs.network_trainer import Data
 from nasjax.spaces.architectures import Architecture
 
 
@@ -68,12 +68,9 @@ def run(args: argparse.Namespace, architecture: Architecture) -> NetworkRun:
     for name in ("image_size", "resize"):
         if getattr(args, name) is not None:
             changes[name] = getattr(args, name)
+    text, kind = architecture.printed, architecture.family
     described = network_config.preset(
-        architecture.family,
-        args.preset,
-        args.dataset,
-        genotype=architecture.printed,
-        **changes,
+        kind, args.preset, args.dataset, genotype=text, **changes
     )
     if args.workers and not described.streamed:
         raise ValueError(f"--workers: not with --dataset {described.dataset}")
@@ -86,7 +83,7 @@ def load(
     """The run with its seeds, devices and what follows from its data; and the data.
 
     Raises:
-      ValueError: as `run`, `devices.layout` and `network_trainer.with_data`.
+      ValueError: as `run`, `devices.layout` and `image_sets.with_data`.
     """
 
     def layout(images: int) -> tuple[int, int]:
@@ -101,10 +98,10 @@ def load(
 
     described = run(args, architecture)
     count, lanes = layout(0)  # or raise, before any data is read
-    data = network_trainer.data(described, args.data_dir)
+    data = image_sets.whole(described, args.data_dir)
     if isinstance(data, ImageData):
         count, lanes = layout(len(data.train.labels))
     described = dataclasses.replace(
         described, seeds=tuple(args.seeds), devices=count, lanes=lanes
     )
-    return network_trainer.with_data(described, data), data
+    return image_sets.with_data(described, data), data

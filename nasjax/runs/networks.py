@@ -1,28 +1,35 @@
-"""Networks from scratch: training from a configuration, and loading its result.
+"""Networks trained from scratch: their trainer, the training, loading its result.
 
     run = network_config.preset("nb201", "cpu", dataset="synthetic", genotype=CELL)
-    trainer = network_trainer.trainer(run, network_trainer.data(run), [0])
+    trainer = networks.trainer(run, image_sets.whole(run), [0])
     state, curves = networks.fit(trainer, None)
 
 A run's folder holds config.json (`NetworkRun` as JSON) and, for each group of seeds
 trained together, checkpoints.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
-from nasjax.networks import derived
+from nasjax.data import imagenet
+from nasjax.networks import augment, color, derived
 from nasjax.networks.derived import training as derived_training
-from nasjax.runs import training, training_job
+from nasjax.networks.training import hits
+from nasjax.runs import devices, feeds, image_sets, training, training_job
 from nasjax.runs.checkpoints import Checkpoints
 from nasjax.runs.configs import read_run
 from nasjax.runs.folder import Folder
+from nasjax.runs.image_sets import Data
 from nasjax.runs.network_config import NetworkRun
-from nasjax.runs.network_trainer import groups, init_of
+from nasjax.spaces import image_sizes
 
 
 class Curves(NamedTuple):
@@ -36,7 +43,7 @@ class Curves(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A network as a run left it."""
+    """A trained network, read from the folder of its run."""
 
     config: derived.DerivedConfig
     params: Any
@@ -44,6 +51,105 @@ class Trained(NamedTuple):
     run: NetworkRun  # of the run's config.json
     step: int
     epoch: float
+
+
+def trainer(
+    run: NetworkRun,
+    data: Data,
+    seeds: Sequence[int],
+    mesh: Mesh | None = None,
+    *,
+    scan: bool | None = None,
+    workers: int = 0,
+) -> training.Trainer:
+    """The trainer of a network; errors as of `with_data` and `training.Trainer`.
+
+    Args:
+      run: see `NetworkRun`.
+      data: in memory, or on disk.
+      seeds: trained together; one for a data set on disk.
+      mesh: from `devices.mesh_of`; None for one seed on one device.
+      scan: see `training.Trainer`.
+      workers: threads that decode images on disk; 0 is one for each core.
+    """
+    run = image_sets.with_data(run, data)
+    config, divided = run.network, devices.data_parallel(mesh)
+    if divided is not None:
+        config = dataclasses.replace(config, axis_name=derived_training.AXIS)
+    tested: dict[str, Any] = {"config": config, "mesh": divided}
+    learned = {"recipe": run.recipe, "steps_per_epoch": run.steps_per_epoch, **tested}
+    if isinstance(data, feeds.Source):
+        if len(seeds) != 1:
+            raise ValueError(f"seeds {list(seeds)}: one at a time is trained here")
+        step, score = _streamed(config, learned, tested)
+        model = training.Model(_init(run), step, score, ("test", "top5"))
+        feed: feeds.Feed = feeds.Streamed(
+            data,
+            run.recipe,
+            image_size=image_sizes.sides(run.image_size)[0],
+            resize=run.resize,
+            test_batch=run.test_batch,
+            workers=workers,
+        )
+    else:
+        augmentation = image_sets.augmentation(run, data)
+        step = functools.partial(derived_training.step, augment=augmentation, **learned)
+
+        def score(state, images, labels, counted):
+            return derived_training.correct(
+                state, images, labels, counted, augment=augmentation, **tested
+            )[None]
+
+        model = training.Model(_init(run), step, score, ("test",))
+        feed = feeds.InMemory(data.train, run.recipe, data.test, run.test_batch)
+    return training.Trainer(model, run.recipe, feed, seeds, mesh, scan)
+
+
+def _streamed(config, learned, tested):
+    """`step` and `score` of a `training.Model` for `feeds.Streamed`."""
+    colors = color.ColorConfig(mean=imagenet.MEAN, std=imagenet.STD)
+    plain = augment.AugmentConfig(mean=imagenet.MEAN, std=imagenet.STD)
+
+    def step(key, state, images, labels):
+        colour, drop = jax.random.split(jax.random.fold_in(key, state.step))
+        batch = color.augment(colour, images, colors, config.dtype)
+        return derived_training.learn(drop, state, batch, labels, **learned)
+
+    def score(state, images, labels):
+        logits = derived_training.predict(state, images, augment=plain, **tested)
+        return jnp.stack([hits(logits, labels, top) for top in (1, 5)])
+
+    return step, score
+
+
+def _init(run: NetworkRun) -> Callable[[jax.Array], derived_training.TrainState]:
+    return functools.partial(
+        derived_training.init,
+        config=run.network,
+        recipe=run.recipe,
+        image_size=run.image_size,
+    )
+
+
+def groups(seeds: Sequence[int], lanes: int) -> list[list[int]]:
+    """The seeds that are trained together, at most `lanes` at a time."""
+    return [list(seeds[i : i + lanes]) for i in range(0, len(seeds), lanes)]
+
+
+def trainers(
+    run: NetworkRun, data: Data, workers: int = 0
+) -> dict[int, training.Trainer]:
+    """A trainer for each size of the groups that a run's seeds are trained in.
+
+    Args:
+      run: its `seeds`, `lanes` and `devices` count, too.
+      data, workers: see `trainer`, also for errors.
+    """
+    made = {}
+    for seeds in {len(seeds): seeds for seeds in groups(run.seeds, run.lanes)}.values():
+        mesh = devices.mesh_of(jax.devices()[: run.devices], seeds)
+        made[len(seeds)] = trainer(run, data, seeds, mesh, workers=workers)
+    return made
 
 
 def no_curves(epochs: int, seeds: int, top5: bool = False) -> Curves:
@@ -90,18 +196,16 @@ def fit(
         for name, share in trainer.test(state).items():
             getattr(curves, name)[:, epoch - 1] = share
 
-    tested = {*range(test_every, epochs + 1, test_every), epochs}
-    return training_job.fit(
+    task = training_job.Training(
         trainer,
         no_curves(epochs, len(seeds), "top5" in trainer.model.scores),
-        training_job.Scoring(tested, record),
-        folder,
-        resume=resume,
-        checkpoint_seconds=checkpoint_seconds,
+        record,
+        {*range(test_every, epochs + 1, test_every), epochs},
         chunk=chunk,
         name=group_name(seeds),
         label=f"seed {', '.join(map(str, seeds))}",
     )
+    return training_job.fit(task, folder, resume, checkpoint_seconds)
 
 
 def fit_groups(
@@ -144,7 +248,7 @@ def load(folder: str | Path, seed: int | None = None) -> Trained:
     if seed not in run.seeds:
         raise ValueError(f"seed {seed} is not in {folder}: it has {list(run.seeds)}")
     (group,) = (seeds for seeds in groups(run.seeds, run.lanes) if seed in seeds)
-    single = jax.eval_shape(init_of(run), jax.random.key(0))
+    single = jax.eval_shape(_init(run), jax.random.key(0))
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((len(group), *x.shape), x.dtype), single
     )

@@ -6,95 +6,57 @@ Source: thesis 3.4.1 (`ddas`), 4.4.2; Dong and Yang 2020 (`nb201`).
 """
 
 import dataclasses
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nasjax.networks import families, supernet
-from nasjax.networks.supernet import training as supernet_training
-from nasjax.networks.training import ABSENT, Recipe
-from nasjax.runs import configs
+from nasjax.networks.config import check_choice, check_positive
+from nasjax.networks.supernet.training import POLICIES
+from nasjax.networks.training import Recipe
 from nasjax.runs.configs import setting
+from nasjax.runs.image_config import ImageRun
 
-CONSTANTS = ("own", "cifar10")
 _RECIPE = Recipe(batch_size=250, epochs=10_000, drop_last=False)
 
 
-def check_constants(name: str, dataset: str) -> None:
-    """ValueError if `constants` is unknown, or not for the data set."""
-    if name not in CONSTANTS:
-        raise ValueError(f"constants is {name!r}; allowed: {', '.join(CONSTANTS)}")
-    if name != "own" and dataset not in ("cifar10", "cifar100"):
-        raise ValueError(f"constants {name}: not with --dataset {dataset}")
-
-
-@dataclasses.dataclass(frozen=True)
-class SupernetRun:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SupernetRun(ImageRun):
     """Everything that fixes the training of a supernet, as config.json has it.
-
-    Fields without a flag follow from the data and the machine; see `with_data`.
 
     Raises:
       ValueError: names the value and what is allowed.
     """
 
     space: str = setting("darts", "of `families.variants()`", flag=False)
-    dataset: str = setting("cifar10", "of `data.images.NAMES`", flag=False)
-    preset: str = setting("", "the preset that the run started from", flag=False)
-    policy: str = setting(
-        "uniform", f"what a batch trains: {' or '.join(supernet_training.POLICIES)}"
-    )
-    channels: int = setting(16, "C of the first cells")
-    cells: int = setting(8, "number of cells; per stage for nb201")
+    policy: str = setting("uniform", f"what a batch trains: {' or '.join(POLICIES)}")
     parts: int = setting(1, "PC-DARTS' K: operations see 1/K of the channels")
     none: bool = setting(False, "make `none` an eighth operation")
-    stem: str = setting("cifar", "cifar or imagenet")
-    dtype: str = setting("float32", "float32 or bfloat16")
     seed: int = setting(2, "of the training")
     split_seed: int = setting(0, "seed of the halves: training, validation")
     recipe: Recipe = _RECIPE
     preprocess: bool = setting(
         True, "crop, flip, cutout and normalise; false: scale to [0, 1] only"
     )
-    padding: int = setting(4, "zero pixels on each side before the random crop")
-    constants: str = setting(
-        "own", "mean and deviation of pixels: own, or cifar10's (as PC-DARTS' code)"
-    )
-    cutout: int = setting(0, "side of the square cut out of training images")
-    train_images: int = setting(0, "use so many of the training half; 0: all")
-    shrink: int = setting(1, "average so many by so many pixels first")
     validate: int = setting(10, "number of times that architectures are scored")
     validate_archs: int = setting(30, "architectures scored each time")
     validate_images: int = setting(5_000, "validation images used for it")
     validate_batch: int = setting(500, "images per batch there")
-    classes: int = setting(0, "of the data set", flag=False)
-    image_size: int | tuple[int, int] = setting(0, "of the images", flag=False)
-    image_channels: int = setting(0, "of the images", flag=False)
-    steps_per_epoch: int = setting(0, "batches of an epoch", flag=False)
-    data_sha256: str = setting("", "of the images and labels", flag=False)
-    devices: int = setting(0, "that share a batch", flag=False)
 
     def __post_init__(self):
         spaces = families.variants()
-        if self.space not in spaces:
-            raise ValueError(f"space is {self.space!r}; allowed: {', '.join(spaces)}")
+        check_choice(self, "space", tuple(spaces))
         for name, value in spaces[self.space].fixed.items():
             if getattr(self, name) != value:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}; --space {self.space} has only "
                     f"{value}"
                 )
-        check_constants(self.constants, self.dataset)
+        super().__post_init__()
         _ = self.network  # or raise
-        if self.policy not in supernet_training.POLICIES:
-            raise ValueError(
-                f"policy is {self.policy!r}; allowed: "
-                f"{', '.join(supernet_training.POLICIES)}"
-            )
-        counts = ("validate", "validate_archs", "validate_images", "shrink")
-        configs.check_positive(self, *counts)
+        check_choice(self, "policy", POLICIES)
+        check_positive(self, "validate", "validate_archs", "validate_images")
 
     @property
     def network(self) -> supernet.SupernetConfig:
@@ -118,13 +80,7 @@ class SupernetRun:
         return sorted({max(round(epoch), 1) for epoch in ends})
 
     def to_json(self) -> dict[str, Any]:
-        """The content of config.json."""
-        return configs.to_json(self) | {"marks": self.eval_epochs}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "SupernetRun":
-        """The run of a config.json, also of older versions'."""
-        return configs.from_json(cls(), content, ABSENT)
+        return super().to_json() | {"marks": self.eval_epochs}
 
 
 PRESETS: dict[str, dict[str, SupernetRun]] = {}  # runs by name and space
@@ -135,9 +91,10 @@ def _add(
 ) -> None:
     """Adds a preset: what differs from the defaults, later parts before earlier."""
     for space in spaces:
-        run = SupernetRun(space, preset=name, parts=4 if space == "pc-darts" else 1)
-        run = configs.replaced(run, **dict(ChainMap(changes, *reversed(parts))))
-        PRESETS.setdefault(name, {})[space] = run
+        run = SupernetRun(
+            space=space, preset=name, parts=4 if space == "pc-darts" else 1
+        )
+        PRESETS.setdefault(name, {})[space] = run.varied(*parts, **changes)
 
 
 _CELLS = ("darts", "pc-darts")
@@ -174,9 +131,9 @@ def preset(space: str, name: str | None = None, **changes: Any) -> SupernetRun:
     """
     name = name or USUAL.get(space)
     if name is None:  # a space that was registered later: the defaults
-        return configs.replaced(SupernetRun(space), **changes)
+        return SupernetRun(space=space).varied(**changes)
     if space not in PRESETS[name]:
         raise ValueError(
             f"--preset {name} is for --space {' or '.join(PRESETS[name])}, not {space}"
         )
-    return configs.replaced(PRESETS[name][space], **changes)
+    return PRESETS[name][space].varied(**changes)

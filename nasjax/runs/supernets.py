@@ -1,4 +1,4 @@
-"""Supernets: their training from a configuration, and loading its result.
+"""Supernets: their trainer, the training, loading its result.
 
     run = supernet_config.preset("nb201", "cpu", dataset="synthetic")
     halves = image_sets.halves(run)
@@ -20,15 +20,14 @@ from jax.sharding import Mesh
 
 from nasjax.data.images import ImageData
 from nasjax.environments.frozen_supernet import score as score_architecture
-from nasjax.networks import augment, supernet
+from nasjax.networks import supernet
 from nasjax.networks.supernet import training as supernet_training
-from nasjax.networks.training import epoch_of
 from nasjax.runs import devices, feeds, image_sets, training, training_job
 from nasjax.runs.checkpoints import Checkpoints
 from nasjax.runs.configs import read_run
 from nasjax.runs.folder import Folder
 from nasjax.runs.supernet_config import SupernetRun
-from nasjax.spaces import CellSpace, image_sizes
+from nasjax.spaces import CellSpace
 
 Scores = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -46,7 +45,7 @@ class Curves(NamedTuple):
 
 
 class Pretrained(NamedTuple):
-    """A supernet as a run left it."""
+    """A trained supernet, read from the folder of its run."""
 
     config: supernet.SupernetConfig
     params: Any
@@ -73,38 +72,6 @@ def no_curves(epochs: int, eval_epochs: Sequence[int], archs: int) -> Curves:
     )
 
 
-def with_data(run: SupernetRun, halves: ImageData, count: int = 1) -> SupernetRun:
-    """The run with what follows from its data, for so many devices.
-
-    Raises:
-      ValueError: the network does not fit the images or labels, naming which; fewer
-        images than a batch takes.
-    """
-    channels = halves.train.images.shape[-1]
-    network = dataclasses.replace(
-        run.network, classes=halves.classes, image_channels=channels
-    )
-    image_sets.check(halves, network)
-    return dataclasses.replace(
-        run,
-        classes=halves.classes,
-        image_size=image_sizes.size_of(halves.train.images),
-        image_channels=channels,
-        steps_per_epoch=epoch_of(len(halves.train.labels), run.recipe).steps,
-        data_sha256=halves.sha256,
-        devices=count,
-    )
-
-
-def augmentation(run: SupernetRun, halves: ImageData) -> augment.AugmentConfig:
-    """The augmentation of training images; none at all with `preprocess=False`."""
-    if not run.preprocess:
-        return augment.AugmentConfig(padding=0, flip=False)
-    return augment.AugmentConfig(
-        padding=run.padding, cutout=run.cutout, mean=halves.mean, std=halves.std
-    )
-
-
 def _init(run: SupernetRun) -> Callable[[jax.Array], supernet_training.TrainState]:
     return functools.partial(
         supernet_training.init,
@@ -120,7 +87,7 @@ def trainer(
     mesh: Mesh | None = None,
     scan: bool | None = None,
 ) -> training.Trainer:
-    """The trainer of a supernet on the training half; errors as `with_data`.
+    """The trainer of a supernet on the training half; errors as `image_sets.with_data`.
 
     Args:
       run: see `SupernetRun`.
@@ -128,7 +95,7 @@ def trainer(
       mesh: devices over which a batch is divided; None for one.
       scan: see `training.Trainer`.
     """
-    run = with_data(run, halves)
+    run = image_sets.with_data(run, halves)
     config, divided = run.network, devices.data_parallel(mesh)
     if divided is not None:
         config = dataclasses.replace(config, axis_name=supernet_training.AXIS)
@@ -138,7 +105,7 @@ def trainer(
             supernet_training.step,
             config=config,
             recipe=run.recipe,
-            augment=augmentation(run, halves),
+            augment=image_sets.augmentation(run, halves),
             policy=run.policy,
             steps_per_epoch=run.steps_per_epoch,
             mesh=divided,
@@ -161,7 +128,7 @@ def scorer(
     """Scores on the validation half, for `fit`.
 
     Args:
-      run: with what follows from the data, see `with_data`.
+      run: with what follows from the data, see `image_sets.with_data`.
       halves: the data set.
       archs: [M, *arch_shape], those to score.
 
@@ -171,7 +138,7 @@ def scorer(
       policy is `one-shot`.
     """
     count = min(run.validate_images, len(halves.valid.labels))
-    config, shown = run.network, augmentation(run, halves)
+    config, transform = run.network, image_sets.augmentation(run, halves)
     images, labels = jax.device_put(halves.valid.at(slice(count)))
 
     @jax.jit
@@ -182,8 +149,8 @@ def scorer(
             arch,
             images,
             labels,
-            mean=shown.mean,
-            std=shown.std,
+            mean=transform.mean,
+            std=transform.std,
             batch_size=min(run.validate_batch, count),
             statistics=statistics,
         )
@@ -242,15 +209,11 @@ def fit(
         row = epochs.index(epoch)
         curves.batch[row], curves.running[row], curves.one_shot[row] = score(state)
 
-    return training_job.fit(
-        trainer,
-        no_curves(trainer.recipe.epochs, epochs, archs),
-        training_job.Scoring(epochs, record, saves=True),
-        folder,
-        resume=resume,
-        checkpoint_seconds=checkpoint_seconds,
-        chunk=chunk,
+    curves = no_curves(trainer.recipe.epochs, epochs, archs)
+    task = training_job.Training(
+        trainer, curves, record, epochs, saves=True, chunk=chunk
     )
+    return training_job.fit(task, folder, resume, checkpoint_seconds)
 
 
 def load(folder: str | Path) -> Pretrained:

@@ -20,14 +20,14 @@ from nasjax.runs.feeds import Feed
 
 
 class Model(NamedTuple):
-    """What is trained, as functions of one seed.
+    """The functions that train and test a network, of one seed.
 
     Attributes:
       init: `key -> state`.
-      step: `(key, state, *batch) -> (state, metrics)`; the feed says what a batch is.
-      score: `(state, *batch) -> int32 [n]`, how many of a batch of test images count
-        as right, by each of `scores`.
-      scores: names of what is tested.
+      step: `(key, state, *batch) -> (state, metrics)`; batches are those of the feed.
+      score: `(state, *batch) -> int32 [n]`, numbers of test images in a batch that are
+        classified rightly, in the sense of each of `scores`.
+      scores: names of the test accuracies, such as "top5".
     """
 
     init: Callable[[jax.Array], Any]
@@ -147,10 +147,12 @@ class Trainer:
         return jax.device_put(jax.tree.map(jnp.asarray, state), self._sharding)
 
     def advance(self, state: Any, steps: range) -> tuple[Any, Any]:
-        """Steps of these numbers, all of one epoch; metrics are NumPy [S, len(steps)].
+        """Runs the steps of these numbers, all of one epoch.
 
-        A call returns before its step is done; the feed prepares the next batch
-        meanwhile.
+        The feed prepares the next batch while the devices work.
+
+        Returns:
+          The state; the metrics, of NumPy arrays [S, len(steps)].
         """
         seeds, parts = np.array(self.seeds, np.uint32), []
         for own, shared in self.feed.batches(self.seeds, steps, self.scans):
@@ -166,7 +168,7 @@ class Trainer:
         return state, metrics
 
     def test(self, state: Any) -> dict[str, np.ndarray]:
-        """Shares of all test images that are right, float64 [S], by `model.scores`."""
+        """Accuracies on all test images, float64 [S], by names of `model.scores`."""
         counts: list[jax.Array] = []
         for batch in self.feed.test_batches():
             counts.append(self._score(state, batch))

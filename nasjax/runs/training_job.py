@@ -1,45 +1,31 @@
-"""A training as a resumable job: epochs, curves, scores, losses that must be finite."""
+"""A training as a resumable job: epochs, curves, measurements, finite losses."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from nasjax.networks.derived import training as derived
-from nasjax.networks.training import Recipe, cosine
+from nasjax.networks.training import cosine
 from nasjax.runs import job
 from nasjax.runs.errors import DivergedError, check_finite
 from nasjax.runs.folder import Folder
 from nasjax.runs.training import Trainer
 
 
-class Scoring(NamedTuple):
-    """What is measured between epochs, besides the loss.
-
-    Attributes:
-      epochs: after which `record` is called.
-      record: `(state, curves, epoch)`; writes into the curves.
-      saves: whether a checkpoint follows.
-    """
-
-    epochs: Collection[int]
-    record: Callable[[Any, Any, int], None]
-    saves: bool = False
-
-
 class Training(job.Job):
-    """A training as a job: epochs, curves, losses that must be finite.
-
-    The carry holds `state` and `curves`; a chunk of steps ends with its epoch.
+    """A training as a job; the carry holds `state` and `curves`.
 
     Args:
       trainer: what is trained.
-      curves: before the first step: arrays `loss` and `accuracy` [S, epochs] and
-        `seconds` [epochs], filled in place.
-      scoring: see `Scoring`.
-      chunk: most steps between looks at the clock.
+      curves: before the first step: arrays `loss` and `accuracy` [S, epochs] (without
+        S for a trainer of a single state) and `seconds` [epochs], filled in place.
+      record: `(state, curves, epoch)`; measures more and writes it into the curves.
+      epochs: after which `record` is called.
+      saves: whether a checkpoint follows then.
+      chunk: most steps between looks at the clock; a chunk ends with its epoch.
       name, label: see `job.Job`.
     """
 
@@ -47,8 +33,10 @@ class Training(job.Job):
         self,
         trainer: Trainer,
         curves: Any,
-        scoring: Scoring,
+        record: Callable[[Any, Any, int], None],
+        epochs: Collection[int],
         *,
+        saves: bool = False,
         chunk: int,
         name: str = "",
         label: str = "",
@@ -57,8 +45,8 @@ class Training(job.Job):
         self.trainer, self.epochs = trainer, trainer.recipe.epochs
         self.per_epoch = trainer.steps_per_epoch
         self.steps = self.epochs * self.per_epoch
-        self._curves, self._scoring, self._chunk = curves, scoring, chunk
-        self._postfix = ""
+        self._curves, self._chunk, self._postfix = curves, chunk, ""
+        self._record, self._recorded, self._saves = record, epochs, saves
         self._initial = trainer.init()
 
     def template(self) -> dict[str, Any]:
@@ -88,11 +76,11 @@ class Training(job.Job):
         return carry
 
     def must_save(self, step: int) -> bool:
-        return step == self.steps or (self._scoring.saves and self._scores(step))
+        return step == self.steps or (self._saves and self._records(step))
 
-    def _scores(self, step: int) -> bool:
+    def _records(self, step: int) -> bool:
         epoch, at = divmod(step, self.per_epoch)
-        return at == 0 and epoch in self._scoring.epochs
+        return at == 0 and epoch in self._recorded
 
     def advance(self, carry: Any, first: int, last: int) -> Any:
         curves, (epoch, at) = carry["curves"], divmod(first, self.per_epoch)
@@ -111,8 +99,8 @@ class Training(job.Job):
         curves.accuracy[..., epoch] += accuracy
         seconds = time.perf_counter() - clock
         curves.seconds[epoch] += seconds
-        if self._scores(last):
-            self._scoring.record(state, curves, epoch + 1)
+        if self._records(last):
+            self._record(state, curves, epoch + 1)
         rate = division.sizes(*steps).sum() * len(self.trainer.seeds) / seconds
         self._postfix = (
             f"epoch {epoch + 1}/{self.epochs} loss {metrics.loss.mean():.3f}"
@@ -121,7 +109,7 @@ class Training(job.Job):
         return {"state": state, "curves": curves}
 
     def _check_loss(self, loss: np.ndarray, first: int) -> None:
-        """DivergedError at the first loss, of [S, T] from step `first`, not finite."""
+        """DivergedError if a loss, of [S, T] from step `first` on, is not finite."""
         bad = ~np.isfinite(loss).all(axis=0)
         if bad.any():
             step = first + int(bad.argmax())
@@ -141,13 +129,16 @@ class Training(job.Job):
         epoch, at = divmod(step, self.per_epoch)
         if at:
             return None
-        curves = carry["curves"]
+        curves, recipe = carry["curves"], self.trainer.recipe
+        rate: Any = cosine
+        if isinstance(recipe, derived.Recipe):
+            rate = derived.learning_rate
         known = {"loss": "loss", "accuracy": "accuracy", "test": "test_accuracy"}
         return {
             "seeds": self.trainer.seeds,
             "epoch": epoch,
             "epochs": self.epochs,
-            "learning_rate": _learning_rate(self.trainer.recipe, epoch - 1),
+            "learning_rate": float(rate(recipe, epoch - 1)),
             **{  # null where not tested
                 text: getattr(curves, name)[..., epoch - 1]
                 for name, text in known.items()
@@ -157,14 +148,8 @@ class Training(job.Job):
         }
 
 
-def _learning_rate(recipe: Recipe, epoch: int) -> float:
-    if isinstance(recipe, derived.Recipe):
-        return float(derived.learning_rate(recipe, epoch))
-    return float(cosine(recipe, epoch))
-
-
 def _latest(curves: Any) -> str:
-    """The newest test accuracy, in words, of curves that have one."""
+    """The newest test accuracy as text; empty if there is none."""
     test = getattr(curves, "test", None)
     if test is None or not (known := np.flatnonzero(np.isfinite(test[0]))).size:
         return ""
@@ -172,24 +157,8 @@ def _latest(curves: Any) -> str:
 
 
 def fit(
-    trainer: Trainer,
-    curves: Any,
-    scoring: Scoring,
-    folder: Folder | None,
-    *,
-    resume: bool = False,
-    checkpoint_seconds: float = 60.0,
-    **options: Any,
+    task: Training, folder: Folder | None, resume: bool, checkpoint_seconds: float
 ) -> tuple[Any, Any]:
-    """Runs a `Training` to its last epoch.
-
-    Args:
-      trainer, curves, scoring, options: see `Training`.
-      folder, resume, checkpoint_seconds: see `job.run`, also for errors.
-
-    Returns:
-      The last state and the curves.
-    """
-    task = Training(trainer, curves, scoring, **options)
+    """The last state and curves of a training; arguments and errors as of `job.run`."""
     carry = job.run(task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds)
     return carry["state"], carry["curves"]

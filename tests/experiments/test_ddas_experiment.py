@@ -55,7 +55,7 @@ def halves(run, data_dir=None):
 def stand_in(monkeypatch):
     config = augment.AugmentConfig(padding=1)
     monkeypatch.setattr(supernets, "load", load)
-    monkeypatch.setattr(supernets, "augmentation", lambda run, halves: config)
+    monkeypatch.setattr(image_sets, "augmentation", lambda run, halves: config)
     monkeypatch.setattr(image_sets, "halves", halves)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nasjax.analysis import evaluation
-from nasjax.runs import devices, network_config, network_trainer, networks
+from nasjax.runs import devices, image_sets, network_config, networks
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "evaluate.py"
@@ -172,7 +172,7 @@ def test_agreement_with_the_table():
     ],
 )
 def test_describe_needs_no_data(flags, wanted, capsys, monkeypatch):
-    monkeypatch.setattr(network_trainer, "data", None)
+    monkeypatch.setattr(image_sets, "whole", None)
     assert run(*flags, "--describe") == 0
     costs = json.loads(capsys.readouterr().out)
     assert {name: costs[name] for name in wanted} == wanted

@@ -17,6 +17,7 @@ OTHERS = {
     "reward": ("relative",),
     "noise": ("gaussian", "uniform"),
     "acquisition": ("bound", "both"),
+    "pending": ("lowest",),
     "hidden": ("7,7,7",),
     "listed_proposals": ("3,4",),
 }

@@ -63,7 +63,7 @@ def augmentation(run, halves):
 
 def stand_in(monkeypatch):
     monkeypatch.setattr(supernets, "load", load)
-    monkeypatch.setattr(supernets, "augmentation", augmentation)
+    monkeypatch.setattr(image_sets, "augmentation", augmentation)
     monkeypatch.setattr(image_sets, "halves", halves)
 
 

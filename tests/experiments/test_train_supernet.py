@@ -127,36 +127,40 @@ def settings(**changed):
     return configs.replaced(run, **changed)
 
 
-def test_devices_share_a_batch_like_one(quick_compile):
-    """20 steps on 1 and 2 devices: the same parameters to 1e-4."""
-    chosen = settings()
+@pytest.fixture(scope="module")
+def odd(quick_compile):
+    """A run with batches of 32, 32 and 16 images, its data, a trainer without scans."""
+    chosen = settings(train_images=80, drop_last=False)
     halves = image_sets.halves(chosen, log=lambda _: None)
+    return chosen, halves, supernets.trainer(chosen, halves, scan=False)
+
+
+def test_devices_share_a_batch_like_one(odd):
+    """6 steps on 1 and 2 devices: the same parameters to 1e-4."""
+    chosen, halves, alone = odd
+    mesh = jax.sharding.Mesh(jax.devices()[:2], (supernet_training.AXIS,))
     ends = []
-    for count in (1, 2):
-        devices = jax.devices()[:count]
-        mesh = jax.sharding.Mesh(devices, (supernet_training.AXIS,))
-        trainer = supernets.trainer(chosen, halves, mesh if count > 1 else None)
-        state, metrics = trainer.advance(trainer.init(), range(10))
-        assert metrics.loss.shape == (1, 10)
-        state, _ = trainer.advance(state, range(10, 20))
+    for trainer in (alone, supernets.trainer(chosen, halves, mesh)):
+        state = trainer.init()
+        for first in (0, 3, 6):
+            state, metrics = trainer.advance(state, range(first, first + 2))
+            assert metrics.loss.shape == (1, 2)
         ends.append(jax.device_get((state.params, state.statistics)))
     for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_a_scan_with_a_smaller_last_batch(quick_compile):
-    """320 images in batches of 96, the last of 32: in a scan and step by step."""
-    chosen = settings(batch_size=96, drop_last=False, epochs=1)
-    halves = image_sets.halves(chosen, log=lambda _: None)
+def test_a_scan_with_a_smaller_last_batch(odd):
+    """It learns what single steps learn; the epoch's mean weighs images alike."""
+    chosen, halves, alone = odd
     ends = []
-    for scan in (False, True):
-        trainer = supernets.trainer(chosen, halves, scan=scan)
-        assert trainer.steps_per_epoch == 4
+    for trainer in (alone, supernets.trainer(chosen, halves, scan=True)):
+        assert trainer.steps_per_epoch == 3
         state, curves = supernets.fit(trainer, None, [1], 1, lambda _: (0.5, 0.5, 0.5))
-        other, metrics = trainer.advance(trainer.init(), range(4))
-        mean = (metrics.loss * np.array([96, 96, 96, 32])).sum() / 320
-        np.testing.assert_allclose(curves.loss, mean, rtol=1e-4)
-        assert int(other.step) == 4
+        other, metrics = trainer.advance(trainer.init(), range(3))
+        mean = (metrics.loss * np.array([32, 32, 16])).sum() / 80
+        np.testing.assert_allclose(curves.loss[0], mean, rtol=1e-4)
+        assert int(other.step) == 3
         ends.append((state.params, curves.loss, curves.accuracy))
     for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3)
@@ -212,7 +216,7 @@ def made_halves(**changed):
 
 def test_images_of_33_by_47_and_four_channels(quick_compile, tmp_path):
     chosen = settings(batch_size=8, epochs=1, channels=4)
-    chosen = supernets.with_data(chosen, made_halves())
+    chosen = image_sets.with_data(chosen, made_halves())
     trainer = supernets.trainer(chosen, made_halves())
     assert chosen.image_size == (33, 47)
     archs = supernets.scored(chosen, chosen.network.space)
@@ -245,10 +249,8 @@ def test_trainers_refuse_images(changed, text):
         supernets.trainer(settings(), made_halves(**changed))
 
 
-def test_one_step_trains_one_architecture_only():
-    chosen = settings()
-    halves = image_sets.halves(chosen, log=lambda _: None)
-    trainer = supernets.trainer(chosen, halves)
+def test_one_step_trains_one_architecture_only(odd):
+    trainer = odd[2]
     before = jax.device_get(trainer.init())
     after, _ = trainer.advance(trainer.init(), range(1))
     after = jax.device_get(after)

@@ -12,7 +12,7 @@ from test_imagenet import encode, prepare
 from nasjax.data import imagenet
 from nasjax.networks.derived.training import Recipe
 from nasjax.networks.training import hits
-from nasjax.runs import feeds, network_trainer, networks
+from nasjax.runs import feeds, networks
 from nasjax.runs.devices import mesh_of
 from nasjax.runs.folder import open_run
 from nasjax.runs.network_config import NetworkRun
@@ -80,7 +80,7 @@ MADE = {}  # compiled once for each number of devices
 def streamer(source, seed=0, devices=1):
     if devices not in MADE:
         mesh = mesh_of(jax.devices()[:devices], [seed])
-        trainer = network_trainer.trainer(RUN, source, [seed], mesh, workers=1)
+        trainer = networks.trainer(RUN, source, [seed], mesh, workers=1)
         MADE[devices] = trainer
     return MADE[devices].with_seeds([seed])
 

@@ -13,14 +13,7 @@ from nasjax.networks import families
 from nasjax.networks.derived.training import Recipe
 from nasjax.networks.examples import Examples
 from nasjax.networks.training import ABSENT
-from nasjax.runs import (
-    configs,
-    devices,
-    image_sets,
-    network_trainer,
-    networks,
-    supernets,
-)
+from nasjax.runs import configs, devices, image_sets, networks
 from nasjax.runs.folder import open_run
 from nasjax.runs.network_config import NetworkRun
 from nasjax.runs.supernet_config import SupernetRun
@@ -151,8 +144,8 @@ def test_summary_by_hand():
 
 
 def test_groups():
-    assert network_trainer.groups([0, 1, 2, 3, 4], 2) == [[0, 1], [2, 3], [4]]
-    assert network_trainer.groups([3], 1) == [[3]]
+    assert networks.groups([0, 1, 2, 3, 4], 2) == [[0, 1], [2, 3], [4]]
+    assert networks.groups([3], 1) == [[3]]
 
 
 def test_data_is_the_whole_training_set_shrunk(data):
@@ -174,7 +167,7 @@ def some(data, count, group, number):
     mesh = devices.mesh_of(jax.devices()[:number], group)
     key = len(group), number
     if key not in MADE:
-        MADE[key] = network_trainer.trainer(RUN, data, group, mesh)
+        MADE[key] = networks.trainer(RUN, data, group, mesh)
     trainer = MADE[key].with_seeds(group)
     state, metrics = trainer.advance(trainer.init(), range(count))
     return trainer, state, metrics
@@ -225,7 +218,7 @@ def odd(data):
     changed = {"genotype": cell, "batch_size": 48, "drop_last": False}
     runs = {}
     for scan in (False, True):
-        trainer = network_trainer.trainer(changed_run(**changed), small, [0], scan=scan)
+        trainer = networks.trainer(changed_run(**changed), small, [0], scan=scan)
         runs[scan] = trainer, *networks.fit(trainer, None)
     return runs
 
@@ -279,7 +272,7 @@ def test_resuming_anywhere_gives_the_same_bits(odd, scan, tmp_path, monkeypatch)
 def test_trainers_refuse(data, changed, number, text):
     mesh = devices.mesh_of(jax.devices()[:number], [0])
     with pytest.raises(ValueError, match=text):
-        network_trainer.trainer(changed_run(**changed), data, [0], mesh)
+        networks.trainer(changed_run(**changed), data, [0], mesh)
 
 
 def grey(count=40, seed=0, channels=1):
@@ -299,9 +292,9 @@ def images_of(**changed):
 def test_grey_images_of_33_by_47(tmp_path):
     """Trained, tested, saved and loaded."""
     changed = {"epochs": 1, "batch_size": 20, "train_images": 0, "shrink": 1}
-    run = network_trainer.with_data(changed_run(**changed), images_of())
+    run = image_sets.with_data(changed_run(**changed), images_of())
     run = dataclasses.replace(run, seeds=(0,), lanes=1)
-    trainer = network_trainer.trainer(run, images_of(), [0])
+    trainer = networks.trainer(run, images_of(), [0])
     assert (run.image_size, run.image_channels) == ((33, 47), 1)
     with open_run(tmp_path / "run", "test", run.to_json()) as folder:
         state, curves = networks.fit(trainer, folder)
@@ -333,7 +326,7 @@ def test_grey_images_of_33_by_47(tmp_path):
 def test_trainers_refuse_images(changed, text):
     """Before training: labels outside of the classes made losses NaN."""
     with pytest.raises(ValueError, match=text):
-        network_trainer.trainer(RUN, images_of(**changed), [0])
+        networks.trainer(RUN, images_of(**changed), [0])
 
 
 def test_constants_of_cifar10_on_cifar100(monkeypatch):
@@ -344,12 +337,12 @@ def test_constants_of_cifar10_on_cifar100(monkeypatch):
     assert image_sets.whole(run).mean == made.mean
     run = dataclasses.replace(run, constants="cifar10")
     facts = images.PUBLISHED["cifar10"]
-    mine = network_trainer.augmentation(run, image_sets.whole(run))
+    mine = image_sets.augmentation(run, image_sets.whole(run))
     assert (mine.mean, mine.std) == (facts.mean, facts.std)
     other = SupernetRun(
         dataset="cifar100", constants="cifar10", train_images=50, shrink=4
     )
-    theirs = supernets.augmentation(other, image_sets.halves(other))
+    theirs = image_sets.augmentation(other, image_sets.halves(other))
     assert (theirs.mean, theirs.std) == (facts.mean, facts.std)
     for wrong, text in (
         ({"constants": "mine"}, "constants is 'mine'; allowed: own, cifar10"),

@@ -24,7 +24,7 @@ IMAGES += np.arange(0, 128, 4, dtype=np.uint8).reshape(-1, 1, 1, 1)
 LABELS = _RANDOM.integers(0, 10, 32).astype(np.int32)
 INDEX = _RANDOM.permutation(32).astype(np.int32).reshape(STEPS, B)
 PLAIN = AugmentConfig(padding=0, flip=False, mean=(0.5,) * 3, std=(0.2,) * 3)
-CONFIG = derived.nas_bench_201([3, 1, 4, 2, 3, 2], channels=4, cells=1)
+CONFIG = derived.nas_bench_201([3, 0, 4, 0, 1, 2], channels=4, cells=1)
 RECIPE = training.Recipe(epochs=2, batch_size=B, drop_path=0.4, label_smoothing=0.1)
 
 
