@@ -40,13 +40,12 @@ from nasjax import lanes
 from nasjax.analysis import table_report
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
-from nasjax.runs import cli, devices, flags, grid, methods, plugins, table_search
+from nasjax.runs import cli, devices, flags, methods, plugins, table_search
 from nasjax.runs.folder import Folder
 from nasjax.runs.script import (
     SCREEN,
     Experiment,
     Report,
-    methods_config,
     refusals,
     script,
     wrapped,
@@ -96,10 +95,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         args.methods += [m for m in methods.ABLATIONS if m not in args.methods]
     if args.columns is not None:
         args.columns = [name.strip() for name in args.columns.split(",")]
-    try:
+    with parser.refusals():
         args.configs = flags.configs(args, methods.ALL)
-    except ValueError as error:
-        parser.error(str(error))
     return args
 
 
@@ -126,8 +123,7 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict[str, Any]]:
         "table": {"sha256": table.sha256, "rows": table.rows},
         "columns": list(table.values),
         **{name: getattr(args, name) for name in (*fields, "failed")},
-        **plugins.record(args),
-        "configs": methods_config(args),
+        **flags.record(args),
     }
 
 
@@ -149,7 +145,7 @@ def search(
         sign=sign,
     )
     made = {name: methods.on_table(name, args.configs) for name in args.methods}
-    return grid.on_table(study, made, args, folder, report, steps_name="queries")
+    return table_search.run(study, made, args, folder, report)
 
 
 def describe(args: argparse.Namespace, table: tables.Table) -> list[str]:

@@ -39,7 +39,7 @@ from nasjax.analysis import ddas as ddas_searches
 from nasjax.analysis import supernet_training
 from nasjax.data.images import NAMES
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, ddas, flags, grid
+from nasjax.runs import cli, ddas, driven_search, flags
 from nasjax.runs.ddas import PRESETS, WarmedUp
 from nasjax.runs.folder import Folder, refuse_inputs
 from nasjax.runs.script import Experiment, refusals, script, write_results, written
@@ -97,12 +97,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     args.out = args.out or Path(f"runs/ddas-{args.dataset}")
     warm_up = Path(f"runs/ddas-warm-up-{args.dataset}-{args.preset}")
     args.warm_up = args.warm_up or warm_up
-    try:
+    with parser.refusals():
         args.configs = configs(args)
         if (rate := args.learning_rate) < 0:
             raise ValueError(f"--learning-rate must not be negative: {rate}")
-    except ValueError as error:
-        parser.error(str(error))
     return args
 
 
@@ -193,8 +191,7 @@ def search(args, folder: Folder, warmed: WarmedUp) -> ddas_searches.Searches:
     made = {n: searchers.ddas(space, c) for n, c in used(args, warmed).items()}
     if "rs" in args.variant:
         made["rs"] = searchers.random_search(space)
-    builders = {name: lambda seed, x=x: x for name, x in made.items()}
-    runs = grid.driven(builders, warmed.env, args, folder)
+    runs = driven_search.run(made, lambda n, _: made[n], warmed.env, args, folder)
     classes = warmed.net.config.classes
     return ddas_searches.searches(space, classes, runs, args.seeds)
 

@@ -40,11 +40,10 @@ from nasjax import lanes, spaces
 from nasjax.analysis import nb201 as nb201_searches
 from nasjax.data import nb201
 from nasjax.environments.tabular import tabular
-from nasjax.runs import cli, devices, flags, grid, methods, plugins, table_search
+from nasjax.runs import cli, devices, flags, methods, plugins, table_search
 from nasjax.runs.script import (
     Experiment,
     Report,
-    methods_config,
     refusals,
     script,
     write_results,
@@ -100,14 +99,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         if other := ", ".join(m for m in args.methods if m not in allowed.split(", ")):
             parser.error(f"--protocol published is defined for {allowed}, not {other}")
     args.methods = args.methods or list(METHODS)
-    try:
+    with parser.refusals():
         if args.distributed:  # before anything starts a JAX backend
             devices.join_hosts()
         args.configs = flags.configs(args)
         for method in args.methods:
             methods.factory(method, args.configs)(SPACE)
-    except ValueError as error:
-        parser.error(str(error))
     return args
 
 
@@ -153,8 +150,7 @@ def settings(args: argparse.Namespace, columns: dict[str, dict]) -> dict[str, An
             name: {key: d[key] for key in ("sha256", "benchmark_version", "trial")}
             for name, d in columns.items()
         },
-        **plugins.record(args),
-        "configs": methods_config(args),
+        **flags.record(args),
     }
 
 
@@ -176,7 +172,7 @@ def search(args, folder, report, table, columns, budgets, names) -> dict[str, Re
 
     made = {name: methods.factory(name, args.configs) for name in names}
     kept = {"cadam": state_of_cadam}
-    return grid.on_table(study, made, args, folder, report, keep=kept)
+    return table_search.run(study, made, args, folder, report, kept)
 
 
 def published(args, folder, report, table: nb201.Table) -> nb201_searches.Winners:

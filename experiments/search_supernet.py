@@ -34,7 +34,6 @@ validation, 47.9 and 45.3 % on test images.
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +42,12 @@ import numpy as np
 from nasjax import spaces
 from nasjax.analysis import candidates, supernet_search
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, flags, frozen, grid, methods, plugins, transfer
+from nasjax.runs import cli, driven_search, flags, frozen, methods, plugins, transfer
 from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.runs.frozen import CONFIGS, ORDER_SEED, PRESETS, Frozen
 from nasjax.runs.script import (
     Experiment,
-    methods_config,
     refusals,
     script,
     write_results,
@@ -107,10 +105,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         if getattr(args, name) is None:
             setattr(args, name, getattr(PRESETS[args.preset], name))
     args.methods = args.methods or list(USUAL)
-    try:
+    with parser.refusals():
         check(args)
-    except ValueError as error:
-        parser.error(str(error))
     return args
 
 
@@ -164,31 +160,26 @@ def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:
         "env_accuracy": "best of each seed's warm-up" if args.find_env else "",
         **{name: getattr(args, name) for name in fields},
         "dtype": loaded.config.dtype,
-        **plugins.record(args),
-        "configs": methods_config(args),
+        **flags.record(args),
     }
     return loaded, networks, config
 
 
 def search(args, folder: Folder, loaded: Frozen, networks: Agent) -> Searches:
     """All searches, one after another."""
+    space, configs = loaded.config.space, args.configs
+    made = {name: methods.factory(name, configs)(space) for name in args.methods}
 
-    def builder(method: str) -> Callable[[int], Searcher]:
-        searcher = methods.factory(method, args.configs)(loaded.config.space)
+    def searcher_of(method: str, seed: int) -> Searcher:
         if method != "cadam":
-            return lambda seed: searcher
+            return made[method]
+        config = configs["cadam"]
+        if args.find_env:
+            best = frozen.env_accuracy(loaded, config, args.steps, seed, folder)
+            config = config.replace(env_accuracy=best)
+        return frozen.start(loaded, config, networks)
 
-        def cadam_of(seed: int) -> Searcher:
-            config = args.configs["cadam"]
-            if args.find_env:
-                best = frozen.env_accuracy(loaded, config, args.steps, seed, folder)
-                config = config.replace(env_accuracy=best)
-            return frozen.start(loaded, config, networks)
-
-        return cadam_of
-
-    builders = {method: builder(method) for method in args.methods}
-    return grid.driven(builders, loaded.query.env, args, folder)
+    return driven_search.run(made, searcher_of, loaded.query.env, args, folder)
 
 
 def write(args, folder: Folder, loaded: Frozen, config, searches: Searches) -> None:

@@ -1,6 +1,7 @@
-"""Flags of the searchers' settings: each acts on a chosen method, or is refused."""
+"""Flags of the searchers' configs: each acts on a method that runs, or is refused."""
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,20 +13,13 @@ from nasjax.searchers.config import Config
 Presets = Mapping[str, Callable[[], Any]]
 
 
-def families(offered: Iterable[str]) -> dict[type, list[str]]:
-    """The methods by the class of their configs, which share their flags."""
-    names_by_class: dict[type, list[str]] = {}
+def families(offered: Iterable[str]) -> dict[str, list[str]]:
+    """The methods that have a config, by the prefix of the flags that they share."""
+    names_by_prefix: dict[str, list[str]] = {}
     for name in offered:
         if METHODS[name].config is not None:
-            names_by_class.setdefault(type(METHODS[name].config), []).append(name)
-    return names_by_class
-
-
-def prefix_of(family: type) -> str:
-    """Of the flags of a config's class, such as `evolution-`."""
-    first = families(METHODS)[family][0]
-    prefix = METHODS[first].prefix
-    return f"{first}-" if prefix is None else prefix
+            names_by_prefix.setdefault(METHODS[name].prefix or "", []).append(name)
+    return names_by_prefix
 
 
 def _unused(config: Any) -> Mapping[str, str]:
@@ -65,14 +59,14 @@ def add(
         default=None,
         help=f"CADAM's settings (default {first})",
     )
-    for family, names in families(offered).items():
+    for prefix, names in families(offered).items():
         shown = METHODS[names[0]].config
         shown = presets[first]() if names[0] == "cadam" else shown
         title = f"settings of {', '.join(names)}"
         if len(names) > 1:
             title += f" (defaults: those of {names[0]})"
         try:
-            cli.add_config_flags(parser, shown, prefix_of(family), title)
+            cli.add_config_flags(parser, shown, prefix, title)
         except argparse.ArgumentError as error:  # a plugin's flag is the script's own
             parser.error(f"{names[0]}: {error}")
 
@@ -103,8 +97,8 @@ def configs(
     args.preset = args.preset or next(iter(presets))
     offered = (*offered, *PLUGINS)
     configs_of = {}
-    for family, names in families(offered).items():
-        prefix, chosen = prefix_of(family), {}
+    for prefix, names in families(offered).items():
+        chosen = {}
         for name in names:
             method = METHODS[name]
             if name == "cadam":
@@ -114,6 +108,13 @@ def configs(
                 chosen[name] = method
         refuse_idle(args, prefix, METHODS[names[0]].config, chosen, names)
     return configs_of
+
+
+def record(args: argparse.Namespace) -> dict[str, Any]:
+    """Plugins, and configs of the methods that run, as config.json records them."""
+    chosen = {n: c for n, c in args.configs.items() if n in args.methods}
+    configs = {name: dataclasses.asdict(config) for name, config in chosen.items()}
+    return {**plugins.record(args), "configs": configs}
 
 
 def configured(args: argparse.Namespace, prefix: str, method: Method) -> Any:

@@ -1,4 +1,4 @@
-"""Searchers and spaces from files of the user's own: `--plugin FILE.py`."""
+"""Searchers and spaces from a user's own files: `--plugin FILE.py`."""
 
 import argparse
 import hashlib
@@ -31,7 +31,8 @@ def load(files: Sequence[Path]) -> None:
         nothing; a name that is taken.
     """
     while _methods:
-        methods.unregister(_methods.pop())
+        name = _methods.pop()
+        del methods.METHODS[name], methods.PLUGINS[name]
     while _spaces:
         name = _spaces.pop()
         del families.FAMILIES[name], architectures.SPACES[name]

@@ -32,18 +32,12 @@ Main = Callable[[Sequence[str] | None], int | None]
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A script that works in a folder of its own.
+    """A script that writes its results into a folder."""
 
-    Attributes:
-      name: of the program, in the folder's manifest.
-      outputs: names (patterns such as `cells-*.png`) of its files, besides those that
-        every run writes.
-      grows, free: see `Rules`.
-      absent: values of fields that older versions did not write, see `Rules`.
-    """
-
-    name: str
+    name: str  # of the program, in the folder's manifest
+    # Its files, besides those of every run; also patterns such as `cells-*.png`.
     outputs: tuple[str, ...]
+    # Differences of the configuration that --resume allows, see `Rules`.
     grows: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
     absent: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -103,22 +97,12 @@ class Experiment:
         )
 
 
-def methods_config(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Configs of the methods that run, for config.json."""
-    return {
-        name: dataclasses.asdict(config)
-        for name, config in args.configs.items()
-        if name in args.methods
-    }
-
-
 def write_results(
     folder: Folder, config: Mapping[str, Any], content: Mapping[str, Any]
 ) -> None:
     """results.json: the configuration, versions and devices, then the content."""
-    folder.write_json(
-        "results.json", {"config": config, **files.provenance(), **content}
-    )
+    whole = {"config": config, **files.provenance(), **content}
+    folder.write_json("results.json", whole)
 
 
 def wrapped(text: str) -> str:

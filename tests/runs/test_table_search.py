@@ -1,5 +1,6 @@
 """Searches of a table as jobs: extended runs have the bits of fresh larger ones."""
 
+import argparse
 import functools
 import json
 import os
@@ -15,6 +16,7 @@ from nasjax.environments.tabular import from_arrays
 from nasjax.runs import table_search
 from nasjax.runs.errors import StoppedError
 from nasjax.runs.folder import open_run
+from nasjax.runs.script import Report
 from nasjax.runs.table_lanes import Lanes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -34,7 +36,13 @@ FACTORIES = {
 }
 
 
-def run(path, method, columns, seeds, steps, resume=True, **options):
+def options(chunk):
+    return argparse.Namespace(
+        resume=True, chunk=chunk, inner="auto", checkpoint_seconds=20
+    )
+
+
+def run(path, method, columns, seeds, steps, chunk=4):
     milestones = [m for m in (5, 9) if m < steps]
     shared = table_search.Study(
         space=SPACE,
@@ -45,13 +53,11 @@ def run(path, method, columns, seeds, steps, resume=True, **options):
         steps=steps,
         milestones=milestones,
     )
-    options = {"chunk": 4, "keep": lambda state: state.searcher[0], **options}
-    if method != "local-search":
-        options["keep"] = lambda state: ()
+    keep = {"local-search": lambda state: state.searcher[0]}
+    factories = {method: FACTORIES[method]}
     with open_run(path, "toy", {}, resume=True) as folder:
-        return table_search.run(
-            shared, method, FACTORIES[method], folder=folder, resume=resume, **options
-        )
+        arguments = shared, factories, options(chunk), folder, Report(), keep
+        return table_search.run(*arguments)[method]
 
 
 def same(a, b):
@@ -119,10 +125,10 @@ def test_progress_is_of_one_unit_and_of_the_tables_sign(tmp_path, capfd):
         sign=-1.0,
     )
     with open_run(tmp_path, "toy", {}) as folder:
-        found = table_search.run(
-            shared, "random", searchers.random_search, folder=folder
-        )
+        factories = {"random": searchers.random_search}
+        arguments = shared, factories, options(50), folder, Report()
+        accuracy = table_search.run(*arguments)["random"].accuracy
     line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
-    wanted = -found.accuracy[0].max(axis=-1).mean()
+    wanted = -accuracy[0].max(axis=-1).mean()
     assert line["best"]["cost"] == pytest.approx(float(wanted))
     assert f"best of cost {wanted:.4f}" in capfd.readouterr().err
