@@ -25,11 +25,7 @@ Published (Table 4.4, one seed, in percent): validation, test, rank in the top K
     DARTS, by validation     88.90  91.81    1    by test  87.87  92.25  416
     PC-DARTS, by validation  87.08  87.78    1    by test  86.52  88.04  129
 
-Measured: the `cpu` preset on the `cpu` NAS-Bench-201 supernet, seeds 1-10, in 490
-s on two CPU cores (AMD EPYC): CADAM, random search and evolution end at a true
-accuracy of 89.4, 89.1, 89.8 %, no better than one another. On the `cpu` supernets of
-DARTS and PC-DARTS, seed 1, in 535 and 417 s; best of CADAM's top 32: 48.8 and 47.1 % by
-validation, 47.9 and 45.3 % on test images.
+Measured, with the `cpu` preset on `cpu` supernets: experiments/README.md.
 """
 
 import argparse
@@ -88,12 +84,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--steps", type=cli.at_least(1), default=None, help="queries per search")
     EXPERIMENT.add_flags(parser, "runs/search-supernet")
     add = parser.add_argument_group("images and agent").add_argument
-    for name, least, text in (
-        ("subset", 1, "validation images per query"),
-        ("eval-batch", 1, "images per batch there: part of what is measured"),
-        ("final-images", 0, "validation and test images at the end; 0: all"),
-    ):
-        add(f"--{name}", type=cli.at_least(least), default=None, help=text)
+    add("--subset", type=cli.at_least(1), help="validation images per query")
+    text = "images per batch there: part of what is measured"
+    add("--eval-batch", type=cli.at_least(1), help=text)
+    text = "validation and test images at the end; 0: all"
+    add("--final-images", type=cli.at_least(0), help=text)
     add("--norm", choices=("batch", "running"), default="batch", help="statistics")
     add("--dtype", choices=("float32", "bfloat16"), help="default: as it was trained")
     add("--init-from", type=Path, metavar="RUN", help="start from that run's agent")
@@ -101,9 +96,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     flags.add(parser, argv, METHODS, CONFIGS, USUAL)
     args = parser.parse_args(argv)
     args.preset = args.preset or ("transfer" if args.init_from else "thesis")
-    for name in ("steps", "subset", "eval_batch", "final_images"):
-        if getattr(args, name) is None:
-            setattr(args, name, getattr(PRESETS[args.preset], name))
+    sizes = ("steps", "subset", "eval_batch", "final_images")
+    cli.fill(args, PRESETS[args.preset], sizes)
     args.methods = args.methods or list(USUAL)
     with parser.refusals():
         check(args)

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from nasjax.runs import configs
@@ -199,6 +199,13 @@ def config_from_flags(
     values = changes(args, config, prefix)
     free = {name: x for name, x in values.items() if name not in fixed}
     return configs.replaced(config, **free)
+
+
+def fill(args: argparse.Namespace, preset: Any, names: Iterable[str]) -> None:
+    """Gives the flags of `names` that were left out their values in a preset."""
+    for name in names:
+        if getattr(args, name) is None:
+            setattr(args, name, getattr(preset, name))
 
 
 def flag(prefix: str, name: str) -> str:

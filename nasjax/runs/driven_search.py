@@ -98,39 +98,30 @@ class Queries(job.Job):
         """So far, with those before a resume."""
         return float(carry["seconds"][0]) + time.monotonic() - self._started
 
-    def after(self, carry: Any, step: int, state: SearchState, row: Trace) -> Any:
-        """The carry after query `step - 1`.
+    def run(self, key: Any, loop: job.Loop) -> SearchRun:
+        """Drives the search to its end; on errors the queries before are saved.
 
         Raises:
           DivergedError: the environment's own state, such as a supernet that is trained
             meanwhile, is not finite.
         """
-        trace, last = carry["trace"], step - 1
-        jax.tree.map(lambda rows, x: np.copyto(rows[last:step], x), trace, row)
-        self._note(trace.accuracy[last:step])
-        if not np.isfinite(trace.loss[last]):
-            check_finite(state.environment, f"{self.name}, query {last}")
-        return carry | {"state": state}
-
-    def run(self, key: Any, loop: job.Loop) -> SearchRun:
-        """Drives the search to its end; what the environment raises ends it saved."""
-        state, first = loop.carry["state"], loop.first
+        searcher, env, steps = self._searcher, self._env, self.steps
+        first = loop.first
 
         def on_step(step: int, state: SearchState, row: Trace) -> None:
-            loop.done(step, self.after(loop.carry, step, state, row))
+            trace, query = loop.carry["trace"], step - 1
+            for rows, x in zip(*map(jax.tree.leaves, (trace, row)), strict=True):
+                rows[query] = x
+            self._note(trace.accuracy[query:step])
+            if not np.isfinite(trace.loss[query]):
+                check_finite(state.environment, f"{self.name}, query {query}")
+            loop.done(step, loop.carry | {"state": state})
 
         with loop:
             try:
-                if first < self.steps:
-                    search.drive(
-                        key,
-                        self._searcher,
-                        self._env,
-                        self.steps,
-                        state,
-                        first,
-                        on_step,
-                    )
+                if first < steps:
+                    state = loop.carry["state"]
+                    search.drive(key, searcher, env, steps, state, first, on_step)
             except RunError:
                 raise
             except Exception:
@@ -138,10 +129,9 @@ class Queries(job.Job):
                     loop.save()
                 raise
         carry = loop.carry
-        finished = first == self.steps
-        seconds = float(carry["seconds"][0]) if finished else self.seconds(carry)
         last = jax.tree.map(np.asarray, carry["state"].searcher)
-        return SearchRun(carry["trace"], last, seconds)
+        spent = carry["seconds"][0] if first == steps else self.seconds(carry)
+        return SearchRun(carry["trace"], last, float(spent))
 
     def _note(self, accuracy: np.ndarray) -> None:
         self.best = max(self.best, *accuracy[np.isfinite(accuracy)], -np.inf)
@@ -184,7 +174,7 @@ def run(
       folder: of the run, for checkpoints and one line for each in log.jsonl.
 
     Raises:
-      StoppedError, DivergedError, RunError: as `job.run`.
+      StoppedError, RunError: as `job.run`; DivergedError: as `Queries.run`.
       Exception: whatever `env.evaluate` raises; the queries before it are saved.
     """
     searches: dict[str, list[SearchRun]] = {name: [] for name in methods}

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nasjax import search
-from nasjax.runs import job
+from nasjax import lanes, search
+from nasjax.runs import cli, job
 from nasjax.runs.configs import read_object
 from nasjax.runs.folder import CHECKPOINTS, Folder
-from nasjax.runs.script import Report
+from nasjax.runs.script import Experiment, Report
 from nasjax.runs.table_lanes import Factory, Group, Lanes, Study
 from nasjax.spaces import CellSpace
 
@@ -36,6 +36,18 @@ class Result(NamedTuple):
     states: dict[int, Any]  # `keep` of the states [V, S, ...] after so many steps
     compile_seconds: float  # with those before a resume
     run_seconds: float  # likewise
+
+
+def add_flags(
+    parser: argparse.ArgumentParser, experiment: Experiment
+) -> Callable[..., argparse.Action]:
+    """The flags of a run of these searches; returns `add_argument` of their group."""
+    text = "print report.txt as well"
+    parser.add_argument("--verbose", action="store_true", help=text)
+    add = experiment.add_flags(parser, f"runs/{experiment.name}", seconds=20)
+    add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
+    add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
+    return add
 
 
 def run(
@@ -99,8 +111,8 @@ def _run(
         carry = job.run(task, folder, resume=args.resume, checkpoint_seconds=seconds)
         parts.append((carry["trace"], carry["kept"]))
         clock = clock + task.seconds(carry)
-    lanes = [lane for group in used for lane in group.lanes()]
-    place = {lane: i for i, lane in enumerate(lanes)}
+    computed = [lane for group in used for lane in group.lanes()]
+    place = {lane: i for i, lane in enumerate(computed)}
     index = np.array([place[lane] for lane in wanted])
 
     def shape(*x):
@@ -123,10 +135,10 @@ def _groups(
     elif before is not None and (folder.checkpoints / method).is_dir():
         # An earlier version, which listed no lanes: every column with every seed.
         columns = [column for column in before["columns"] if column in study.columns]
-        lanes = [(column, seed) for column in columns for seed in before["seeds"]]
+        pairs = [(column, seed) for column in columns for seed in before["seeds"]]
         # config.json calls the budget as the script's flag does.
         steps = before["steps"] if "steps" in before else before["queries"]
-        groups = [Group.of(method, lanes, steps)]
+        groups = [Group.of(method, pairs, steps)]
     else:
         return []
     extended = [g for g in groups if g.used and g.steps[-1] != study.steps]
