@@ -107,6 +107,7 @@ class Lanes(job.Job):
         places = {column: i for i, column in enumerate(study.columns)}
         self._column = np.array([places[c] for c in group.columns], np.int32)
         self.runner = self._runner(study.steps)
+        self._template = self._template_of(study.steps, self.runner)
 
     def _marks_of(self, steps: int) -> list[int]:
         of_study = [m for m in self._study.milestones if 2 <= m <= steps - 2]
@@ -130,10 +131,8 @@ class Lanes(job.Job):
             inner=self._inner,
         )
 
-    def template(self, steps: int | None = None) -> dict[str, Any]:
-        """A checkpoint written with a budget of `steps` (of this run by default)."""
-        steps = self.steps if steps is None else steps
-        runner = self.runner if steps == self.steps else self._runner(steps)
+    def _template_of(self, steps: int, runner: lanes.Runner) -> dict[str, Any]:
+        """A checkpoint written with a budget of `steps`; tracing it takes a second."""
         state, trace = runner.shapes(steps)
         trace, kept = jax.tree.map(
             lambda x: np.zeros(x.shape, x.dtype),
@@ -146,19 +145,28 @@ class Lanes(job.Job):
             "clock": np.zeros(2),
         }
 
+    def template(self) -> dict[str, Any]:
+        return self._template
+
     def templates(self, checkpoints: Any) -> list[dict[str, Any]]:
         del checkpoints
-        return [self.template(steps) for steps in reversed(self._group.steps)]
+        return [
+            self._template
+            if steps == self.steps
+            else self._template_of(steps, self._runner(steps))
+            for steps in reversed(self._group.steps)
+        ]
 
     def start(self) -> dict[str, Any]:
         """A carry without its state, which the first chunk makes."""
-        return self.template() | {"state": None}
+        arrays = {k: self._template[k] for k in ("trace", "kept", "clock")}
+        return job.writable(arrays) | {"state": None}
 
     def unpack(self, step: int, tree: Any) -> dict[str, Any]:
         carry = jax.tree.map(np.array, {k: tree[k] for k in ("trace", "kept", "clock")})
         # Columns may have other places than when the checkpoint was written.
         state = tree["state"]._replace(environment=TabularState(self._column))
-        whole = self.template()
+        whole = self._template
         if carry["trace"].accuracy.shape[1] != self.steps:  # a larger budget
             state = self.runner.gather(self.runner.grow(self.runner.place(state)))
             carry["trace"] = jax.tree.map(corner, whole["trace"], carry["trace"])
