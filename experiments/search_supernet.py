@@ -100,28 +100,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     cli.fill(args, PRESETS[args.preset], sizes)
     args.methods = args.methods or list(USUAL)
     with parser.refusals():
-        check(args)
+        if args.init_from and "cadam" not in args.methods:
+            raise ValueError("--init-from starts cadam, which --methods leaves out")
+        args.configs = flags.configs(args, METHODS, CONFIGS, only_cadams=False)
+        cadam = args.configs["cadam"]
+        # Acc(Env) of the relative reward: the best of each seed's own warm-up.
+        args.find_env = cadam.reward == "relative" and args.config_env_accuracy is None
+        for method in args.methods:
+            methods.factory(method, args.configs)(spaces.darts())
+        if args.find_env and (cadam.exploration != "warm-up" or not cadam.warm_up):
+            raise ValueError("reward relative needs --env-accuracy, or a --warm-up")
+        if args.init_seed is not None and not args.init_from:
+            raise ValueError("--init-seed needs --init-from")
     return args
-
-
-def check(args: argparse.Namespace) -> None:
-    """Makes the configs, and sees that the flags go together.
-
-    Raises:
-      ValueError: they do not, or a value is out of range.
-    """
-    if args.init_from and "cadam" not in args.methods:
-        raise ValueError("--init-from starts cadam, which --methods leaves out")
-    args.configs = flags.configs(args, METHODS, CONFIGS, only_cadams=False)
-    cadam = args.configs["cadam"]
-    # Acc(Env) of the relative reward: the best of each seed's own warm-up.
-    args.find_env = cadam.reward == "relative" and args.config_env_accuracy is None
-    for method in args.methods:
-        methods.factory(method, args.configs)(spaces.darts())
-    if args.find_env and (cadam.exploration != "warm-up" or not cadam.warm_up):
-        raise ValueError("reward relative needs --env-accuracy, or a --warm-up")
-    if args.init_seed is not None and not args.init_from:
-        raise ValueError("--init-seed needs --init-from")
 
 
 def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:

@@ -22,11 +22,6 @@ def families(offered: Iterable[str]) -> dict[str, list[str]]:
     return names_by_prefix
 
 
-def _unused(config: Any) -> Mapping[str, str]:
-    """Fields without effect; a plugin's config need not know of any."""
-    return config.unused() if isinstance(config, Config) else {}
-
-
 def add(
     parser: argparse.ArgumentParser,
     argv: Sequence[str] | None,
@@ -81,13 +76,13 @@ def configs(
     """Each offered method's config from the parsed flags.
 
     Args:
-      args: of `add`; `args.methods` are those that run. A preset that was not given
-        becomes the first one.
+      args: of `add`; `args.methods` are those that run. Without `--preset`,
+        `args.preset` becomes the first of `presets`.
       offered, presets: as for `add`.
-      only_cadams: a preset sets nothing else and is refused without cadam.
+      only_cadams: a preset holds CADAM's config alone and is refused without cadam.
 
     Raises:
-      ValueError: a flag was given that changes none of the methods that run.
+      ValueError: a flag changes none of the methods that run.
     """
     if args.preset is not None and only_cadams and "cadam" not in args.methods:
         raise ValueError(
@@ -118,7 +113,7 @@ def record(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def configured(args: argparse.Namespace, prefix: str, method: Method) -> Any:
-    """The method's config with what flags say."""
+    """The method's config with the fields that flags set."""
     config = cli.config_from_flags(args, method.config, prefix, method.fixed)
     return method.finish(config)
 
@@ -131,20 +126,19 @@ def refuse_idle(
     offered: Sequence[str],
     flag: str = "--methods",
 ) -> None:
-    """Refuses a flag of a config's field that no chosen method would follow.
+    """Refuses a flag of a config's field if it would change no method that runs.
 
-    Where some of them follow it, a line says which do not, and why.
-
-    With `--resume`, one that the config does not use (see `Config.unused`) passes: a
-    run of an older version may have been started with it.
+    If it changes only some of them, a line names the others, with reasons. With
+    `--resume`, a field that the config does not use (see `Config.unused`) is accepted:
+    a run of an older version may have been started with it.
 
     Args:
       args: parsed flags.
       prefix: of the config's flags.
       default: a config of that class.
-      chosen: of the methods with such configs, those that run.
-      offered: the names of all of them, for the message.
-      flag: that chooses methods, for the message.
+      chosen: the methods that run and have such configs.
+      offered: names of all methods with such configs, for the message.
+      flag: the one that chooses methods, for the message.
 
     Raises:
       ValueError: names the flag and why it would change nothing.
@@ -153,9 +147,11 @@ def refuse_idle(
         reasons = []
         for key, method in chosen.items():
             config = configured(args, prefix, method)
+            # A plugin's config need not say which of its fields have no effect.
+            unused = config.unused() if isinstance(config, Config) else {}
             if name in method.fixed:
                 reasons.append(f"it is {getattr(config, name)} in {key}")
-            elif not args.resume and (by := _unused(config).get(name)) is not None:
+            elif not args.resume and (by := unused.get(name)) is not None:
                 reasons.append(f"{key} has {by} {getattr(config, by)}")
         if not chosen:
             reasons = [f"it is of {', '.join(offered)}, which {flag} leaves out"]

@@ -123,8 +123,8 @@ def register(name: str, method: Method) -> None:
       method: `Method(factory, config)`; see there.
 
     Raises:
-      ValueError: the name is taken or has other characters, or the class of the config
-        belongs to another searcher's flags.
+      ValueError: the name is taken or has other characters, a field of the config has
+        a value of another type, or the flags are another searcher's.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
         raise ValueError(f"{name!r}: names of searchers have letters, digits, hyphens")
@@ -138,16 +138,12 @@ def register(name: str, method: Method) -> None:
             raise ValueError(
                 f"{name!r}: {field.name} is {value!r}, which no flag can express"
             )
-    prefix: str | None = f"{name}-" if method.prefix is None else method.prefix
-    if method.config is not None:
-        others = {n: known for n, known in METHODS.items() if known.config is not None}
-        for known in others.values():
-            if type(known.config) is type(method.config):
-                prefix = known.prefix
-        for other, known in others.items():
-            same = type(known.config) is type(method.config)
-            if known.prefix == prefix and not same:
-                raise ValueError(f"flags --{prefix}... are those of {other}")
+    kind, own = type(method.config), method.prefix
+    shared = [m.prefix for m in METHODS.values() if type(m.config) is kind]
+    prefix = shared[0] if shared else f"{name}-" if own is None else own
+    for other, known in METHODS.items():
+        if not shared and known.config is not None and known.prefix == prefix:
+            raise ValueError(f"flags --{prefix}... are those of {other}")
     method = method._replace(prefix=prefix)
     METHODS[name] = PLUGINS[name] = method
 

@@ -78,8 +78,8 @@ class Experiment:
 
         Args:
           args: of `add_flags`.
-          config: what fixes the run's results.
-          inputs: files and folders that are read.
+          config: everything that determines the run's results.
+          inputs: files and folders that the run reads.
           configs: dataclasses below "configs" in `config`, for `defaults`.
           writes: False on every host but the first.
         """
@@ -145,7 +145,7 @@ class Report:
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Around what precedes the work: bad values end the script with status 2."""
+    """Around the preparations of a run: bad values end the script with status 2."""
     try:
         yield
     except (ValueError, OSError) as error:
@@ -153,11 +153,11 @@ def refusals() -> Iterator[None]:
 
 
 def script(main: Main) -> Callable[[Sequence[str] | None], int]:
-    """Wraps a `main(argv)`: what ends a run becomes a line and an exit status.
+    """Wraps a `main(argv)`: expected errors become one line and an exit status.
 
-    0 for success, 1 for an error at work, 2 for a refusal before any, 128 + signal
-    after SIGINT or SIGTERM. Anything else is a fault of the program and keeps its
-    traceback.
+    0 for success, 1 for an error during the work, 2 for a refusal before it, 128 +
+    signal after SIGINT or SIGTERM. Any other error is a fault of the program and keeps
+    its traceback.
     """
 
     @functools.wraps(main)

@@ -23,41 +23,36 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 SPACE = nasjax.table_space(4, ("a", "b", "c"))
 OPS = np.array(list(np.ndindex(3, 3, 3, 3)), np.uint8)
-VALUES = {
-    "gain": np.random.default_rng(0).uniform(size=81),
-    "other": np.random.default_rng(1).uniform(size=81),
-}
+GAIN, OTHER = (np.random.default_rng(seed).uniform(size=81) for seed in (0, 1))
+VALUES = {"gain": GAIN, "other": OTHER, "cost": -100 * GAIN, "half": -50 * GAIN}
 CADAM = searchers.CadamConfig(hidden=(4,), warm_up=4, batch_size=4, top_k=4)
 BEST = searchers.BayesianActorCriticConfig(hidden=(4,), warm_up=3)
 FACTORIES = {
     "cadam": functools.partial(searchers.cadam, config=CADAM),
     "local-search": searchers.local_search,
+    "random": searchers.random_search,
     "best": functools.partial(searchers.bayesian_actor_critic, config=BEST),
 }
 
 
-def options(chunk):
-    return argparse.Namespace(
-        resume=True, chunk=chunk, inner="auto", checkpoint_seconds=20
-    )
-
-
-def run(path, method, columns, seeds, steps, chunk=2):
-    milestones = [m for m in (4, 6) if m < steps]
-    shared = table_search.Study(
+def run(path, method, columns, seeds, steps, chunk=2, sign=1.0):
+    study = table_search.Study(
         space=SPACE,
         env=from_arrays(SPACE, OPS, [VALUES[name] for name in columns]),
         rows=table_search.rows_of(SPACE, OPS),
         columns=columns,
         seeds=seeds,
         steps=steps,
-        milestones=milestones,
+        milestones=[m for m in (4, 6) if m < steps],
+        sign=sign,
     )
-    keep = {"local-search": lambda state: state.searcher[0]}
+    args = argparse.Namespace(
+        resume=True, chunk=chunk, inner="auto", checkpoint_seconds=20
+    )
     factories = {method: FACTORIES[method]}
+    keep = {"local-search": lambda state: state.searcher[0]}
     with open_run(path, "toy", {}, resume=True) as folder:
-        arguments = shared, factories, options(chunk), folder, Report(), keep
-        return table_search.run(*arguments)[method]
+        return table_search.run(study, factories, args, folder, Report(), keep)[method]
 
 
 def same(a, b):
@@ -124,21 +119,8 @@ def test_the_chunk_fixes_no_result(fresh, tmp_path):
 
 def test_progress_is_of_one_unit_and_of_the_tables_sign(tmp_path, capfd):
     """Costs are searched with the other sign; two columns are not averaged."""
-    sign = {"gain": -100 * VALUES["gain"], "other": VALUES["other"] * np.nan}
-    shared = table_search.Study(
-        space=SPACE,
-        env=from_arrays(SPACE, OPS, [sign["gain"], sign["gain"]]),
-        rows=table_search.rows_of(SPACE, OPS),
-        columns=["cost", "half"],
-        seeds=[1, 2],
-        steps=6,
-        sign=-1.0,
-    )
-    with open_run(tmp_path, "toy", {}) as folder:
-        factories = {"random": searchers.random_search}
-        arguments = shared, factories, options(50), folder, Report()
-        accuracy = table_search.run(*arguments)["random"].accuracy
+    result = run(tmp_path, "random", ["cost", "half"], [1, 2], 6, sign=-1.0)
     line = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
-    wanted = -accuracy[0].max(axis=-1).mean()
+    wanted = -result.accuracy[0].max(axis=-1).mean()
     assert line["best"]["cost"] == pytest.approx(float(wanted))
     assert f"best of cost {wanted:.4f}" in capfd.readouterr().err
