@@ -22,10 +22,8 @@ the file and values of every query), log.jsonl, regret.png (mean and 95% band ov
 seeds) and, with `--ablation`, ablation.png. A run that was killed goes on with
 `--resume`, to the same bits.
 
-Measured on NAS-Bench-201 (v1_1), 50 seeds, `--methods bayesian-actor-critic`: mean best
-after 100 queries 91.61, 94.37, 73.49, 73.51, 46.66, 47.21 on the six columns in their
-usual order (the nearest published, CoLLM-NAS: 91.59, 94.37, 73.44, 73.44, 46.62,
-46.79); after 200 the optimum in all 50 seeds of every column.
+Measured on NAS-Bench-201 (experiments/README.md): after 200 queries the Bayesian
+actor-critic is at the optimum in all 50 seeds of every column.
 """
 
 import argparse
@@ -36,17 +34,14 @@ from typing import Any
 
 import numpy as np
 
-from nasjax import lanes
 from nasjax.analysis import table_report
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
-from nasjax.runs import cli, devices, flags, grid, methods, plugins, table_search
-from nasjax.runs.folder import Folder
+from nasjax.runs import cli, devices, flags, methods, plugins, table_search
 from nasjax.runs.script import (
     SCREEN,
     Experiment,
     Report,
-    methods_config,
     refusals,
     script,
     wrapped,
@@ -56,13 +51,7 @@ from nasjax.runs.script import (
 
 EXPERIMENT = Experiment(
     "compare",
-    outputs=(
-        "results.json",
-        "results.npz",
-        "report.txt",
-        "regret.png",
-        "ablation.png",
-    ),
+    ("results.json", "results.npz", "report.txt", "regret.png", "ablation.png"),
     grows=("seeds", "methods", *plugins.ABSENT, "columns", "queries", "configs"),
     free=("chunk",),
     absent={"failed": "worst", **plugins.ABSENT},
@@ -80,10 +69,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--queries", type=cli.at_least(1), default=200, help="per search (200)")
     add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
     add("--ablation", action="store_true", help="add the best searcher's ablations")
-    add("--verbose", action="store_true", help="print report.txt as well")
-    add = EXPERIMENT.add_flags(parser, "runs/compare", seconds=20)
-    add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
-    add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
+    table_search.add_flags(parser, EXPERIMENT)
     add = parser.add_argument_group("the table").add_argument
     text = "result of a query: the value, or one of NAME_trials [n, R] at random"
     add("--trial", choices=("mean", "random"), default="mean", help=text)
@@ -96,10 +82,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         args.methods += [m for m in methods.ABLATIONS if m not in args.methods]
     if args.columns is not None:
         args.columns = [name.strip() for name in args.columns.split(",")]
-    try:
+    with parser.refusals():
         args.configs = flags.configs(args, methods.ALL)
-    except ValueError as error:
-        parser.error(str(error))
     return args
 
 
@@ -126,14 +110,11 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict[str, Any]]:
         "table": {"sha256": table.sha256, "rows": table.rows},
         "columns": list(table.values),
         **{name: getattr(args, name) for name in (*fields, "failed")},
-        **plugins.record(args),
-        "configs": methods_config(args),
+        **flags.record(args),
     }
 
 
-def search(
-    args: argparse.Namespace, folder: Folder, report: Report, table: tables.Table
-) -> dict[str, table_search.Result]:
+def search(args, folder, report, table) -> dict[str, table_search.Result]:
     """All methods, one after another; columns to be minimised change their sign."""
     sign = 1.0 if args.goal == "max" else -1.0
     values = [sign * x for x in table.values.values()]
@@ -149,7 +130,7 @@ def search(
         sign=sign,
     )
     made = {name: methods.on_table(name, args.configs) for name in args.methods}
-    return grid.on_table(study, made, args, folder, report, steps_name="queries")
+    return table_search.run(study, made, args, folder, report)
 
 
 def describe(args: argparse.Namespace, table: tables.Table) -> list[str]:

@@ -20,12 +20,8 @@ Presets: `thesis` (3.4.1: 6 cells, C = 16, warm-up of 75 epochs, 1,500 steps of 
 batches of 64 and 25,000 validation images; 24 + 6 hours on a 2080 Ti) and `cpu`.
 
 Published (Table 3.1), test accuracy on CIFAR-10 after training from scratch: 97.27 %
-(NL), 96.81 % (G), 96.74 % (4S), 97.16 % (RS).
-Measured: `--variant 4s,rs --preset cpu --recent 500 --seeds 0-2` in 1,007 s after the
-warm-up, on two CPU cores (AMD EPYC): hypervolume of accuracy and FLOPS 12.9 +- 1.6 %
-(4S) against 9.7 +- 0.4 % (RS), 4S ahead in every seed; from another warm-up NL 13.5 %,
-without the loss term 13.9 %, without the accuracy term 13.4 % (Fig. 3.2 has them close
-to RS), RS 9.1 %. The thesis preset: not measured yet.
+(NL), 96.81 % (G), 96.74 % (4S), 97.16 % (RS). Measured with `cpu`, in which 4S has a
+larger hypervolume than RS in every seed: experiments/README.md.
 """
 
 import argparse
@@ -39,7 +35,7 @@ from nasjax.analysis import ddas as ddas_searches
 from nasjax.analysis import supernet_training
 from nasjax.data.images import NAMES
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, ddas, flags, grid
+from nasjax.runs import cli, ddas, driven_search, flags
 from nasjax.runs.ddas import PRESETS, WarmedUp
 from nasjax.runs.folder import Folder, refuse_inputs
 from nasjax.runs.script import Experiment, refusals, script, write_results, written
@@ -91,18 +87,14 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     title = "settings of DDAS (defaults: those of nl)"
     cli.add_config_flags(parser, searchers.DdasConfig(), "", title)
     args = parser.parse_args(argv)
-    for name in FLAGS:
-        if getattr(args, name) is None:
-            setattr(args, name, getattr(PRESETS[args.preset], name))
+    cli.fill(args, PRESETS[args.preset], FLAGS)
     args.out = args.out or Path(f"runs/ddas-{args.dataset}")
     warm_up = Path(f"runs/ddas-warm-up-{args.dataset}-{args.preset}")
     args.warm_up = args.warm_up or warm_up
-    try:
+    with parser.refusals():
         args.configs = configs(args)
         if (rate := args.learning_rate) < 0:
             raise ValueError(f"--learning-rate must not be negative: {rate}")
-    except ValueError as error:
-        parser.error(str(error))
     return args
 
 
@@ -193,8 +185,7 @@ def search(args, folder: Folder, warmed: WarmedUp) -> ddas_searches.Searches:
     made = {n: searchers.ddas(space, c) for n, c in used(args, warmed).items()}
     if "rs" in args.variant:
         made["rs"] = searchers.random_search(space)
-    builders = {name: lambda seed, x=x: x for name, x in made.items()}
-    runs = grid.driven(builders, warmed.env, args, folder)
+    runs = driven_search.run(made, lambda n, _: made[n], warmed.env, args, folder)
     classes = warmed.net.config.classes
     return ddas_searches.searches(space, classes, runs, args.seeds)
 

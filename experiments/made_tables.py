@@ -67,12 +67,14 @@ def nk(rng, ops: np.ndarray, operations: int, K: int) -> np.ndarray:
     return value / edges
 
 
-def drawn(args, parser: argparse.ArgumentParser) -> dict[str, np.ndarray]:
-    """The arrays of a table of random values."""
+def drawn(args: argparse.Namespace) -> dict[str, np.ndarray]:
+    """The arrays of a table of random values; ValueError if flags do not fit."""
     if args.edges is None or args.operations is None:
-        parser.error(f"--family {args.family} needs --edges and --operations")
+        raise ValueError(f"--family {args.family} needs --edges and --operations")
     if args.neighbours >= args.edges:
-        parser.error(f"--neighbours {args.neighbours}: less than {args.edges} edges")
+        raise ValueError(
+            f"--neighbours {args.neighbours}: less than {args.edges} edges"
+        )
     rng = np.random.default_rng(args.seed)
     arrays = {"ops": architectures(rng, args.edges, args.operations, args.rows)}
     for i in range(args.tables):
@@ -92,36 +94,33 @@ def weights(text: str) -> list[float]:
     return values
 
 
-def column_of(text: str, parser: argparse.ArgumentParser) -> tables.Table:
-    """FILE.npz:COLUMN."""
+def column_of(text: str) -> tables.Table:
+    """The table of FILE.npz:COLUMN."""
     path, _, name = text.rpartition(":")
-    try:
-        if not path:
-            raise ValueError(f"{text!r}: needs FILE.npz:COLUMN")
-        return tables.load(path, [name])
-    except ValueError as error:
-        parser.error(str(error))
+    if not path:
+        raise ValueError(f"{text!r}: needs FILE.npz:COLUMN")
+    return tables.load(path, [name])
 
 
-def penalty(args, parser: argparse.ArgumentParser) -> dict[str, np.ndarray]:
-    """The arrays of a table of gains minus weighted costs."""
+def penalty(args: argparse.Namespace) -> dict[str, np.ndarray]:
+    """The arrays of gains minus weighted costs; ValueError if flags do not fit."""
     for name in ("gain", "cost"):
         if getattr(args, name) is None:
-            parser.error(f"--family penalty needs --{name} FILE.npz:COLUMN")
-    gain, cost = column_of(args.gain, parser), column_of(args.cost, parser)
+            raise ValueError(f"--family penalty needs --{name} FILE.npz:COLUMN")
+    gain, cost = column_of(args.gain), column_of(args.cost)
     if not np.array_equal(gain.ops, cost.ops):
-        parser.error(f"{args.gain} and {args.cost} have different rows")
+        raise ValueError(f"{args.gain} and {args.cost} have different rows")
     y, c = (next(iter(t.values.values())) for t in (gain, cost))
     for name, values in (("gain", y), ("cost", c)):
         if not values.std():
-            parser.error(f"--{name} {getattr(args, name)} is constant")
+            raise ValueError(f"--{name} {getattr(args, name)} is constant")
     named = {f"penalty{w:g}": y / y.std() - w * c / c.std() for w in args.weights}
     return {"ops": gain.ops, "op_names": np.array(gain.space.operations), **named}
 
 
 @script
-def main(argv: list[str] | None = None) -> int:
-    """Writes one file; returns the exit status."""
+def main(argv: list[str] | None = None) -> None:
+    """Writes the table."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--family", choices=tuple(IDLE), required=True)
@@ -143,11 +142,11 @@ def main(argv: list[str] | None = None) -> int:
     if args.out.exists() and not args.overwrite:
         parser.error(f"{args.out} exists; --overwrite replaces it")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    arrays = penalty(args, parser) if args.family == "penalty" else drawn(args, parser)
+    with parser.refusals():
+        arrays = penalty(args) if args.family == "penalty" else drawn(args)
     files.write_npz(args.out, **arrays)
     columns = [name for name in arrays if name not in tables.RESERVED]
     print(f"{args.out}: {len(arrays['ops']):,} architectures, {len(columns)} columns")
-    return 0
 
 
 if __name__ == "__main__":

@@ -25,16 +25,11 @@ Published (Table 4.4, one seed, in percent): validation, test, rank in the top K
     DARTS, by validation     88.90  91.81    1    by test  87.87  92.25  416
     PC-DARTS, by validation  87.08  87.78    1    by test  86.52  88.04  129
 
-Measured: the `cpu` preset on the `cpu` NAS-Bench-201 supernet, seeds 1-10, in 490
-s on two CPU cores (AMD EPYC): CADAM, random search and evolution end at a true
-accuracy of 89.4, 89.1, 89.8 %, no better than one another. On the `cpu` supernets of
-DARTS and PC-DARTS, seed 1, in 535 and 417 s; best of CADAM's top 32: 48.8 and 47.1 % by
-validation, 47.9 and 45.3 % on test images.
+Measured, with the `cpu` preset on `cpu` supernets: experiments/README.md.
 """
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +38,12 @@ import numpy as np
 from nasjax import spaces
 from nasjax.analysis import candidates, supernet_search
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, flags, frozen, grid, methods, plugins, transfer
+from nasjax.runs import cli, driven_search, flags, frozen, methods, plugins, transfer
 from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.runs.frozen import CONFIGS, ORDER_SEED, PRESETS, Frozen
 from nasjax.runs.script import (
     Experiment,
-    methods_config,
     refusals,
     script,
     write_results,
@@ -90,12 +84,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--steps", type=cli.at_least(1), default=None, help="queries per search")
     EXPERIMENT.add_flags(parser, "runs/search-supernet")
     add = parser.add_argument_group("images and agent").add_argument
-    for name, least, text in (
-        ("subset", 1, "validation images per query"),
-        ("eval-batch", 1, "images per batch there: part of what is measured"),
-        ("final-images", 0, "validation and test images at the end; 0: all"),
-    ):
-        add(f"--{name}", type=cli.at_least(least), default=None, help=text)
+    add("--subset", type=cli.at_least(1), help="validation images per query")
+    text = "images per batch there: part of what is measured"
+    add("--eval-batch", type=cli.at_least(1), help=text)
+    text = "validation and test images at the end; 0: all"
+    add("--final-images", type=cli.at_least(0), help=text)
     add("--norm", choices=("batch", "running"), default="batch", help="statistics")
     add("--dtype", choices=("float32", "bfloat16"), help="default: as it was trained")
     add("--init-from", type=Path, metavar="RUN", help="start from that run's agent")
@@ -103,35 +96,23 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     flags.add(parser, argv, METHODS, CONFIGS, USUAL)
     args = parser.parse_args(argv)
     args.preset = args.preset or ("transfer" if args.init_from else "thesis")
-    for name in ("steps", "subset", "eval_batch", "final_images"):
-        if getattr(args, name) is None:
-            setattr(args, name, getattr(PRESETS[args.preset], name))
+    sizes = ("steps", "subset", "eval_batch", "final_images")
+    cli.fill(args, PRESETS[args.preset], sizes)
     args.methods = args.methods or list(USUAL)
-    try:
-        check(args)
-    except ValueError as error:
-        parser.error(str(error))
+    with parser.refusals():
+        if args.init_from and "cadam" not in args.methods:
+            raise ValueError("--init-from starts cadam, which --methods leaves out")
+        args.configs = flags.configs(args, METHODS, CONFIGS, only_cadams=False)
+        cadam = args.configs["cadam"]
+        # Acc(Env) of the relative reward: the best of each seed's own warm-up.
+        args.find_env = cadam.reward == "relative" and args.config_env_accuracy is None
+        for method in args.methods:
+            methods.factory(method, args.configs)(spaces.darts())
+        if args.find_env and (cadam.exploration != "warm-up" or not cadam.warm_up):
+            raise ValueError("reward relative needs --env-accuracy, or a --warm-up")
+        if args.init_seed is not None and not args.init_from:
+            raise ValueError("--init-seed needs --init-from")
     return args
-
-
-def check(args: argparse.Namespace) -> None:
-    """Makes the configs, and sees that the flags go together.
-
-    Raises:
-      ValueError: they do not, or a value is out of range.
-    """
-    if args.init_from and "cadam" not in args.methods:
-        raise ValueError("--init-from starts cadam, which --methods leaves out")
-    args.configs = flags.configs(args, METHODS, CONFIGS, only_cadams=False)
-    cadam = args.configs["cadam"]
-    # Acc(Env) of the relative reward: the best of each seed's own warm-up.
-    args.find_env = cadam.reward == "relative" and args.config_env_accuracy is None
-    for method in args.methods:
-        methods.factory(method, args.configs)(spaces.darts())
-    if args.find_env and (cadam.exploration != "warm-up" or not cadam.warm_up):
-        raise ValueError("reward relative needs --env-accuracy, or a --warm-up")
-    if args.init_seed is not None and not args.init_from:
-        raise ValueError("--init-seed needs --init-from")
 
 
 def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:
@@ -164,31 +145,26 @@ def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:
         "env_accuracy": "best of each seed's warm-up" if args.find_env else "",
         **{name: getattr(args, name) for name in fields},
         "dtype": loaded.config.dtype,
-        **plugins.record(args),
-        "configs": methods_config(args),
+        **flags.record(args),
     }
     return loaded, networks, config
 
 
 def search(args, folder: Folder, loaded: Frozen, networks: Agent) -> Searches:
     """All searches, one after another."""
+    space, configs = loaded.config.space, args.configs
+    made = {name: methods.factory(name, configs)(space) for name in args.methods}
 
-    def builder(method: str) -> Callable[[int], Searcher]:
-        searcher = methods.factory(method, args.configs)(loaded.config.space)
+    def searcher_of(method: str, seed: int) -> Searcher:
         if method != "cadam":
-            return lambda seed: searcher
+            return made[method]
+        config = configs["cadam"]
+        if args.find_env:
+            best = frozen.env_accuracy(loaded, config, args.steps, seed, folder)
+            config = config.replace(env_accuracy=best)
+        return frozen.start(loaded, config, networks)
 
-        def cadam_of(seed: int) -> Searcher:
-            config = args.configs["cadam"]
-            if args.find_env:
-                best = frozen.env_accuracy(loaded, config, args.steps, seed, folder)
-                config = config.replace(env_accuracy=best)
-            return frozen.start(loaded, config, networks)
-
-        return cadam_of
-
-    builders = {method: builder(method) for method in args.methods}
-    return grid.driven(builders, loaded.query.env, args, folder)
+    return driven_search.run(made, searcher_of, loaded.query.env, args, folder)
 
 
 def write(args, folder: Folder, loaded: Frozen, config, searches: Searches) -> None:

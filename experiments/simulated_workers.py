@@ -36,7 +36,6 @@ from nasjax.runs import cli, devices, flags, methods, plugins
 from nasjax.runs.folder import Folder
 from nasjax.runs.script import (
     Experiment,
-    methods_config,
     refusals,
     script,
     write_results,
@@ -233,8 +232,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "steps": args.steps,
             "preset": args.preset,
             "sha256": {name: column.sha256 for name, column in columns.items()},
-            **plugins.record(args),
-            "configs": methods_config(args),
+            **flags.record(args),
         }
         folder = EXPERIMENT.open(args, config, configs=args.configs)
     with folder:

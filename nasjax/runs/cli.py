@@ -1,9 +1,10 @@
 """Command lines: short errors and help, seeds, one flag per field of a config."""
 
 import argparse
+import contextlib
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from nasjax.runs import configs
@@ -34,8 +35,16 @@ class Parser(argparse.ArgumentParser):
         print(f"{self.prog}: error: {message}\nsee --help", file=sys.stderr)
         raise SystemExit(2)
 
+    @contextlib.contextmanager
+    def refusals(self) -> Iterator[None]:
+        """A ValueError inside ends the program, as `error` does."""
+        try:
+            yield
+        except ValueError as error:
+            self.error(str(error))
+
     def format_usage(self) -> str:
-        """Only what must be given; all flags would fill a screen."""
+        """The required flags only; all of them would fill a screen."""
         return f"usage: {self._short_usage()}\n"
 
     def format_help(self) -> str:
@@ -155,13 +164,15 @@ def add_config_flags(
     for field, value in configs.fields(default):
         if not field.metadata.get("flag", True):
             continue
+        is_list = isinstance(value, tuple)
+        shown = ",".join(map(str, value)) if is_list else value
         group.add_argument(
             flag(prefix, field.name),
             dest=_destination(prefix, field.name),
             type=reader(value),
             default=None,
-            metavar=type(value).__name__.upper() if not _is_list(value) else "N,N,...",
-            help=f"{field.metadata.get('help', field.name)} (default {_show(value)})",
+            metavar="N,N,..." if is_list else type(value).__name__.upper(),
+            help=f"{field.metadata.get('help', field.name)} (default {shown})",
         )
 
 
@@ -177,7 +188,7 @@ def changes(args: argparse.Namespace, config: Any, prefix: str) -> dict[str, Any
 def config_from_flags(
     args: argparse.Namespace, config: Any, prefix: str, fixed: Sequence[str] = ()
 ) -> Any:
-    """`config` with the fields replaced for which a flag was given.
+    """`config` with the fields that flags of the command line set.
 
     Args:
       args: parsed flags of `add_config_flags`.
@@ -185,10 +196,16 @@ def config_from_flags(
       prefix: of the flags.
       fixed: fields that stay as they are.
     """
-    values: Mapping[str, Any] = changes(args, config, prefix)
-    return configs.replaced(
-        config, **{name: x for name, x in values.items() if name not in fixed}
-    )
+    values = changes(args, config, prefix)
+    free = {name: x for name, x in values.items() if name not in fixed}
+    return configs.replaced(config, **free)
+
+
+def fill(args: argparse.Namespace, preset: Any, names: Iterable[str]) -> None:
+    """Gives the flags of `names` that were left out their values in a preset."""
+    for name in names:
+        if getattr(args, name) is None:
+            setattr(args, name, getattr(preset, name))
 
 
 def flag(prefix: str, name: str) -> str:
@@ -200,23 +217,15 @@ def _destination(prefix: str, name: str) -> str:
     return f"config_{prefix}{name}".replace("-", "_")
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, tuple)
-
-
-def _show(value: Any) -> str:
-    return ",".join(map(str, value)) if _is_list(value) else str(value)
-
-
 def reader(value: Any) -> Callable[[str], Any]:
-    """A reader of what `value` is an example of."""
+    """A reader of values of the same type as `value`."""
     kind = type(value)
 
     def read(text: str) -> Any:
         try:
             if kind is bool:
                 return {"true": True, "false": False}[text.lower()]
-            if _is_list(value):
+            if kind is tuple:
                 return tuple(int(part) for part in text.split(","))
             return kind(text)
         except (ValueError, KeyError):

@@ -14,17 +14,17 @@ from nasjax.runs import image_sets, methods, supernets
 from nasjax.runs.methods import Method
 from nasjax.search import Environment
 
-TERMS = ("none", "loss", "accuracy")  # of the reward, that can be left out
+TERMS = ("none", "loss", "accuracy")  # of the reward, which --ablate leaves out
 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Sizes of the searches; every value has a flag."""
+    """Sizes of the searches, defaults of their flags."""
 
     steps: int
-    explore: int
+    explore: int  # this and the next two: see `DdasConfig`
     exploit: int
-    recent: int  # of the phase of bursts: as many as it and `exploit` have steps
+    recent: int  # as many as the phase of bursts has steps
     batches: int  # M, of training, per step
     valid_images: int  # per step; 0: the whole half
     eval_batch: int
@@ -40,12 +40,12 @@ PRESETS = {
 def variants(
     names: Sequence[str], terms: Sequence[str], preset: Preset
 ) -> dict[str, Method]:
-    """Every variant of DDAS, once without each term of the reward.
+    """The named variants of DDAS, each once for each term of the reward left out.
 
     Args:
-      names: of `searchers.ddas.VARIANTS`.
-      terms: of TERMS.
-      preset: of the searches.
+      names: keys of `searchers.ddas.VARIANTS`.
+      terms: entries of TERMS.
+      preset: sizes that configs take.
     """
     made = {}
     for variant in names:
@@ -57,9 +57,9 @@ def variants(
             if term == "none":
                 made[variant] = method._replace(config=config)
                 continue
-            # Acc(OS) enters the term of the accuracy alone, and so on.
-            fixed = (*method.fixed, weight := f"{term}_weight", f"os_{term}")
-            ablated = config.replace(**{weight: 0.0})
+            # os_accuracy is used in the term of the accuracy alone, os_loss likewise.
+            fixed = (*method.fixed, f"{term}_weight", f"os_{term}")
+            ablated = config.replace(**{f"{term}_weight": 0.0})
             made[f"{variant}-no-{term}"] = method._replace(config=ablated, fixed=fixed)
     return made
 
@@ -71,7 +71,7 @@ class WarmedUp(NamedTuple):
     source: str  # of the images
     sha256: str  # of the images
     env: Environment  # at the end of the warm-up
-    # Acc(OS), the warm-up's best, and its last loss, that before the first step.
+    # Acc(OS), the best accuracy of the warm-up, and its last loss.
     one_shot: tuple[float, float]
 
 
@@ -85,7 +85,7 @@ def load(
     eval_batch: int,
     learning_rate: float,
 ) -> WarmedUp:
-    """The supernet of a run of train_supernet.py, as an environment.
+    """The supernet that a run of train_supernet.py left, as an environment.
 
     Args:
       folder: of that run.
@@ -95,7 +95,7 @@ def load(
 
     Raises:
       ValueError: the run is not finished or not one-shot, has no operation `none` or
-        another data set; there are fewer images.
+        another data set; the validation half has fewer images.
     """
     net = supernets.load(folder)
     whole = net.curves.one_shot
@@ -109,12 +109,10 @@ def load(
     if net.run.dataset != dataset:
         raise ValueError(f"{folder} was trained on {net.run.dataset}, not {dataset}")
     halves = image_sets.halves(net.run, data_dir)
-    count = valid_images or len(halves.valid.labels)
-    if count > len(halves.valid.labels):
-        raise ValueError(
-            f"--valid-images {count}: the validation half has "
-            f"{len(halves.valid.labels)}"
-        )
+    most = len(halves.valid.labels)
+    count = valid_images or most
+    if count > most:
+        raise ValueError(f"--valid-images {count}: the validation half has {most}")
     env = trainable_supernet(
         net.config,
         net.state,

@@ -1,10 +1,11 @@
-"""Searches in Python, one after another, that share what they evaluate; resumable.
+"""Searches driven from Python, one after another in one environment, resumable.
 
 `nasjax.runs.table_search` does the same for lanes of one jitted computation.
 """
 
+import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -28,23 +29,6 @@ class SearchRun(NamedTuple):
     seconds: float  # with those before a resume
 
 
-def templates(
-    searcher: Searcher, env: Environment, steps: int
-) -> tuple[SearchState, Trace]:
-    """Shapes of the search's state, and a trace of zeros."""
-
-    def shapes_of(key):
-        keys = jax.random.split(key, 3)
-        state = search.init(keys[0], searcher, env, steps)
-        queried, arch = searcher.ask(keys[1], state.searcher, jnp.int32(0))
-        nothing = Outcome(jnp.float32(0), jnp.float32(0))
-        _, info = searcher.tell(keys[2], queried, jnp.int32(0), arch, nothing)
-        return state, Trace(arch, *nothing, dict(info))
-
-    state, row = jax.eval_shape(shapes_of, jax.random.key(0))
-    return state, jax.tree.map(lambda x: np.zeros((steps, *x.shape), x.dtype), row)
-
-
 class Queries(job.Job):
     """One search as a job: a chunk is one query."""
 
@@ -59,13 +43,25 @@ class Queries(job.Job):
         label: str = "",
         steps_before: int | None = None,
     ):
-        self.name, self.label, self.steps = name, label or name, steps
+        self.name, self.label, self.steps = name, label, steps
         self._searcher, self._env, self._before = searcher, env, steps_before
         self._started = time.monotonic()
         self.best = -np.inf
 
     def template(self, steps: int | None = None) -> dict[str, Any]:
-        state, trace = templates(self._searcher, self._env, steps or self.steps)
+        """Shapes of the state, and a trace of zeros."""
+        steps, searcher = steps or self.steps, self._searcher
+
+        def shapes_of(key):
+            keys = jax.random.split(key, 3)
+            state = search.init(keys[0], searcher, self._env, steps)
+            queried, arch = searcher.ask(keys[1], state.searcher, jnp.int32(0))
+            nothing = Outcome(jnp.float32(0), jnp.float32(0))
+            _, info = searcher.tell(keys[2], queried, jnp.int32(0), arch, nothing)
+            return state, Trace(arch, *nothing, dict(info))
+
+        state, row = jax.eval_shape(shapes_of, jax.random.key(0))
+        trace = jax.tree.map(lambda x: np.zeros((steps, *x.shape), x.dtype), row)
         return {"state": state, "trace": trace, "seconds": np.zeros(1)}
 
     def templates(self, checkpoints: Checkpoints) -> list[dict[str, Any]]:
@@ -77,29 +73,23 @@ class Queries(job.Job):
         return self.template() | {"state": None}
 
     def unpack(self, step: int, tree: Any) -> dict[str, Any]:
-        carry, whole = tree, self.template()
-        if len(tree["trace"].accuracy) != self.steps:
-            self._refuse_growth(len(tree["trace"].accuracy))
+        state, trace = jax.tree.map(jnp.asarray, tree["state"]), tree["trace"]
+        before = len(trace.accuracy)
+        if before != self.steps:
+            if not search.budget_free(self._searcher, before):
+                raise RefusedError(
+                    f"{self.name} was started with {before} queries, on which what it "
+                    f"remembers depends: it cannot go on to {self.steps}; use another "
+                    "--out"
+                )
             key = jax.random.key(0)  # of rows that are not filled yet
-            state = jax.tree.map(jnp.asarray, tree["state"])
-            carry = {
-                "state": search.grow(key, self._searcher, state, self.steps),
-                "trace": jax.tree.map(corner, whole["trace"], tree["trace"]),
-                "seconds": tree["seconds"],
-            }
-        carry |= jax.tree.map(np.array, {k: carry[k] for k in ("trace", "seconds")})
-        carry["state"] = jax.tree.map(jnp.asarray, carry["state"])
+            state = search.grow(key, self._searcher, state, self.steps)
+            trace = jax.tree.map(corner, self.template()["trace"], trace)
+        trace, seconds = job.writable((trace, tree["seconds"]))
         if isinstance(self._env.evaluate, Cache):
-            self._env.evaluate.load(*(x[:step] for x in carry["trace"][:3]))
-        self._see(carry["trace"].accuracy[:step])
-        return carry
-
-    def _refuse_growth(self, before: int) -> None:
-        if not search.budget_free(self._searcher, before):
-            raise RefusedError(
-                f"{self.name} was started with {before} queries, on which what it "
-                f"remembers depends: it cannot go on to {self.steps}; use another --out"
-            )
+            self._env.evaluate.load(*(x[:step] for x in trace[:3]))
+        self._note(trace.accuracy[:step])
+        return {"state": state, "trace": trace, "seconds": seconds}
 
     def pack(self, carry: Any) -> Any:
         return carry | {"seconds": np.array([self.seconds(carry)])}
@@ -108,24 +98,42 @@ class Queries(job.Job):
         """So far, with those before a resume."""
         return float(carry["seconds"][0]) + time.monotonic() - self._started
 
-    def after(self, carry: Any, step: int, state: SearchState, row: Trace) -> Any:
-        """The carry after query `step - 1`.
+    def run(self, key: Any, loop: job.Loop) -> SearchRun:
+        """Drives the search to its end; on errors the queries before are saved.
 
         Raises:
           DivergedError: the environment's own state, such as a supernet that is trained
             meanwhile, is not finite.
         """
-        for whole, part in zip(
-            jax.tree.leaves(carry["trace"]), jax.tree.leaves(row), strict=True
-        ):
-            whole[step - 1] = part
-        seen = carry["trace"]
-        self._see(seen.accuracy[step - 1 : step])
-        if not np.isfinite(seen.loss[step - 1]):
-            check_finite(state.environment, f"{self.name}, query {step - 1}")
-        return carry | {"state": state}
+        searcher, env, steps = self._searcher, self._env, self.steps
+        first = loop.first
 
-    def _see(self, accuracy: np.ndarray) -> None:
+        def on_step(step: int, state: SearchState, row: Trace) -> None:
+            trace, query = loop.carry["trace"], step - 1
+            for rows, x in zip(*map(jax.tree.leaves, (trace, row)), strict=True):
+                rows[query] = x
+            self._note(trace.accuracy[query:step])
+            if not np.isfinite(trace.loss[query]):
+                check_finite(state.environment, f"{self.name}, query {query}")
+            loop.done(step, loop.carry | {"state": state})
+
+        with loop:
+            try:
+                if first < steps:
+                    state = loop.carry["state"]
+                    search.drive(key, searcher, env, steps, state, first, on_step)
+            except RunError:
+                raise
+            except Exception:
+                if loop.step > first:
+                    loop.save()
+                raise
+        carry = loop.carry
+        last = jax.tree.map(np.asarray, carry["state"].searcher)
+        spent = carry["seconds"][0] if first == steps else self.seconds(carry)
+        return SearchRun(carry["trace"], last, float(spent))
+
+    def _note(self, accuracy: np.ndarray) -> None:
         self.best = max(self.best, *accuracy[np.isfinite(accuracy)], -np.inf)
 
     def postfix(self, carry: Any, step: int) -> str:
@@ -148,61 +156,41 @@ class Queries(job.Job):
 
 
 def run(
-    key: Any,
-    searcher: Searcher,
+    methods: Iterable[str],
+    searcher_of: Callable[[str, int], Searcher],
     env: Environment,
-    steps: int,
+    args: argparse.Namespace,
     folder: Folder,
-    name: str,
-    *,
-    resume: bool = False,
-    checkpoint_seconds: float = 60.0,
-    label: str = "",
-    steps_before: int | None = None,
-) -> SearchRun:
-    """One search, with progress and checkpoints.
+) -> dict[str, list[SearchRun]]:
+    """Runs the methods one after another, each with one search for each seed.
 
     Args:
-      key: of the search.
-      searcher, steps: as for `search.drive`.
-      env: with a state, which is saved too; or without noise, from
+      methods: names, of searches and their checkpoints.
+      searcher_of: `(method, seed) -> searcher`.
+      env: shared by all: with a state, which is saved too; or without noise, from
         `nasjax.environments.cached`, which learns the scores of a resumed trace.
-      folder: of the run; checkpoints go to `checkpoints/name`, and one line per
-        checkpoint to log.jsonl.
-      name: of the search, such as `cadam/seed3`.
-      resume: go on from the newest checkpoint, to the same bits if the environment
-        gives them.
-      checkpoint_seconds: least time between checkpoints; the last step has its own.
-      label: of the progress bar.
-      steps_before: the run's number of steps before it was extended; needed only for
-        checkpoints of older versions.
-
-    Returns:
-      See `SearchRun`.
+      args: `seeds`; `steps` per search; `resume`, to the same bits if the environment
+        gives them; `checkpoint_seconds`, the least time between checkpoints.
+      folder: of the run, for checkpoints and one line for each in log.jsonl.
 
     Raises:
-      StoppedError, DivergedError, RunError: as `job.run`.
+      StoppedError, RunError: as `job.run`; DivergedError: as `Queries.run`.
       Exception: whatever `env.evaluate` raises; the queries before it are saved.
     """
-    task = Queries(searcher, env, steps, name, label, steps_before)
-    loop = job.Loop(task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds)
-    with loop:
-        if loop.first < steps:
-
-            def on_step(step: int, state: SearchState, row: Trace) -> None:
-                loop.done(step, task.after(loop.carry, step, state, row))
-
-            state = loop.carry["state"]
-            try:
-                search.drive(key, searcher, env, steps, state, loop.first, on_step)
-            except RunError:
-                raise
-            except Exception:
-                if loop.step > loop.first:
-                    loop.save()
-                raise
-    carry = loop.carry
-    last = jax.tree.map(np.asarray, carry["state"].searcher)
-    finished = loop.first == steps
-    seconds = float(carry["seconds"][0]) if finished else task.seconds(carry)
-    return SearchRun(carry["trace"], last, seconds)
+    searches: dict[str, list[SearchRun]] = {name: [] for name in methods}
+    tasks = [(name, seed) for name in searches for seed in args.seeds]
+    # Checkpoints of earlier versions do not tell the steps before an extension.
+    steps_before = folder.before["steps"] if folder.before else None
+    for i, (name, seed) in enumerate(tasks, 1):
+        task = Queries(
+            searcher_of(name, seed),
+            env,
+            args.steps,
+            f"{name}/seed{seed}",
+            f"{name} seed {seed} ({i}/{len(tasks)})",
+            steps_before,
+        )
+        seconds = args.checkpoint_seconds
+        loop = job.Loop(task, folder, resume=args.resume, checkpoint_seconds=seconds)
+        searches[name].append(task.run(jax.random.key(seed), loop))
+    return searches

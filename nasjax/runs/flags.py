@@ -1,6 +1,7 @@
-"""Flags of the searchers' settings: each acts on a chosen method, or is refused."""
+"""Flags of the searchers' configs: each acts on a method that runs, or is refused."""
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,25 +13,13 @@ from nasjax.searchers.config import Config
 Presets = Mapping[str, Callable[[], Any]]
 
 
-def families(offered: Iterable[str]) -> dict[type, list[str]]:
-    """The methods by the class of their configs, which share their flags."""
-    names_by_class: dict[type, list[str]] = {}
+def families(offered: Iterable[str]) -> dict[str, list[str]]:
+    """The methods that have a config, by the prefix of the flags that they share."""
+    names_by_prefix: dict[str, list[str]] = {}
     for name in offered:
         if METHODS[name].config is not None:
-            names_by_class.setdefault(type(METHODS[name].config), []).append(name)
-    return names_by_class
-
-
-def prefix_of(family: type) -> str:
-    """Of the flags of a config's class, such as `evolution-`."""
-    first = families(METHODS)[family][0]
-    prefix = METHODS[first].prefix
-    return f"{first}-" if prefix is None else prefix
-
-
-def _unused(config: Any) -> Mapping[str, str]:
-    """Fields without effect; a plugin's config need not know of any."""
-    return config.unused() if isinstance(config, Config) else {}
+            names_by_prefix.setdefault(METHODS[name].prefix or "", []).append(name)
+    return names_by_prefix
 
 
 def add(
@@ -65,14 +54,14 @@ def add(
         default=None,
         help=f"CADAM's settings (default {first})",
     )
-    for family, names in families(offered).items():
+    for prefix, names in families(offered).items():
         shown = METHODS[names[0]].config
         shown = presets[first]() if names[0] == "cadam" else shown
         title = f"settings of {', '.join(names)}"
         if len(names) > 1:
             title += f" (defaults: those of {names[0]})"
         try:
-            cli.add_config_flags(parser, shown, prefix_of(family), title)
+            cli.add_config_flags(parser, shown, prefix, title)
         except argparse.ArgumentError as error:  # a plugin's flag is the script's own
             parser.error(f"{names[0]}: {error}")
 
@@ -87,13 +76,13 @@ def configs(
     """Each offered method's config from the parsed flags.
 
     Args:
-      args: of `add`; `args.methods` are those that run. A preset that was not given
-        becomes the first one.
+      args: of `add`; `args.methods` are those that run. Without `--preset`,
+        `args.preset` becomes the first of `presets`.
       offered, presets: as for `add`.
-      only_cadams: a preset sets nothing else and is refused without cadam.
+      only_cadams: a preset holds CADAM's config alone and is refused without cadam.
 
     Raises:
-      ValueError: a flag was given that changes none of the methods that run.
+      ValueError: a flag changes none of the methods that run.
     """
     if args.preset is not None and only_cadams and "cadam" not in args.methods:
         raise ValueError(
@@ -103,8 +92,8 @@ def configs(
     args.preset = args.preset or next(iter(presets))
     offered = (*offered, *PLUGINS)
     configs_of = {}
-    for family, names in families(offered).items():
-        prefix, chosen = prefix_of(family), {}
+    for prefix, names in families(offered).items():
+        chosen = {}
         for name in names:
             method = METHODS[name]
             if name == "cadam":
@@ -116,8 +105,15 @@ def configs(
     return configs_of
 
 
+def record(args: argparse.Namespace) -> dict[str, Any]:
+    """Plugins, and configs of the methods that run, as config.json records them."""
+    chosen = {n: c for n, c in args.configs.items() if n in args.methods}
+    configs = {name: dataclasses.asdict(config) for name, config in chosen.items()}
+    return {**plugins.record(args), "configs": configs}
+
+
 def configured(args: argparse.Namespace, prefix: str, method: Method) -> Any:
-    """The method's config with what flags say."""
+    """The method's config with the fields that flags set."""
     config = cli.config_from_flags(args, method.config, prefix, method.fixed)
     return method.finish(config)
 
@@ -130,20 +126,19 @@ def refuse_idle(
     offered: Sequence[str],
     flag: str = "--methods",
 ) -> None:
-    """Refuses a flag of a config's field that no chosen method would follow.
+    """Refuses a flag of a config's field if it would change no method that runs.
 
-    Where some of them follow it, a line says which do not, and why.
-
-    With `--resume`, one that the config does not use (see `Config.unused`) passes: a
-    run of an older version may have been started with it.
+    If it changes only some of them, a line names the others, with reasons. With
+    `--resume`, a field that the config does not use (see `Config.unused`) is accepted:
+    a run of an older version may have been started with it.
 
     Args:
       args: parsed flags.
       prefix: of the config's flags.
       default: a config of that class.
-      chosen: of the methods with such configs, those that run.
-      offered: the names of all of them, for the message.
-      flag: that chooses methods, for the message.
+      chosen: the methods that run and have such configs.
+      offered: names of all methods with such configs, for the message.
+      flag: the one that chooses methods, for the message.
 
     Raises:
       ValueError: names the flag and why it would change nothing.
@@ -152,9 +147,11 @@ def refuse_idle(
         reasons = []
         for key, method in chosen.items():
             config = configured(args, prefix, method)
+            # A plugin's config need not say which of its fields have no effect.
+            unused = config.unused() if isinstance(config, Config) else {}
             if name in method.fixed:
                 reasons.append(f"it is {getattr(config, name)} in {key}")
-            elif not args.resume and (by := _unused(config).get(name)) is not None:
+            elif not args.resume and (by := unused.get(name)) is not None:
                 reasons.append(f"{key} has {by} {getattr(config, by)}")
         if not chosen:
             reasons = [f"it is of {', '.join(offered)}, which {flag} leaves out"]

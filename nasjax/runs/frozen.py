@@ -1,4 +1,4 @@
-"""Searches of a frozen supernet: presets, its environments, CADAM with a warm start."""
+"""Searches of a frozen supernet: presets, environments, CADAM from an earlier agent."""
 
 import dataclasses
 import hashlib
@@ -22,7 +22,7 @@ ORDER_SEED = 0  # of the permutations whose first images are the subsets
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """CADAM's config and the sizes of the searches; every value has a flag."""
+    """CADAM's config and the sizes of the searches, defaults of their flags."""
 
     cadam: CadamConfig
     steps: int
@@ -44,25 +44,25 @@ CONFIGS = {name: lambda preset=preset: preset.cadam for name, preset in PRESETS.
 
 
 class Scorer(NamedTuple):
-    """Accuracy of architectures on some images, remembered."""
+    """An environment that scores architectures on some images and remembers it."""
 
-    env: search.Environment  # cached
-    images: np.ndarray  # int [n], indices of those that are used
+    env: search.Environment
+    images: np.ndarray  # int [n], indices of the images
 
 
 class Frozen(NamedTuple):
-    """A frozen supernet as environments, and the agent to start from."""
+    """A frozen supernet as environments."""
 
     net: supernets.Pretrained
-    config: SupernetConfig  # with the wanted dtype
+    config: SupernetConfig  # with the dtype of the searches
     source: str  # of the images
-    sha256: str  # of the images
+    sha256: str  # likewise
     query: Scorer  # on the subset of the validation half
     valid: Scorer
     test: Scorer
 
     def whole_batches(self, batch: int) -> dict[str, int]:
-        """Images that count: an incomplete last batch is left out."""
+        """The number of images that are scored: whole batches only."""
         scorers = {"query": self.query, "valid": self.valid, "test": self.test}
         return {n: len(s.images) // batch * batch for n, s in scorers.items()}
 
@@ -77,7 +77,7 @@ def load(
     norm: str,
     dtype: str | None,
 ) -> Frozen:
-    """The supernet of a run of train_supernet.py.
+    """The supernet that a run of train_supernet.py left in `folder`.
 
     Args:
       folder: of that run.
@@ -85,11 +85,11 @@ def load(
       subset: validation images per query.
       final_images: validation and test images at the end; 0: all.
       eval_batch: images per batch.
-      norm: statistics of normalisation: batch or running.
-      dtype: None for the one it was trained with.
+      norm: statistics of normalisation, batch or running.
+      dtype: of the searches; None for the one it was trained with.
 
     Raises:
-      ValueError: fewer images than wanted.
+      ValueError: the validation half has fewer images than `subset`.
     """
     net = supernets.load(folder)
     halves = image_sets.halves(net.run, data_dir)
@@ -125,7 +125,7 @@ def load(
 
 
 def checksum(*trees: Any) -> str:
-    """SHA-256 of all arrays."""
+    """SHA-256 of all arrays in the trees."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(trees):
         digest.update(np.asarray(leaf).tobytes())
@@ -137,8 +137,8 @@ def env_accuracy(
 ) -> float:
     """Acc(Env): the best accuracy of the seed's warm-up, kept in env_accuracy.json.
 
-    It is needed before the first reward. The warm-up does not depend on rewards: it is
-    run beforehand, and the search then remembers its scores.
+    The first reward already needs it. The warm-up's queries do not depend on rewards:
+    they are run beforehand, and the search then finds their scores in the cache.
     """
     path = folder.path / "env_accuracy.json"
     known = json.loads(path.read_text()) if path.exists() else {}
@@ -155,6 +155,6 @@ def env_accuracy(
 def start(
     frozen: Frozen, config: CadamConfig, networks: transfer.Networks | None
 ) -> search.Searcher:
-    """CADAM, from the agent of another run if one is given."""
+    """CADAM, which starts from `networks` unless they are None."""
     searcher = cadam(frozen.config.space, config)
     return searcher if networks is None else transfer.warm_start(searcher, networks)

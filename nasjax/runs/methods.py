@@ -13,125 +13,102 @@ from nasjax.searchers.ddas import VARIANTS
 from nasjax.searchers.local_search import naszilla
 
 
-def _same(config: Any) -> Any:
+def _as_it_is(config: Any) -> Any:
     return config
 
 
 class Method(NamedTuple):
-    """A searcher and its settings.
+    """A searcher and its config."""
 
-    Attributes:
-      factory: `(space, config) -> Searcher`; of the space alone without a config.
-      config: its settings where no flag is given; None if it has none.
-      fixed: fields that make it what its name says; flags do not change them.
-      finish: what follows from the other fields, applied after the flags.
-      prefix: of the flags of its config's class (`--<prefix><field>`); None: its name
-        and a hyphen. Only the first method with a config of that class says it.
-      projects: the factory takes `project` and `listed` on a table that lacks
-        architectures, see `on_table`; the proposals of others are replaced there.
-    """
-
-    factory: Callable[..., search.Searcher]
-    config: Any = None
-    fixed: tuple[str, ...] = ()
-    finish: Callable[[Any], Any] = _same
+    factory: Callable[..., search.Searcher]  # of (space, config), or the space alone
+    config: Any = None  # without flags; None if the searcher has none
+    fixed: tuple[str, ...] = ()  # fields that make it what its name says: no flag acts
+    finish: Callable[[Any], Any] = _as_it_is  # sets what follows from other fields
+    # Of its flags, `--<prefix><field>`. Methods with configs of one class share them;
+    # None: those of such a method, or else the name and a hyphen.
     prefix: str | None = None
+    # On a table that lacks architectures the factory takes `project` and `listed`, see
+    # `on_table`; the proposals of other methods are replaced there.
     projects: bool = False
 
 
-BAYESIAN = Method(
-    searchers.bayesian_actor_critic,
-    searchers.BayesianActorCriticConfig(),
-    prefix="best-",
-    projects=True,
-)
+_BEST = searchers.BayesianActorCriticConfig()
+BAYESIAN = Method(searchers.bayesian_actor_critic, _BEST, prefix="best-", projects=True)
 
 
-def _evolution_64() -> Method:
-    config = searchers.EvolutionConfig(population=64, sample=16)
-    return Method(searchers.evolution, config, ("population", "sample"))
-
-
-def _ddas() -> dict[str, Method]:
-    gaussian = ("noise",)
-    fixed = {
-        "g": gaussian,
-        "4s": (*gaussian, "bursts"),
-        "td3": (*gaussian, "critics", "actor_delay"),
-    }
-    return {
-        f"ddas-{name}": Method(
-            searchers.ddas, make(), fixed.get(name, ()), prefix="ddas-"
-        )
-        for name, make in VARIANTS.items()
-    }
-
-
-def _without(fixed: Sequence[str] = (), **changes: Any) -> Method:
-    """The best searcher with some fields set for good."""
-    config = searchers.BayesianActorCriticConfig().replace(**changes)
-    fixed = (*changes, *fixed)
-    return BAYESIAN._replace(config=config, fixed=fixed)
-
-
-def _no_actor() -> Method:
-    """As many proposals, all of them drawn uniformly."""
-
-    def finish(config):
-        both = config.actor_proposals + config.random_proposals
-        return config.replace(actor_proposals=0, random_proposals=both)
-
-    config = searchers.BayesianActorCriticConfig()
-    idle = ("actor_lr", "hidden", "xi")
-    return BAYESIAN._replace(config=config, fixed=idle, finish=finish)
-
-
-def _same_bounds() -> Method:
-    return _without(("far_beta",))._replace(
-        finish=lambda config: config.replace(far_beta=config.beta)
+def _without(
+    fixed: Sequence[str] = (),
+    finish: Callable[[Any], Any] = _as_it_is,
+    **changes: Any,
+) -> Method:
+    """The Bayesian actor-critic with fields that flags cannot change."""
+    return BAYESIAN._replace(
+        config=_BEST.replace(**changes), fixed=(*changes, *fixed), finish=finish
     )
 
 
+def _random_proposals(config: Any) -> Any:
+    """As many proposals, all of them drawn uniformly."""
+    both = config.actor_proposals + config.random_proposals
+    return config.replace(actor_proposals=0, random_proposals=both)
+
+
 BEST = "bayesian-actor-critic"
-DDAS = _ddas()
-# The best searcher without one of its parts.
+# The Bayesian actor-critic without one of its parts.
 ABLATIONS = {
-    "no-actor": _no_actor(),
+    "no-actor": _without(("actor_lr", "hidden", "xi"), _random_proposals),
     "fixed-actor": _without(actor_lr=0.0),
     "fixed-kernel": _without(critic_lr=0.0),
     "product-only": _without(additive=1e-6),
-    "one-bound": _same_bounds(),
+    "one-bound": _without(
+        ("far_beta",), lambda config: config.replace(far_beta=config.beta)
+    ),
     "bound-only": _without(acquisition="bound"),
     "improvement-only": _without(("far_beta",), acquisition="improvement"),
 }
+_DDAS_FIXED = {
+    "g": ("noise",),
+    "4s": ("noise", "bursts"),
+    "td3": ("noise", "critics", "actor_delay"),
+}
+_CADAM = Method(searchers.cadam, thesis(), prefix="")
+_EVOLUTION = Method(
+    searchers.evolution, searchers.EvolutionConfig(), prefix="evolution-"
+)
+_LOCAL = Method(
+    searchers.local_search, searchers.LocalSearchConfig(), prefix="local-search-"
+)
 METHODS: dict[str, Method] = {
-    "cadam": Method(searchers.cadam, thesis(), prefix=""),
+    "cadam": _CADAM,
     "random": Method(searchers.random_search),
-    "evolution": Method(searchers.evolution, searchers.EvolutionConfig()),
-    "evolution-64": _evolution_64(),
-    "reinforce": Method(searchers.reinforce, searchers.ReinforceConfig()),
-    "local-search": Method(searchers.local_search, searchers.LocalSearchConfig()),
-    "local-search-naszilla": Method(
-        searchers.local_search, naszilla(), ("forget", "initial", "fresh")
+    "evolution": _EVOLUTION,
+    "evolution-64": _EVOLUTION._replace(
+        config=searchers.EvolutionConfig(population=64, sample=16),
+        fixed=("population", "sample"),
     ),
-    **DDAS,
-    "cadam-td3": Method(searchers.cadam, td3(), ("critics", "actor_delay")),
+    "reinforce": Method(
+        searchers.reinforce, searchers.ReinforceConfig(), prefix="reinforce-"
+    ),
+    "local-search": _LOCAL,
+    "local-search-naszilla": _LOCAL._replace(
+        config=naszilla(), fixed=("forget", "initial", "fresh")
+    ),
+    **{
+        f"ddas-{name}": Method(
+            searchers.ddas, make(), _DDAS_FIXED.get(name, ()), prefix="ddas-"
+        )
+        for name, make in VARIANTS.items()
+    },
+    "cadam-td3": _CADAM._replace(config=td3(), fixed=("critics", "actor_delay")),
     BEST: BAYESIAN,
     **ABLATIONS,
 }
 ALL = tuple(METHODS)
 SEARCHERS = tuple(name for name in METHODS if name not in ABLATIONS)
-USUAL = (
-    "cadam",
-    "random",
-    "evolution",
-    "evolution-64",
-    "reinforce",
-    "local-search",
-)
+USUAL = ("cadam", "random", "evolution", "evolution-64", "reinforce", "local-search")
 COMPARED = (BEST, *USUAL)
 PRESETS = {"thesis": thesis, "td3": td3}  # CADAM's
-PLUGINS: dict[str, Method] = {}  # those of METHODS that `register` added
+PLUGINS: dict[str, Method] = {}  # those that `register` added to METHODS
 
 
 def register(name: str, method: Method) -> None:
@@ -146,8 +123,8 @@ def register(name: str, method: Method) -> None:
       method: `Method(factory, config)`; see there.
 
     Raises:
-      ValueError: the name is taken or has other characters, or the class of the config
-        belongs to another searcher's flags.
+      ValueError: the name is taken or has other characters, a field of the config has
+        a value of another type, or the flags are another searcher's.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
         raise ValueError(f"{name!r}: names of searchers have letters, digits, hyphens")
@@ -161,18 +138,14 @@ def register(name: str, method: Method) -> None:
             raise ValueError(
                 f"{name!r}: {field.name} is {value!r}, which no flag can express"
             )
-    if method.prefix is None:
-        method = method._replace(prefix=f"{name}-")
+    kind, own = type(method.config), method.prefix
+    shared = [m.prefix for m in METHODS.values() if type(m.config) is kind]
+    prefix = shared[0] if shared else f"{name}-" if own is None else own
     for other, known in METHODS.items():
-        same = method.config is not None and type(known.config) is type(method.config)
-        if known.prefix == method.prefix and known.config is not None and not same:
-            raise ValueError(f"flags --{method.prefix}... are those of {other}")
+        if not shared and known.config is not None and known.prefix == prefix:
+            raise ValueError(f"flags --{prefix}... are those of {other}")
+    method = method._replace(prefix=prefix)
     METHODS[name] = PLUGINS[name] = method
-
-
-def unregister(name: str) -> None:
-    """Takes out a method that `register` added."""
-    del METHODS[name], PLUGINS[name]
 
 
 def factory(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Searcher]:
@@ -180,7 +153,7 @@ def factory(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Sea
 
     Args:
       method: a name in METHODS.
-      configs: by method; the usual settings where there is none.
+      configs: by method; a method that is not in it has its default config.
 
     Raises:
       ValueError: the method is not one of METHODS.
@@ -195,7 +168,7 @@ def factory(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Sea
 
 
 def on_table(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Searcher]:
-    """The method as a function of the space and of a table that is not complete.
+    """The method as a function of the space and of an incomplete table's params.
 
     Raises:
       ValueError: as `factory`.

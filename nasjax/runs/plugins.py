@@ -1,4 +1,4 @@
-"""Searchers and spaces from files of the user's own: `--plugin FILE.py`."""
+"""Searchers and spaces from a user's own files: `--plugin FILE.py`."""
 
 import argparse
 import hashlib
@@ -11,6 +11,7 @@ from typing import Any
 
 from nasjax.networks import families
 from nasjax.runs import configs, folder, methods
+from nasjax.runs.script import refusals
 from nasjax.spaces import architectures
 
 # Fields of config.json that runs without plugins and of earlier versions lack.
@@ -31,7 +32,8 @@ def load(files: Sequence[Path]) -> None:
         nothing; a name that is taken.
     """
     while _methods:
-        methods.unregister(_methods.pop())
+        name = _methods.pop()
+        del methods.METHODS[name], methods.PLUGINS[name]
     while _spaces:
         name = _spaces.pop()
         del families.FAMILIES[name], architectures.SPACES[name]
@@ -96,9 +98,12 @@ def add(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> None:
             help="your own file that registers a searcher or space; may be repeated",
         )
     args, _ = first.parse_known_args(argv)
+    recorded = {}
+    if args.resume and args.out and (args.out / folder.CONFIG).is_file():
+        with refusals():  # a damaged file is no mistake of the command line
+            recorded = configs.read_object(args.out / folder.CONFIG)
     try:
-        if args.resume and args.out and (args.out / folder.CONFIG).is_file():
-            _check_recorded(args, configs.read_object(args.out / folder.CONFIG))
+        _check_recorded(args, recorded)
         load(args.plugin)
     except (ValueError, OSError) as error:
         parser.error(str(error))

@@ -32,18 +32,12 @@ Main = Callable[[Sequence[str] | None], int | None]
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A script that works in a folder of its own.
+    """A script that writes its results into a folder."""
 
-    Attributes:
-      name: of the program, in the folder's manifest.
-      outputs: names (patterns such as `cells-*.png`) of its files, besides those that
-        every run writes.
-      grows, free: see `Rules`.
-      absent: values of fields that older versions did not write, see `Rules`.
-    """
-
-    name: str
+    name: str  # of the program, in the folder's manifest
+    # Its files, besides those of every run; also patterns such as `cells-*.png`.
     outputs: tuple[str, ...]
+    # Differences of the configuration that --resume allows, see `Rules`.
     grows: tuple[str, ...] = ()
     free: tuple[str, ...] = ()
     absent: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -84,8 +78,8 @@ class Experiment:
 
         Args:
           args: of `add_flags`.
-          config: what fixes the run's results.
-          inputs: files and folders that are read.
+          config: everything that determines the run's results.
+          inputs: files and folders that the run reads.
           configs: dataclasses below "configs" in `config`, for `defaults`.
           writes: False on every host but the first.
         """
@@ -103,22 +97,12 @@ class Experiment:
         )
 
 
-def methods_config(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Configs of the methods that run, for config.json."""
-    return {
-        name: dataclasses.asdict(config)
-        for name, config in args.configs.items()
-        if name in args.methods
-    }
-
-
 def write_results(
     folder: Folder, config: Mapping[str, Any], content: Mapping[str, Any]
 ) -> None:
     """results.json: the configuration, versions and devices, then the content."""
-    folder.write_json(
-        "results.json", {"config": config, **files.provenance(), **content}
-    )
+    whole = {"config": config, **files.provenance(), **content}
+    folder.write_json("results.json", whole)
 
 
 def wrapped(text: str) -> str:
@@ -161,7 +145,7 @@ class Report:
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Around what precedes the work: bad values end the script with status 2."""
+    """Around the preparations of a run: bad values end the script with status 2."""
     try:
         yield
     except (ValueError, OSError) as error:
@@ -169,11 +153,11 @@ def refusals() -> Iterator[None]:
 
 
 def script(main: Main) -> Callable[[Sequence[str] | None], int]:
-    """Wraps a `main(argv)`: what ends a run becomes a line and an exit status.
+    """Wraps a `main(argv)`: expected errors become one line and an exit status.
 
-    0 for success, 1 for an error at work, 2 for a refusal before any, 128 + signal
-    after SIGINT or SIGTERM. Anything else is a fault of the program and keeps its
-    traceback.
+    0 for success, 1 for an error during the work, 2 for a refusal before it, 128 +
+    signal after SIGINT or SIGTERM. Any other error is a fault of the program and keeps
+    its traceback.
     """
 
     @functools.wraps(main)

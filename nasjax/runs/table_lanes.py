@@ -1,7 +1,7 @@
 """Searches of one table as a job: lanes of one jitted computation."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +18,7 @@ Factory = Callable[..., search.Searcher]
 
 
 def edges(steps: int, chunk: int, milestones: Sequence[int] = ()) -> list[int]:
-    """Where chunks end: fixed by the steps alone, and none is one step long.
+    """The steps at which chunks end; no chunk is one step long.
 
     Args:
       steps: the whole budget.
@@ -46,45 +46,40 @@ def edges(steps: int, chunk: int, milestones: Sequence[int] = ()) -> list[int]:
 
 
 class Study(NamedTuple):
-    """What all methods share.
-
-    Attributes:
-      space: the search space.
-      env: a tabular environment that carries the V columns.
-      rows: `(arch uint8 [..., E]) -> int32 [...]`, rows of the table.
-      columns: names of the V columns, in the environment's order.
-      seeds: the S seeds; a seed's key does not depend on the column.
-      steps: queries per search.
-      milestones: steps after which states are kept, besides the last.
-      incomplete: architectures are missing; factories are then called with a second
-        argument, the table's params.
-      sign: -1 if the environment's values are the table's with the other sign, which
-        the progress bar and the log then turn back.
-    """
+    """Searches of the columns of one table, whatever the method."""
 
     space: CellSpace
-    env: search.Environment
+    env: search.Environment  # tabular, with the V columns
+    # From architectures uint8 [..., E] to int32 [...], their rows of the table.
     rows: Callable[[np.ndarray], np.ndarray]
-    columns: Sequence[str]
-    seeds: Sequence[int]
-    steps: int
-    milestones: Sequence[int] = ()
+    columns: Sequence[str]  # V names, in the environment's order
+    seeds: Sequence[int]  # S; the key of a seed is the same for every column
+    steps: int  # queries per search
+    milestones: Sequence[int] = ()  # steps after which states are kept, besides the end
+    # The table lacks architectures; factories also take the table's params.
     incomplete: bool = False
+    # -1 if the environment's values are the table's with the other sign, which progress
+    # and log turn back.
     sign: float = 1.0
 
 
 @dataclasses.dataclass
 class Group:
-    """Lanes that are computed together, and where their checkpoints lie.
+    """Lanes that are computed together, as their listing in the folder holds them.
 
-    A study that was extended has one group for each extension.
+    A method that was extended by seeds, columns or steps has further groups.
     """
 
-    folder: str
+    folder: str  # of the checkpoints
     columns: list[str]  # of each lane
     seeds: list[int]  # of each lane
     steps: list[int]  # all budgets that checkpoints may have been written with
-    used: bool = True  # False if it was begun anew in another group
+    used: bool = True  # False if its lanes were begun anew in another group
+
+    @classmethod
+    def of(cls, folder: str, lanes: Iterable[tuple[str, int]], *steps: int) -> "Group":
+        columns, seeds = map(list, zip(*lanes, strict=True))
+        return cls(folder, columns, seeds, list(steps))
 
     def lanes(self) -> list[tuple[str, int]]:
         return list(zip(self.columns, self.seeds, strict=True))
@@ -102,19 +97,17 @@ class Lanes(job.Job):
         *,
         chunk: int,
         inner: str,
-        mesh: Any,
         keep: Callable[[search.SearchState], Any],
     ):
         self.name, self.label, self.steps = group.folder, f"{method:>12}", study.steps
         self._study, self._method, self._group = study, method, group
-        self._factory, self._inner, self._mesh = factory, inner, mesh
-        self._keep = keep
-        ends = edges(study.steps, chunk, study.milestones)
-        self._ends = ends
+        self._factory, self._inner, self._keep = factory, inner, keep
+        self._ends = edges(study.steps, chunk, study.milestones)
         self._marks = self._marks_of(study.steps)
         places = {column: i for i, column in enumerate(study.columns)}
         self._column = np.array([places[c] for c in group.columns], np.int32)
         self.runner = self._runner(study.steps)
+        self._template = self._template_of(study.steps, self.runner)
 
     def _marks_of(self, steps: int) -> list[int]:
         of_study = [m for m in self._study.milestones if 2 <= m <= steps - 2]
@@ -126,9 +119,8 @@ class Lanes(job.Job):
         def make(params, lane):
             state = TabularState(lane)
             env = dataclasses.replace(study.env, params=params, state=state)
-            if study.incomplete:
-                return self._factory(study.space, params), env
-            return self._factory(study.space), env
+            table = (params,) if study.incomplete else ()
+            return self._factory(study.space, *table), env
 
         return lanes.Runner(
             make,
@@ -137,40 +129,49 @@ class Lanes(job.Job):
             self._column,
             steps=steps,
             inner=self._inner,
-            mesh=self._mesh,
         )
 
-    def template(self, steps: int | None = None) -> dict[str, Any]:
-        """Of a checkpoint written with a budget of `steps` (the whole by default)."""
-        steps = self.steps if steps is None else steps
-        runner = self.runner if steps == self.steps else self._runner(steps)
+    def _template_of(self, steps: int, runner: lanes.Runner) -> dict[str, Any]:
+        """A checkpoint written with a budget of `steps`; tracing it takes a second."""
         state, trace = runner.shapes(steps)
-        kept = jax.eval_shape(self._keep, state)
+        trace, kept = jax.tree.map(
+            lambda x: np.zeros(x.shape, x.dtype),
+            (trace, jax.eval_shape(self._keep, state)),
+        )
         return {
             "state": state,
-            "trace": jax.tree.map(_zeros, trace),
-            "kept": {m: jax.tree.map(_zeros, kept) for m in self._marks_of(steps)},
+            "trace": trace,
+            "kept": dict.fromkeys(self._marks_of(steps), kept),
             "clock": np.zeros(2),
         }
 
+    def template(self) -> dict[str, Any]:
+        return self._template
+
     def templates(self, checkpoints: Any) -> list[dict[str, Any]]:
         del checkpoints
-        return [self.template(steps) for steps in reversed(self._group.steps)]
+        return [
+            self._template
+            if steps == self.steps
+            else self._template_of(steps, self._runner(steps))
+            for steps in reversed(self._group.steps)
+        ]
 
     def start(self) -> dict[str, Any]:
-        """Everything but the state, which the first chunk makes."""
-        return self.template() | {"state": None}
+        """A carry without its state, which the first chunk makes."""
+        arrays = {k: self._template[k] for k in ("trace", "kept", "clock")}
+        return job.writable(arrays) | {"state": None}
 
     def unpack(self, step: int, tree: Any) -> dict[str, Any]:
         carry = jax.tree.map(np.array, {k: tree[k] for k in ("trace", "kept", "clock")})
         # Columns may have other places than when the checkpoint was written.
         state = tree["state"]._replace(environment=TabularState(self._column))
-        whole = self.template()
+        whole = self._template
         if carry["trace"].accuracy.shape[1] != self.steps:  # a larger budget
             state = self.runner.gather(self.runner.grow(self.runner.place(state)))
             carry["trace"] = jax.tree.map(corner, whole["trace"], carry["trace"])
-            filled = {m: x for m, x in carry["kept"].items() if m in whole["kept"]}
-            carry["kept"] = whole["kept"] | filled
+            kept = {m: x for m, x in carry["kept"].items() if m in whole["kept"]}
+            carry["kept"] = whole["kept"] | kept
         return carry | {"state": self.runner.place(state)}
 
     def pack(self, carry: Any) -> Any:
@@ -180,7 +181,7 @@ class Lanes(job.Job):
         }
 
     def seconds(self, carry: Any) -> np.ndarray:
-        """Compiling and running, [2], with those before a resume."""
+        """[2], spent on compiling and running, before a resume too."""
         spent = [self.runner.compile_seconds, self.runner.run_seconds]
         return carry["clock"] + np.array(spent)
 
@@ -195,25 +196,23 @@ class Lanes(job.Job):
     def advance(self, carry: Any, first: int, last: int) -> Any:
         state = self.runner.init() if carry["state"] is None else carry["state"]
         state, trace = self.runner.advance(state, first, last - first)
-        for whole, part in zip(
-            jax.tree.leaves(carry["trace"]),
-            jax.tree.leaves(self.runner.gather(trace)),
-            strict=True,
-        ):
-            whole[:, first:last] = part
+        jax.tree.map(
+            lambda whole, part: np.copyto(whole[:, first:last], part),
+            carry["trace"],
+            self.runner.gather(trace),
+        )
         return carry | {"state": state, "chunk": slice(first, last)}
 
     def before_save(self, carry: Any, step: int) -> Any:
         home = self.runner.gather(carry["state"])
         if step in carry["kept"]:
-            kept = jax.tree.map(np.asarray, self._keep(home))
-            carry["kept"][step] = kept
+            carry["kept"][step] = jax.tree.map(np.asarray, self._keep(home))
         return carry | {"home": home}
 
     def best(self, carry: Any, step: int) -> dict[str, float | None]:
-        """Mean over seeds of the best so far, by column; of what did not fail."""
-        seen = carry["trace"].accuracy[:, :step]
-        best = np.where(np.isfinite(seen), seen, -np.inf).max(axis=1)
+        """Each column's mean over seeds of the best score; failures are left out."""
+        scores = carry["trace"].accuracy[:, :step]
+        best = np.where(np.isfinite(scores), scores, -np.inf).max(axis=1)
         column_of = np.array(self._group.columns)
         means = {}
         for column in dict.fromkeys(self._group.columns):
@@ -242,7 +241,3 @@ class Lanes(job.Job):
                 for name, x in carry["trace"].info.items()
             },
         }
-
-
-def _zeros(shape):
-    return np.zeros(shape.shape, shape.dtype)

@@ -1,26 +1,30 @@
-"""A study: methods x columns x seeds on one table, as lanes, resumable.
+"""Searches of a table: methods x columns x seeds, resumable.
 
 Every method searches every column with every seed. The lanes of a method are one
-jitted computation, run in chunks of steps by `nasjax.runs.job`, so that a killed study
-goes on to the same bits. A resumed study may also have more columns, seeds, methods or
-steps: what is there is kept, what is new is computed.
+jitted computation, run in chunks of steps by `nasjax.runs.job`, so that a run that was
+killed goes on to the same bits. A resumed run may also have more columns, seeds,
+methods or steps: finished lanes are kept, new ones are computed.
 """
 
+import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from nasjax import search
-from nasjax.runs import job
+from nasjax import lanes, search
+from nasjax.runs import cli, job
 from nasjax.runs.configs import read_object
 from nasjax.runs.folder import CHECKPOINTS, Folder
+from nasjax.runs.script import Experiment, Report
 from nasjax.runs.table_lanes import Factory, Group, Lanes, Study
 from nasjax.spaces import CellSpace
 
-__all__ = ["Factory", "Group", "Result", "Study", "rows_of", "run"]
+__all__ = ["Factory", "Result", "Study", "rows_of", "run"]
+
+Keep = Callable[[search.SearchState], Any]
 
 
 class Result(NamedTuple):
@@ -29,128 +33,117 @@ class Result(NamedTuple):
     arch_index: np.ndarray  # int32 [V, S, T], row of the table, -1 if not in it
     accuracy: np.ndarray  # float32 [V, S, T], as observed
     info: dict[str, np.ndarray]  # of [V, S, T], the searcher's diagnostics
-    states: dict[int, Any]  # searcher states [V, S, ...] after so many steps
-    compile_seconds: float
-    run_seconds: float
+    states: dict[int, Any]  # `keep` of the states [V, S, ...] after so many steps
+    compile_seconds: float  # with those before a resume
+    run_seconds: float  # likewise
+
+
+def add_flags(
+    parser: argparse.ArgumentParser, experiment: Experiment
+) -> Callable[..., argparse.Action]:
+    """The flags of a run of these searches; returns `add_argument` of their group."""
+    text = "print report.txt as well"
+    parser.add_argument("--verbose", action="store_true", help=text)
+    add = experiment.add_flags(parser, f"runs/{experiment.name}", seconds=20)
+    add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
+    add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
+    return add
 
 
 def run(
     study: Study,
-    method: str,
-    factory: Factory,
-    *,
-    folder: Folder | None = None,
-    resume: bool = False,
-    chunk: int = 50,
-    inner: str = "auto",
-    mesh: Any = None,
-    checkpoint_seconds: float = 20.0,
-    keep: Callable[[search.SearchState], Any] = lambda state: (),
-    before: Group | None = None,
-) -> Result:
-    """Runs one method over all columns and seeds.
+    factories: Mapping[str, Factory],
+    args: argparse.Namespace,
+    folder: Folder,
+    report: Report,
+    keep: Mapping[str, Keep] | None = None,
+) -> dict[str, Result]:
+    """Runs the methods one after another, each over all columns and seeds.
 
     Args:
       study: see `Study`.
-      method: its name, for files and the progress bar.
-      factory: builds the searcher from the space (and a table, see `Study`).
-      folder: of the run, for checkpoints and the log; nothing is written if None.
-      resume: start from the newest checkpoints, if there are any.
-      chunk, inner, mesh: see `nasjax.lanes`. The chunk fixes no result.
-      checkpoint_seconds: a checkpoint after the first chunk that ends so long after
-        the last one (and at every milestone and the end).
-      keep: what of the gathered state to return at milestones.
-      before: lanes of the checkpoints of a version that did not list them.
-
-    Returns:
-      A `Result`; seconds include those before a resume.
+      factories: by method: a searcher from the space (and a table, see `Study`).
+      args: `resume`; `checkpoint_seconds`, the least time between checkpoints, which
+        milestones and the end have anyway; `chunk`, steps between reports, which change
+        no result; `inner`, see `nasjax.lanes`.
+      folder: of the run, for checkpoints and the log.
+      report: gets a line of seconds for each method.
+      keep: by method, the part of the gathered state to return at milestones.
     """
-    wanted = [(c, int(s)) for c in study.columns for s in study.seeds]
-    groups = _groups(study, method, factory, folder, resume, before)
-    held = {lane for group in groups for lane in group.lanes() if group.used}
-    new = [lane for lane in wanted if lane not in held]
-    if new:
-        name = f"{method}+{len(groups)}" if groups else method
-        columns, seeds = map(list, zip(*new, strict=True))
-        groups.append(Group(name, columns, seeds, []))
-    for group in groups:
-        if group.used and study.steps not in group.steps:
-            group.steps.append(study.steps)
-    if folder is not None:
-        content = [dataclasses.asdict(group) for group in groups]
-        folder.write_json(_listing(method), {"groups": content})
-    parts, order, clock = [], [], np.zeros(2)
-    for group in groups:
-        if group.used:
-            options = {"chunk": chunk, "inner": inner, "mesh": mesh, "keep": keep}
-            task = Lanes(study, method, factory, group, **options)
-            carry = job.run(
-                task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds
-            )
-            parts.append((carry["trace"], carry["kept"]))
-            order += group.lanes()
-            clock = clock + task.seconds(carry)
-    place = {lane: i for i, lane in enumerate(order)}
-    index = np.array([place[lane] for lane in wanted])
-    V, S = len(study.columns), len(study.seeds)
-
-    def shape(*x):
-        whole = np.concatenate([np.asarray(part) for part in x])[index]
-        return whole.reshape(V, S, *whole.shape[1:])
-
-    trace = jax.tree.map(shape, *(trace for trace, _ in parts))
-    kept = jax.tree.map(shape, *(kept for _, kept in parts))
-    return Result(
-        study.rows(trace.arch),
-        trace.accuracy,
-        dict(trace.info),
-        kept,
-        *(float(x) for x in clock),
-    )
+    results = {}
+    for method, factory in factories.items():
+        kept = (keep or {}).get(method, lambda state: ())
+        results[method] = result = _run(study, method, factory, args, folder, kept)
+        report.add(
+            f"{method}: compile {result.compile_seconds:.1f} s, run "
+            f"{result.run_seconds:.1f} s, {len(study.columns) * len(study.seeds)} "
+            f"lanes x {study.steps} steps"
+        )
+    return results
 
 
-def lanes_before(folder: Folder, steps: str = "steps") -> Group | None:
-    """The lanes of a resumed run, of a version that did not list them.
-
-    Args:
-      folder: its configuration names `columns`, `seeds` and the budget.
-      steps: what it calls the budget.
-    """
-    before = folder.before
-    if before is None:
-        return None
-    lanes = [(c, s) for c in before["columns"] for s in before["seeds"]]
-    columns, seeds = map(list, zip(*lanes, strict=True))
-    return Group("", columns, seeds, [before[steps]])
-
-
-def _listing(method: str) -> str:
-    return f"{CHECKPOINTS}/{method}.json"
-
-
-def _groups(
+def _run(
     study: Study,
     method: str,
     factory: Factory,
-    folder: Folder | None,
-    resume: bool,
-    before: Group | None,
+    args: argparse.Namespace,
+    folder: Folder,
+    keep: Keep,
+) -> Result:
+    wanted = [(c, int(s)) for c in study.columns for s in study.seeds]
+    listing = f"{CHECKPOINTS}/{method}.json"
+    groups = _groups(study, method, factory, folder, listing) if args.resume else []
+    started = {lane for group in groups for lane in group.lanes() if group.used}
+    if new := [lane for lane in wanted if lane not in started]:
+        name = f"{method}+{len(groups)}" if groups else method
+        groups.append(Group.of(name, new))
+    used = [group for group in groups if group.used]
+    for group in used:
+        if study.steps not in group.steps:
+            group.steps.append(study.steps)
+    content = [dataclasses.asdict(group) for group in groups]
+    folder.write_json(listing, {"groups": content})
+    parts, clock = [], np.zeros(2)
+    for group in used:
+        options = {"chunk": args.chunk, "inner": args.inner, "keep": keep}
+        task = Lanes(study, method, factory, group, **options)
+        seconds = args.checkpoint_seconds
+        carry = job.run(task, folder, resume=args.resume, checkpoint_seconds=seconds)
+        parts.append((carry["trace"], carry["kept"]))
+        clock = clock + task.seconds(carry)
+    computed = [lane for group in used for lane in group.lanes()]
+    place = {lane: i for i, lane in enumerate(computed)}
+    index = np.array([place[lane] for lane in wanted])
+
+    def shape(*x):
+        whole = np.concatenate([np.asarray(part) for part in x])[index]
+        return whole.reshape(len(study.columns), len(study.seeds), *whole.shape[1:])
+
+    trace, kept = jax.tree.map(shape, *parts)
+    info, rows = dict(trace.info), study.rows(trace.arch)
+    return Result(rows, trace.accuracy, info, kept, *map(float, clock))
+
+
+def _groups(
+    study: Study, method: str, factory: Factory, folder: Folder, listing: str
 ) -> list[Group]:
     """The groups of a resumed method; those that can be extended are `used`."""
-    if folder is None or not resume:
-        return []
-    path = folder.path / _listing(method)
-    if path.exists():
-        groups = [Group(**entry) for entry in read_object(path)["groups"]]
+    before = folder.before
+    if (folder.path / listing).exists():
+        content = read_object(folder.path / listing)
+        groups = [Group(**entry) for entry in content["groups"]]
     elif before is not None and (folder.checkpoints / method).is_dir():
-        lanes = [lane for lane in before.lanes() if lane[0] in study.columns]
-        columns, seeds = map(list, zip(*lanes, strict=True))
-        groups = [Group(method, columns, seeds, before.steps)]
+        # An earlier version, which listed no lanes: every column with every seed.
+        columns = [column for column in before["columns"] if column in study.columns]
+        pairs = [(column, seed) for column in columns for seed in before["seeds"]]
+        # config.json calls the budget as the script's flag does.
+        steps = before["steps"] if "steps" in before else before["queries"]
+        groups = [Group.of(method, pairs, steps)]
     else:
         return []
     extended = [g for g in groups if g.used and g.steps[-1] != study.steps]
-    table = (study.env.params,) if study.incomplete else ()
     if extended:
+        table = (study.env.params,) if study.incomplete else ()
         searcher = factory(study.space, *table)
         if not all(search.budget_free(searcher, g.steps[-1]) for g in extended):
             print(

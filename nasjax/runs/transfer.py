@@ -1,4 +1,4 @@
-"""Agents in files: a search may start from the actor and critic of an earlier one."""
+"""Agents in files: a search can start from the actor and critic of an earlier one."""
 
 import functools
 import os
@@ -22,8 +22,8 @@ class Networks(NamedTuple):
     critic: Any
 
 
-def _flat(networks: Networks) -> dict[str, Any]:
-    return flatten_dict(networks._asdict(), sep="/")
+def _flat(agent: Any) -> dict[str, Any]:
+    return flatten_dict({"actor": agent.actor, "critic": agent.critic}, sep="/")
 
 
 def save(
@@ -36,7 +36,7 @@ def save(
       seeds: of the searches that trained them.
       agents: states with `actor` and `critic`, all of one shape.
     """
-    flat = [_flat(Networks(agent.actor, agent.critic)) for agent in agents]
+    flat = [_flat(agent) for agent in agents]
     stacked = {name: np.stack([np.asarray(x[name]) for x in flat]) for name in flat[0]}
     files.write_npz(Path(path), seeds=np.array(seeds, np.int64), **stacked)
 
@@ -46,10 +46,10 @@ def load(path: str | os.PathLike[str], seed: int | None = None) -> Networks:
 
     Args:
       path: the npz.
-      seed: whose; the file's first if None.
+      seed: of the search that trained the agent; the file's first if None.
 
     Raises:
-      ValueError: there is no such file, it is not valid, or the seed is not in it.
+      ValueError: the file is absent or not valid, or the seed is not in it.
     """
     try:
         arrays = read_npz(Path(path))
@@ -83,7 +83,7 @@ def warm_start(searcher: Searcher, networks: Networks) -> Searcher:
     agent = jax.eval_shape(start, jax.random.key(0)).agent
     needed, loaded = (
         {name: list(x.shape) for name, x in _flat(tree).items()}
-        for tree in (Networks(agent.actor, agent.critic), networks)
+        for tree in (agent, networks)
     )
     if needed != loaded:
         differing = "; ".join(

@@ -76,10 +76,9 @@ def test_every_flag_acts_on_every_method_or_is_refused(name, offered, needed, ca
     acted = set()
     for method in offered:
         usual = parse([*needed, "--methods", method]).configs
-        for family, names in flags.families(offered).items():
-            prefix = flags.prefix_of(family)
+        for prefix, names in flags.families(offered).items():
             shown = usual[names[0]]
-            for field in dataclasses.fields(family):
+            for field in dataclasses.fields(shown):
                 text = another(field.name, getattr(shown, field.name))
                 which = flag(prefix, field.name)
                 argv = [*needed, "--methods", method, which, text]
@@ -90,11 +89,11 @@ def test_every_flag_acts_on_every_method_or_is_refused(name, offered, needed, ca
                     continue
                 assert method in names
                 assert configs[method] != usual[method]
-                acted.add((family, field.name))
+                acted.add((prefix, field.name))
     every = {
-        (family, field.name)
-        for family in flags.families(offered)
-        for field in dataclasses.fields(family)
+        (prefix, field.name)
+        for prefix, names in flags.families(offered).items()
+        for field in dataclasses.fields(methods.METHODS[names[0]].config)
     }
     assert {name for _, name in every - acted} <= set(NEEDS)
 
