@@ -491,11 +491,15 @@ def commands() -> Rows:
             "train networks from scratch",
             "--genotype DARTS_V2 --preset cpu",
         ),
+        "search_training": (
+            "search by training every queried architecture",
+            "--space nb201 --preset cpu --workers 2",
+        ),
         "tables": ("the thesis's other tables beside results", "runs"),
     }
     rows = []
     for script, (task, flags) in tasks.items():
-        link = f"[measured](experiments/README.md#{script}py)"
+        link = f"[details](experiments/README.md#{script}py)"
         command = f"`{script}.py {flags}`".replace(" `", "`")
         time = minutes(times[script]) if script in times else ""
         rows.append([task, command, time, link])
