@@ -58,11 +58,21 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     """The command line, and the training that it describes."""
     parser = cli.Parser(__doc__ or "")
     add = parser.add_argument
-    add("--space", choices=tuple(families.variants()), default="nb201", help="(nb201)")
-    add("--preset", choices=tuple(PRESETS), default="full", help="(full)")
-    add("--dataset", choices=NAMES, default="cifar10", help="(cifar10)")
+    spaces = tuple(families.variants())
+    add("--space", choices=spaces, default="nb201", help="search space (nb201)")
+    add(
+        "--preset",
+        choices=tuple(PRESETS),
+        default="full",
+        help="of the training (full)",
+    )
+    add("--dataset", choices=NAMES, default="cifar10", help="images (cifar10)")
     add("--data-dir", default=None, help="folder of the data set's official files")
-    add("--queries", type=cli.at_least(1), help="per search (200; preset cpu: 40)")
+    add(
+        "--queries",
+        type=cli.at_least(1),
+        help="architectures per search (200; preset cpu: 40)",
+    )
     add("--seeds", type=cli.seeds, default="1-3", help="of the searches (1-3)")
     add("--candidates", type=cli.at_least(0), default=3, help="trained longer (3)")
     add = EXPERIMENT.add_flags(parser, "runs/search-training")

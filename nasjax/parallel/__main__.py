@@ -72,11 +72,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="earlier evaluations: a journal, or CSV with arch,accuracy[,loss]",
     )
     tell = commands.add_parser("tell", help="the outcome of a query", **plain)
-    tell.add_argument("--query", type=cli.at_least(0), required=True)
+    tell.add_argument(
+        "--query", type=cli.at_least(0), required=True, help="number that ask printed"
+    )
     outcome = tell.add_mutually_exclusive_group(required=True)
     outcome.add_argument("--accuracy", type=float, help="a fraction in [0, 1]")
-    outcome.add_argument("--failed", nargs="?", const="failed", metavar="WHY")
-    tell.add_argument("--loss", type=float)
+    outcome.add_argument(
+        "--failed", nargs="?", const="failed", metavar="WHY", help="reason"
+    )
+    tell.add_argument("--loss", type=float, help="of the validation (optional)")
     best = commands.add_parser("best", help="the ten best so far", **plain)
     for command in (ask, tell, best):
         command.add_argument("--out", required=True, help="folder of the search")
