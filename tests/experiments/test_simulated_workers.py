@@ -1,4 +1,4 @@
-"""simulated_workers.py: what it writes, and that further seeds change no earlier one."""
+"""simulated_workers.py: what it writes, and that more seeds change no earlier one."""
 
 import json
 
