@@ -4,7 +4,8 @@
 
 `ask` prints an architecture as one line of JSON: its number `query`, `arch` (see
 `nasjax.spaces`) and its `genotype`. The first `ask` fixes the search; later ones need
---out alone. As many may be asked as are evaluated at a time. `tell` takes an outcome:
+--out alone. As many may be asked as are evaluated at a time. `tell` takes an outcome
+and prints its line of the journal:
 
     python -m nasjax.parallel tell --out runs/mine --query 0 --accuracy 0.931
     python -m nasjax.parallel tell --out runs/mine --query 1 --failed
@@ -76,7 +77,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--query", type=cli.at_least(0), required=True, help="number that ask printed"
     )
     outcome = tell.add_mutually_exclusive_group(required=True)
-    outcome.add_argument("--accuracy", type=float, help="a fraction in [0, 1]")
+    outcome.add_argument("--accuracy", type=_fraction, help="a fraction, 0 to 1")
     outcome.add_argument(
         "--failed", nargs="?", const="failed", metavar="WHY", help="reason"
     )
@@ -85,6 +86,16 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     for command in (ask, tell, best):
         command.add_argument("--out", required=True, help="folder of the search")
     return parser.parse_args(argv)
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction; allowed: 0 to 1")
+    return value
 
 
 @script
@@ -148,6 +159,8 @@ def _ask(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:
         raise RefusedError(
             f"all {state.budget} queries are asked; a larger --queries asks on"
         )
+    if not state.rows:
+        print(f"a new search of {state.budget} queries in {args.out}", file=sys.stderr)
     query, event = state.ask()
     saved.append(event)
     genotype = report.genotype(state.space, query.arch)
@@ -170,6 +183,7 @@ def _tell(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:
         event = {"event": "failed", "query": query.number, "attempt": 0}
         event |= {"reason": "by hand", "error": args.failed, "counted": True}
     saved.append(event, state.tell(query.number, args.accuracy, args.loss))
+    print(json.dumps(event))
 
 
 def _best(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:

@@ -21,14 +21,25 @@ def test_ask_tell_best(tmp_path, capsys):
 
     assert call("tell", "--query", "0", "--accuracy", "1")[0] == 2
     _, printed = call("ask", *settings, "--earlier", str(earlier))
+    assert "a new search of 3 queries in" in printed.err
     first = json.loads(printed.out)
     assert first["query"] == 0
     assert len(first["arch"]) == 6
     assert first["genotype"].startswith("|")
-    second = json.loads(call("ask")[1].out)
+    status, printed = call("ask")
+    assert printed.err == ""
+    second = json.loads(printed.out)
     assert second["query"] == 1
     assert second["arch"] != first["arch"]
-    assert call("tell", "--query", "1", "--accuracy", "0.93")[0] == 0
+    for value in ("93", "nan", "good"):
+        with pytest.raises(SystemExit):
+            call("tell", "--query", "1", "--accuracy", value)
+        assert (
+            f"'{value}' is not a fraction; allowed: 0 to 1" in capsys.readouterr().err
+        )
+    status, printed = call("tell", "--query", "1", "--accuracy", "0.93")
+    assert status == 0
+    assert json.loads(printed.out)["accuracy"] == 0.93
     status, printed = call("tell", "--query", "1", "--accuracy", "0.93")
     assert status == 2
     assert "told already; pending: 0" in printed.err
