@@ -89,8 +89,8 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     cli.add_config_flags(parser, CandidateRun(), "", "the training (preset full)")
     args = parser.parse_args(argv)
     args.queries = args.queries or QUERIES[args.preset]
-    if args.devices and args.workers == 1:
-        parser.error("--devices needs --workers of at least 2")
+    if args.devices and (args.workers == 1 or args.scheduler):
+        parser.error("--devices needs --workers of at least 2 and no --scheduler")
     changes = cli.changes(args, CandidateRun(), "") | {"dataset": args.dataset}
     try:
         run = candidate_training.preset(args.space, args.preset, **changes)
@@ -185,8 +185,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         with refusals():
             candidate_training.check(run, args.data_dir)
             inputs = [Path(args.data_dir)] if args.data_dir else []
-            folder = stack.enter_context(EXPERIMENT.open(args, config, inputs))
             executor = stack.enter_context(executor_of(args))
+            folder = stack.enter_context(EXPERIMENT.open(args, config, inputs))
         results = search(args, run, executor)
         candidates = retrain(args, run, results, executor)
         known = candidate_training.remembered(args.out / "cache")

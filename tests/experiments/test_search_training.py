@@ -70,11 +70,14 @@ def test_isomorphic_cells_are_trained_once(space):
         (["--methods=nothing"], "nothing"),
         (["--epochs=0"], "epochs must be at least 1"),
         (["--devices=0,1"], "--workers"),
+        (["--devices=0,1", "--workers=2", "--scheduler=tcp://h:1"], "no --scheduler"),
+        (["--scheduler=nowhere://h"], "unknown address scheme"),
         (["--space=imagenet"], "imagenet"),
         (["--train-images=9000"], "train_images is 9000"),
     ],
 )
-def test_bad_flags_are_refused(flags, message, tmp_path):
+def test_bad_flags_are_refused_before_anything_is_written(flags, message, tmp_path):
     done = in_process.call("search_training", *SMALL, *flags, "--out", tmp_path)
     assert done.code == 2
     assert message in done.err
+    assert not list(tmp_path.iterdir())
