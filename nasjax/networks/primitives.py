@@ -204,12 +204,27 @@ def batch_norm(
     return _batch_norm_forward(x, axis_name)[0]
 
 
+def batch_statistics(x: chex.Array, axis_name: str | None = None) -> chex.Array:
+    """float32 [2, C], mean and biased variance of `batch_norm`; no derivative."""
+    return jnp.stack(fast_moments(x.astype(jnp.float32), axis_name))
+
+
+def affine(statistics: chex.Array) -> chex.Array:
+    """float32 [2, C], mean and scale 1 / sqrt(var + 1e-5), from mean and variance."""
+    mean, variance = statistics
+    return jnp.stack([mean, jax.lax.rsqrt(variance + EPSILON)])
+
+
+def apply_affine(x: chex.Array, affine: chex.Array) -> chex.Array:
+    """(x - mean) * scale in float32, like x [B, H, W, C]."""
+    mean, scale = affine
+    return ((x.astype(jnp.float32) - mean) * scale).astype(x.dtype)
+
+
 def _batch_norm_forward(x, axis_name):
-    wide = x.astype(jnp.float32)
-    mean, variance = fast_moments(wide, axis_name)
-    scale = jax.lax.rsqrt(variance + EPSILON)
-    y = ((wide - mean) * scale).astype(x.dtype)
-    return (y, jnp.stack([mean, variance])), (x, mean, scale)
+    statistics = batch_statistics(x, axis_name)
+    mean_and_scale = affine(statistics)
+    return (apply_affine(x, mean_and_scale), statistics), (x, *mean_and_scale)
 
 
 def _batch_norm_backward(axis_name, saved, cotangent):
@@ -226,9 +241,7 @@ batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 def normalize(x: chex.Array, statistics: chex.Array) -> chex.Array:
     """`batch_norm` by statistics, float32 [2, C]: mean and variance."""
-    mean, variance = statistics
-    scale = jax.lax.rsqrt(variance + EPSILON)
-    return ((x.astype(jnp.float32) - mean) * scale).astype(x.dtype)
+    return apply_affine(x, affine(statistics))
 
 
 def pointwise(x: chex.Array, kernel: chex.Array) -> chex.Array:

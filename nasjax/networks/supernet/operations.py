@@ -44,11 +44,17 @@ class Norm:
         self._fixed, self._axis_name = fixed, axis_name
         self._used: list[chex.Array] = []
 
+    def _next_fixed(self) -> chex.Array | None:
+        return None if self._fixed is None else self._fixed[len(self._used)]
+
     def __call__(self, x: chex.Array) -> chex.Array:
-        statistics = None if self._fixed is None else self._fixed[len(self._used)]
-        x, used = normalize(x, statistics, self._axis_name)
+        x, used = normalize(x, self._next_fixed(), self._axis_name)
         self._used.append(used)
         return x
+
+    def last(self, x: chex.Array) -> chex.Array:
+        """The batch that an operation returns, normalised."""
+        return self(x)
 
     def statistics(self, channels: int) -> chex.Array:
         """float32 [2, 2, C]: mean and variance of each; 0 and 1 where there is none."""
@@ -56,8 +62,38 @@ class Norm:
         return jnp.stack([*self._used, none, none][:2])
 
 
+class LateNorm(Norm):
+    """Leaves the last normalisation of an operation to its caller.
+
+    It can then share a pass over the images with what follows, such as an addition.
+    """
+
+    deferred = False
+
+    def last(self, x: chex.Array) -> chex.Array:
+        """`x` as it is; `affine` says how to normalise it."""
+        fixed, self.deferred = self._next_fixed(), True
+        if fixed is None:
+            fixed = primitives.batch_statistics(x, self._axis_name)
+        self._used.append(fixed)
+        return x
+
+    def affine(self, channels: int, parts: int) -> chex.Array:
+        """float32 [2, channels] for `primitives.apply_affine`, shuffled as `partially`.
+
+        Mean 0 and scale 1 where nothing is left to normalise.
+        """
+        out = jnp.stack([jnp.zeros(channels), jnp.ones(channels)])
+        if self.deferred:
+            out = out.at[:, : channels // parts].set(primitives.affine(self._used[-1]))
+        return shuffle(out, parts)
+
+
 class Operation(NamedTuple):
-    """An operation that edges can have."""
+    """An operation that edges can have.
+
+    `apply` normalises by `norm(x)`, and by `norm.last(x)` what it returns.
+    """
 
     init: Callable[..., Weights]  # (key, edges, channels, stride)
     apply: Callable[..., chex.Array]  # (weights, x, stride, norm)
@@ -85,11 +121,11 @@ def _none(weights, x, stride, norm):
 
 
 def _max_pool(weights, x, stride, norm):
-    return norm(primitives.max_pool(x, stride))
+    return norm.last(primitives.max_pool(x, stride))
 
 
 def _average_pool(weights, x, stride, norm):
-    return norm(primitives.average_pool(x, stride))
+    return norm.last(primitives.average_pool(x, stride))
 
 
 def _skip_init(key, edges, channels, stride):
@@ -100,7 +136,7 @@ def _skip_init(key, edges, channels, stride):
 
 
 def _skip(weights, x, stride, norm):
-    return x if stride == 1 else reduce_by_two(weights["reduce"], x, norm)
+    return x if stride == 1 else reduce_by_two(weights["reduce"], x, norm.last)
 
 
 def _convolutions(size: int, dilation: int, times: int) -> Operation:
@@ -120,7 +156,8 @@ def _convolutions(size: int, dilation: int, times: int) -> Operation:
             x = jax.nn.relu(x)
             kernel = weights["depthwise"][i]
             x = depthwise(x, kernel, dilation, stride if i == 0 else 1)
-            x = norm(pointwise(x, weights["pointwise"][i]))
+            x = pointwise(x, weights["pointwise"][i])
+            x = norm.last(x) if i == times - 1 else norm(x)
         return x
 
     return Operation(init, apply)
@@ -137,8 +174,8 @@ def _convolution(size: int) -> Operation:
         kernel = weights["kernel"]
         x = jax.nn.relu(x)
         if size == 1:
-            return norm(pointwise(x, kernel[0, 0]))
-        return norm(primitives.convolution(x, kernel))
+            return norm.last(pointwise(x, kernel[0, 0]))
+        return norm.last(primitives.convolution(x, kernel))
 
     return Operation(init, apply)
 

@@ -6,6 +6,7 @@ loop run backwards. Images and weights are laid out as `cells` says.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import chex
@@ -13,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from nasjax.networks import primitives
 from nasjax.networks.supernet import cells, operations
-from nasjax.networks.supernet.operations import Norm
+from nasjax.networks.supernet.operations import LateNorm, Norm
 
 
 class Slots(NamedTuple):
@@ -45,39 +47,72 @@ def _slots(
     return slots, jnp.sum(~idle)
 
 
-def _row(tree, i):
-    return jax.tree.map(lambda x: x[i], tree)
+def _selected(cell, group, stack, slots, dtype):
+    """The weights of the slots' operations, flat: [G, P], filled up with zeros.
+
+    One gather for the whole group: in the loop it would be one for each array.
+    """
+
+    def flat(weights):
+        arrays = [w.reshape(len(group.edges), -1) for w in weights.values()]
+        return jnp.concatenate(arrays, axis=1, dtype=dtype) if arrays else None
+
+    rows = [flat(stack[name]) for name in cell.names]
+    size = max((row.shape[1] for row in rows if row is not None), default=0)
+    none = jnp.zeros((len(group.edges), 0), dtype)
+    rows = [none if row is None else row for row in rows]
+    rows = jnp.stack([jnp.pad(row, ((0, 0), (0, size - row.shape[1]))) for row in rows])
+    # Slots of absent edges have no operation; they are not computed.
+    operation = jnp.minimum(slots.operation, len(cell.names) - 1)
+    return rows[operation, slots.row]
 
 
-def _edge(cell, group, name, weights, x, statistics):
-    """An operation on an edge: output and its statistics [2, 2, C]."""
-    norm = Norm(statistics, cell.axis_name)
-    weights = jax.tree.map(lambda w: w.astype(x.dtype), weights)
+def _unflatten(weights, row):
+    """An operation's weights from a row of `_selected`; `weights` has their shapes."""
+    out, start = {}, 0
+    for name, stacked in weights.items():
+        stop = start + math.prod(stacked.shape[1:])
+        out[name] = row[start:stop].reshape(stacked.shape[1:])
+        start = stop
+    return out
+
+
+def _at(slots, s):
+    return jax.tree.map(lambda x: x[s], slots)
+
+
+def _edge(cell, group, name, weights, x, norm):
+    """An operation on an edge."""
 
     def operation(seen):
         return cell.table[name].apply(weights, seen, group.stride, norm)
 
-    y = operations.partially(operation, x, cell.parts, group.stride)
-    return y, norm.statistics(cell.seen)
+    return operations.partially(operation, x, cell.parts, group.stride)
 
 
 def _forward(cell, group, stack, arch, statistics, carry):
     """Adds a group's edges to (features, statistics used)."""
     slots, count = _slots(cell, group, arch)
+    rows = _selected(cell, group, stack, slots, carry[0].nodes.dtype)
 
     def branch(name):
-        return lambda row, x, fixed: _edge(
-            cell, group, name, _row(stack[name], row), x, fixed
-        )
+        def run(row, features, source, fixed):
+            x = cells.read(cell, group, features, source)
+            norm = LateNorm(fixed, cell.axis_name)
+            y = _edge(cell, group, name, _unflatten(stack[name], row), x, norm)
+            affine = norm.affine(cell.channels, cell.parts)
+            return y, affine, norm.statistics(cell.seen)
+
+        return run
 
     branches = [branch(name) for name in cell.names]
 
     def body(s, carry):
         features, used = carry
-        row, edge, source, target, o = _row(slots, s)
-        x = cells.read(cell, group, features, source)
+        _, edge, source, target, o = _at(slots, s)
         fixed = None if statistics is None else statistics[edge, o]
-        y, new = jax.lax.switch(o, branches, row, x, fixed)
+        y, affine, new = jax.lax.switch(o, branches, rows[s], features, source, fixed)
+        y = primitives.apply_affine(y, affine)
         return cells.add(cell, features, target, y), used.at[edge, o].set(new)
 
     return jax.lax.fori_loop(0, count, body, carry)
@@ -93,36 +128,42 @@ def _backward(cell, group, stack, arch, statistics, features, grads):
       Gradients by the features, and by the group's weights.
     """
     slots, count = _slots(cell, group, arch)
+    select = functools.partial(
+        _selected, cell, group, slots=slots, dtype=features.nodes.dtype
+    )
+    rows, by_weights = jax.vjp(select, stack)
 
     def branch(name):
-        def run(row, x, fixed, g):
-            def edge(weights, x):
-                return _edge(cell, group, name, weights, x, fixed)[0]
+        def run(row, features, grads, source, target, fixed):
+            def edge(row, x):
+                norm = Norm(fixed, cell.axis_name)
+                return _edge(cell, group, name, _unflatten(stack[name], row), x, norm)
 
-            zero = jax.tree.map(lambda w: jnp.zeros_like(w[0]), stack)
-            g_row, g_x = jax.vjp(edge, _row(stack[name], row), x)[1](g)
-            return zero | {name: g_row}, g_x
+            x = cells.read(cell, group, features, source)
+            g = grads.nodes[target - cell.first]
+            return jax.vjp(edge, row, x)[1](g)
 
         return run
 
     branches = [branch(name) for name in cell.names]
 
     def body(s, carry):
-        grads, g_stack = carry
-        row, edge, source, target, o = _row(slots, count - 1 - s)
-        x = cells.read(cell, group, features, source)
+        grads, g_rows = carry
+        at = count - 1 - s
+        _, edge, source, target, o = _at(slots, at)
         fixed = None if statistics is None else statistics[edge, o]
-        g = grads.nodes[target - cell.first]
-        g_row, g_x = jax.lax.switch(o, branches, row, x, fixed, g)
-        g_stack = jax.tree.map(lambda a, b: a.at[row].set(b), g_stack, g_row)
+        g_row, g_x = jax.lax.switch(
+            o, branches, rows[at], features, grads, source, target, fixed
+        )
         if group.from_inputs:
             grads = grads._replace(inputs=grads.inputs.at[source].add(g_x))
         else:
             grads = cells.add(cell, grads, source, g_x)
-        return grads, g_stack
+        return grads, g_rows.at[at].set(g_row)
 
-    start = grads, jax.tree.map(jnp.zeros_like, stack)
-    return jax.lax.fori_loop(0, count, body, start)
+    start = grads, jnp.zeros_like(rows)
+    grads, g_rows = jax.lax.fori_loop(0, count, body, start)
+    return grads, by_weights(g_rows)[0]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
