@@ -97,7 +97,7 @@ def register(family: Family) -> None:
     """
     taken = {*FAMILIES, *variants()} & {family.name, *family.variants}
     if taken:
-        raise ValueError(f"the space {min(taken)} is there already")
+        raise ValueError(f"a space named {min(taken)} is registered already")
     if missing := set(family.space.operations) - set(family.supernet.operations):
         raise ValueError(f"kind {family.name} has no operation {min(missing)}")
     FAMILIES[family.name] = family

@@ -70,7 +70,7 @@ def _check(space: CellSpace, arch: Any) -> None:
     last = O - (inputs is None)
     if rows.min() < 0 or rows.max() > last:
         raise ValueError(
-            f"the architecture has {rows.min()} to {rows.max()}; allowed: 0 to {last}"
+            f"the architecture holds {rows.min()} to {rows.max()}; allowed: 0 to {last}"
         )
     if inputs is None:
         return
