@@ -12,14 +12,14 @@ from typing import Any
 import jax
 from jax.sharding import SingleDeviceSharding
 
-# In-place updates and whole vector registers. Without them a cycle of CADAM takes 3%
-# longer (jax 0.12.0.1, median of 30 pairs; quartiles 2% and 5%).
+# In-place updates, and the full width of vector registers. Without them a cycle of
+# CADAM takes 3% longer (jax 0.12.0.1, median of 30 pairs; quartiles 2% and 5%).
 CPU = {
     "xla_cpu_copy_insertion_use_region_analysis": True,
     "xla_cpu_prefer_vector_width": 512,
 }
 # XLA's default list of operations for CUDA graphs, plus loops and convolutions: outside
-# a graph, a loop of unknown length synchronises with the device in each iteration. With
+# a graph, a loop of unknown length makes the host wait for the device each time. With
 # a driver older than CUDA 12.3, XLA itself leaves out loops and conditionals.
 CUDA = {
     "xla_gpu_enable_command_buffer": "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,"
@@ -39,7 +39,7 @@ def graph_options(device: jax.Device) -> dict[str, Any]:
 
 
 def lane_options(device: jax.Device) -> dict[str, Any]:
-    """Options for programs of many searches: `CPU` on CPU, else `graph_options`."""
+    """Options for programs of many searches: `CPU` on a CPU, else `graph_options`."""
     return known(CPU, device) if device.platform == "cpu" else graph_options(device)
 
 
@@ -48,7 +48,8 @@ def known(options: Mapping[str, Any], device: jax.Device) -> dict[str, Any]:
 
     Args:
       options: values by the names of XLA's flags.
-      device: a device of this process, or a described one that can only compile.
+      device: of this process, or described by `jax.experimental.topologies`, which can
+        only compile.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     return {
@@ -61,9 +62,9 @@ def known(options: Mapping[str, Any], device: jax.Device) -> dict[str, Any]:
 @functools.cache
 def _is_known(name: str, value: Any, device: jax.Device) -> bool:
     """Whether an identity function compiles with the option."""
-    number = jax.ShapeDtypeStruct((), "float32", sharding=SingleDeviceSharding(device))
+    scalar = jax.ShapeDtypeStruct((), "float32", sharding=SingleDeviceSharding(device))
     try:
-        jax.jit(lambda x: x).lower(number).compile({name: value})
+        jax.jit(lambda x: x).lower(scalar).compile({name: value})
     except jax.errors.JaxRuntimeError:
         return False
     return True

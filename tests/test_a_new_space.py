@@ -224,5 +224,5 @@ def test_a_derived_network_trains(toy, data):
 
 
 def test_names_are_taken_once(toy):
-    with pytest.raises(ValueError, match="the space toy is there already"):
+    with pytest.raises(ValueError, match="a space named toy is registered already"):
         families.register(families.FAMILIES["toy"])

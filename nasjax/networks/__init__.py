@@ -1,6 +1,6 @@
 """Networks: primitives, supernets, networks derived from one architecture."""
 
-# These register their families.
+# Importing them registers their families.
 from nasjax.networks import darts, nb201
 
 __all__ = ["darts", "nb201"]

@@ -24,14 +24,17 @@ def static(default: Any, text: str) -> Any:
 class AugmentConfig:
     """Random changes of an image, and its normalisation; all static, so hashable.
 
-    `padding=0, flip=False, cutout=0` and no `mean` and `std` only scale to [0, 1].
+    `padding=0, flip=False, cutout=0` without `mean` and `std` only scales to [0, 1].
+
+    Raises:
+      ValueError: a negative padding or cutout, or as `check_statistics`.
     """
 
     padding: int = static(4, "zero pixels on each side before the random crop")
-    flip: bool = static(True, "mirror left and right with probability 1/2")
+    flip: bool = static(True, "mirror left to right with probability 1/2")
     cutout: int = static(0, "side of the square set to zero, in pixels; 0 is none")
     mean: tuple[float, ...] | None = static(None, "per channel, of pixels in [0, 1]")
-    std: tuple[float, ...] | None = static(None, "the same")
+    std: tuple[float, ...] | None = static(None, "deviation per channel, likewise")
 
     def __post_init__(self):
         if self.padding < 0 or self.cutout < 0:
@@ -46,11 +49,15 @@ def check_statistics(
     std: Sequence[float] | None,
     channels: int | None = None,
 ):
-    """ValueError if either is missing, a std is not positive, or channels differ.
+    """Checks a mean and a standard deviation per channel.
 
     Args:
       mean, std: numbers per channel; both may be None.
-      channels: of the images; None if unknown.
+      channels: number of the images' channels; None if unknown.
+
+    Raises:
+      ValueError: only one of the two is None, a std is not positive, or there are not
+        as many numbers as channels.
     """
     if (mean is None) != (std is None):
         raise ValueError(f"mean {mean} and std {std}: give both or neither")
@@ -70,16 +77,20 @@ def normalize(
     std: Sequence[float] | None,
     dtype: Any = jnp.float32,
 ) -> chex.Array:
-    """(x / 255 - mean) / std, computed in float32.
+    """Normalised images: (x / 255 - mean) / std, computed in float32.
 
     Args:
       images: [B, H, W, C] uint8.
-      mean: [C] of pixels in [0, 1]; None leaves x / 255.
-      std: [C], the same.
+      mean: [C], of pixels in [0, 1]; None leaves x / 255.
+      std: [C], likewise; None exactly if `mean` is.
       dtype: of the result, static.
 
+    Returns:
+      [B, H, W, C] `dtype`.
+
     Raises:
-      ValueError: either mean or std is missing, or a std is not positive.
+      ValueError: only one of mean and std is None, or a std is not positive.
+      AssertionError: images of another rank or type, or with other channels than mean.
     """
     chex.assert_rank(images, 4)
     chex.assert_type(images, jnp.uint8)
@@ -89,7 +100,7 @@ def normalize(
 def standardize(
     pixels: chex.Array, mean: Sequence[float] | None, std: Sequence[float] | None
 ) -> chex.Array:
-    """(x - mean) / std of float images [B, H, W, C]; otherwise as `normalize`."""
+    """Standardised float images [B, H, W, C]: (x - mean) / std; else as `normalize`."""
     check_statistics(mean, std)
     if mean is None:
         return pixels
@@ -104,17 +115,17 @@ def crop(
     padding: int,
     mirror: chex.Array | None = None,
 ) -> chex.Array:
-    """Windows of the size of the images, out of the images padded with zeros.
+    """A window of each image's own size, cut out of the image padded with zeros.
 
     Args:
-      images: [B, H, W, C] uint8.
+      images: [B, H, W, C].
       dy: [B] int, first row of each window, in [0, 2 padding].
-      dx: [B] int, first column.
+      dx: [B] int, first column, likewise.
       padding: zero pixels on each side, static.
-      mirror: [B] bool, which windows to reverse left to right; none if absent.
+      mirror: [B] bool, the windows to reverse left to right; None reverses none.
 
     Returns:
-      [B, H, W, C] uint8.
+      [B, H, W, C], of the type of the images.
     """
     chex.assert_rank([images, dy, dx], [4, 1, 1])
     batch, height, width, _ = images.shape
@@ -125,7 +136,8 @@ def crop(
     columns = dx[:, None] + columns
     side = (padding, padding)
     padded = jnp.pad(images, ((0, 0), side, side, (0, 0)))
-    # One gather does both; a dynamic_slice under vmap took 1.5 times as long on CPU.
+    # One gather crops and mirrors; dynamic_slice under vmap takes 1.5 times as long on
+    # CPU.
     return padded[
         jnp.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]
     ]
@@ -134,10 +146,11 @@ def crop(
 def cutout_mask(
     size: tuple[int, int], y: chex.Array, x: chex.Array, length: int
 ) -> chex.Array:
-    """False in a square around a pixel, clipped at the border; True elsewhere.
+    """Mask of cutout: False in a square around a pixel, True elsewhere.
 
-    The square's rows are y - length // 2 to y - length // 2 + length - 1. For even
-    lengths that is the code of DARTS, where odd ones lose a row and a column.
+    The square is clipped at the border; its rows are y - length // 2 to
+    y - length // 2 + length - 1, and its columns likewise. For an even length the code
+    of DARTS cuts the same square; for an odd one, a row and a column less.
 
     Args:
       size: height and width of the image, static.
@@ -147,6 +160,8 @@ def cutout_mask(
 
     Returns:
       [..., H, W] bool.
+
+    Source: DeVries and Taylor 2017.
     """
 
     def inside(extent: int, centre: chex.Array) -> chex.Array:
@@ -164,8 +179,8 @@ def augment(
 ) -> chex.Array:
     """Random crop, mirroring, normalisation and cutout, drawn for each image.
 
-    Padding is zero before the normalisation, as on a picture; the cut-out square is
-    zero after it, the mean colour.
+    Padding is zero before the normalisation, so it is black; the square of cutout is
+    zero after it, so it has the mean colour.
 
     Args:
       key: consumed once.
@@ -175,6 +190,9 @@ def augment(
 
     Returns:
       [B, H, W, C] `dtype`.
+
+    Raises:
+      AssertionError: as `normalize`.
     """
     chex.assert_rank(images, 4)
     batch, height, width, _ = images.shape

@@ -1,7 +1,7 @@
-"""Colours on the device: the jitter of ImageNet's recipe, with flip and normalisation.
+"""Colour jitter on the device, with mirroring and normalisation: ImageNet's recipe.
 
-The recipe of DARTS and PC-DARTS for ImageNet (thesis 4.4.4), in the arithmetic that
-torchvision's ColorJitter has for float images in [0, 1]: nothing is rounded to bytes
+The recipe of DARTS and PC-DARTS for ImageNet (thesis 4.4.4), in the arithmetic of
+torchvision's ColorJitter for float images in [0, 1]: nothing is rounded to bytes
 between the four operations.
 """
 
@@ -19,15 +19,20 @@ _GRAY = (0.2989, 0.587, 0.114)  # luma of ITU-R BT.601
 
 @flax.struct.dataclass
 class ColorConfig:
-    """Random changes of an image's colours; all static, so hashable."""
+    """Random mirroring and colours, and normalisation; all static, so hashable.
 
-    flip: bool = static(True, "mirror left and right with probability 1/2")
+    Raises:
+      ValueError: brightness, contrast or saturation outside [0, 1], hue outside
+        [0, 0.5], or as `augment.check_statistics`.
+    """
+
+    flip: bool = static(True, "mirror left to right with probability 1/2")
     brightness: float = static(0.4, "factors from 1 - this to 1 + this; 0 is none")
-    contrast: float = static(0.4, "the same")
-    saturation: float = static(0.4, "the same")
+    contrast: float = static(0.4, "as brightness")
+    saturation: float = static(0.4, "as brightness")
     hue: float = static(0.2, "turns by up to this share of the circle, either way")
     mean: tuple[float, ...] | None = static(None, "per channel, of pixels in [0, 1]")
-    std: tuple[float, ...] | None = static(None, "the same")
+    std: tuple[float, ...] | None = static(None, "deviation per channel, likewise")
 
     def __post_init__(self):
         factors = (self.brightness, self.contrast, self.saturation)
@@ -40,7 +45,7 @@ class ColorConfig:
 
 
 def gray(pixels: chex.Array) -> chex.Array:
-    """0.2989 R + 0.587 G + 0.114 B of [..., 3], as [..., 1]."""
+    """Gray values 0.2989 R + 0.587 G + 0.114 B: [..., 3] -> [..., 1]."""
     return jnp.sum(pixels * jnp.asarray(_GRAY, pixels.dtype), -1, keepdims=True)
 
 
@@ -49,24 +54,29 @@ def _blend(pixels: chex.Array, other: chex.Array, factor: chex.Numeric) -> chex.
 
 
 def adjust_brightness(pixels: chex.Array, factor: chex.Numeric) -> chex.Array:
-    """factor x, cut to [0, 1]; pixels float [H, W, 3], as in the functions below."""
+    """Brightness times `factor`, clipped to [0, 1].
+
+    Args:
+      pixels: float [H, W, 3] in [0, 1], here and in the functions below.
+      factor: [], at least 0.
+    """
     return _blend(pixels, jnp.zeros_like(pixels), factor)
 
 
 def adjust_contrast(pixels: chex.Array, factor: chex.Numeric) -> chex.Array:
-    """factor x + (1 - factor) mean gray of the image, cut to [0, 1]."""
+    """Contrast: factor x + (1 - factor) (mean gray of the image), in [0, 1]."""
     return _blend(pixels, gray(pixels).mean(), factor)
 
 
 def adjust_saturation(pixels: chex.Array, factor: chex.Numeric) -> chex.Array:
-    """factor x + (1 - factor) gray of the pixel, cut to [0, 1]."""
+    """Saturation: factor x + (1 - factor) (gray of the pixel), in [0, 1]."""
     return _blend(pixels, gray(pixels), factor)
 
 
 def adjust_hue(pixels: chex.Array, turn: chex.Numeric) -> chex.Array:
-    """Turns the hue by `turn` of the circle; value and saturation are kept.
+    """Hue turned by the share `turn` of the circle; value and saturation stay.
 
-    With V the largest channel, c = V - the smallest and h the hue in [0, 1), a channel
+    With V the largest channel, c = V - (the smallest) and h the turned hue, a channel
     is V - c max(0, min(k, 4 - k, 1)), k = (n + 6 h) mod 6, n = 5, 3, 1 for R, G, B.
 
     Source: the HSV model (Smith, SIGGRAPH 1978).
@@ -89,12 +99,12 @@ def adjust_hue(pixels: chex.Array, turn: chex.Numeric) -> chex.Array:
 def jitter(
     pixels: chex.Array, factors: chex.Array, turn: chex.Numeric, order: chex.Array
 ) -> chex.Array:
-    """Changes brightness, contrast, saturation and hue of an image, in an order.
+    """Changes brightness, contrast, saturation and hue of an image, in a given order.
 
     Args:
       pixels: float [H, W, 3] in [0, 1].
       factors: [3], of brightness, contrast and saturation; 1 changes nothing.
-      turn: of the hue; 0 changes nothing.
+      turn: share of the circle by which the hue turns; 0 changes nothing.
       order: int [4], a permutation: 0 brightness, 1 contrast, 2 saturation, 3 hue.
 
     Source: ColorJitter of torchvision.
@@ -106,8 +116,8 @@ def jitter(
         lambda x: adjust_saturation(x, factors[2]),
         lambda x: adjust_hue(x, turn),
     ]
-    for step in order:
-        pixels = jax.lax.switch(step, operations, pixels)
+    for operation in order:
+        pixels = jax.lax.switch(operation, operations, pixels)
     return pixels
 
 
@@ -127,6 +137,9 @@ def augment(
 
     Returns:
       [B, H, W, 3] `dtype`.
+
+    Raises:
+      AssertionError: images of another shape or type.
     """
     chex.assert_shape(images, (None, None, None, 3))
     batch = images.shape[0]

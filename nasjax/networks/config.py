@@ -18,17 +18,18 @@ class NetworkConfig:
     Attributes:
       space: the cells' space.
       channels: C of the first cells.
-      cells: how many; of each of the three stages in NAS-Bench-201.
-      classes: of the classifier.
-      image_channels: of the images: 3 for colours, 1 for grey.
-      stem: cifar, or imagenet: three convolutions that divide the image's side by 8.
+      cells: number of cells; in NAS-Bench-201, of each of its three stages.
+      classes: number of classes.
+      image_channels: channels of the images: 3 for colours, 1 for gray.
+      stem: cifar, or imagenet: three convolutions that divide the image's sides by 8.
       dtype: of activations and of weights where they are used; weights are stored, and
         statistics, logits and losses computed, in float32.
       axis_name: of a mapped axis (`shard_map`, `pmap`) over which a batch is spread;
         batch statistics are then those of the whole batch.
 
     Raises:
-      ValueError: names the value and what is allowed.
+      ValueError: a field is not allowed, or no family has the edges and operations of
+        the space; the message names the value and what is allowed.
     """
 
     space: CellSpace = dataclasses.field(kw_only=False)

@@ -1,4 +1,4 @@
-"""The family of DARTS cells: search by DARTS or PC-DARTS supernets."""
+"""The family of DARTS cells, searched by DARTS or PC-DARTS supernets."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from nasjax.spaces import costs, darts
 
 
 def halvings(config: Any) -> int:
-    """Reductions at a third and two thirds of the cells; the ImageNet stem has 3."""
+    """Number of reduction cells, plus 3 for the ImageNet stem."""
     reductions = {config.cells // 3, 2 * config.cells // 3}
     return len(reductions) + (3 if config.stem == "imagenet" else 0)
 
 
 def check(config: Any) -> None:
-    """ValueError for odd channels, of which a reduction halves."""
+    """ValueError for odd channels, which a factorized reduce cannot halve."""
     if config.channels % 2:
         raise ValueError(f"channels must be even, got {config.channels}")
 

@@ -1,4 +1,4 @@
-"""Images with their labels."""
+"""Labelled images."""
 
 from typing import Any, NamedTuple
 
@@ -6,11 +6,11 @@ import chex
 
 
 class Examples(NamedTuple):
-    """N labelled images, of NumPy or JAX."""
+    """N labelled images, as NumPy or JAX arrays."""
 
     images: chex.Array  # uint8 [N, H, W, C]
     labels: chex.Array  # int32 [N]
 
     def at(self, rows: Any) -> "Examples":
-        """Those of some rows, a slice or indices."""
+        """The examples at `rows`, a slice or integers."""
         return Examples(self.images[rows], self.labels[rows])

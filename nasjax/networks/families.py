@@ -1,10 +1,10 @@
-"""Trainable spaces: their networks and costs.
+"""Registry of trainable spaces, with their networks and costs.
 
 A space of cells becomes trainable when its `Family` is registered:
 
     families.register(Family("toy", space=..., supernet=..., body=..., ...))
 
-Its definition may lie anywhere; those of nasjax are `nasjax.networks.darts` and
+It may be defined anywhere; those of nasjax are defined in `nasjax.networks.darts` and
 `nasjax.networks.nb201`, which `nasjax.networks` imports.
 """
 
@@ -22,13 +22,14 @@ class Supernet(NamedTuple):
     """The weight-sharing network around a family's cells.
 
     Attributes:
-      operations: by name, `supernet.operations.Operation`; every name in the space.
+      operations: a `supernet.operations.Operation` for every name in the space.
       plan: `config -> {name: (row, cells.Cell)}`, the cells in order; `row` is the row
-        of an architecture that a cell follows, 0 if the space has one.
-      init: `(key, config) -> params`, a dict with an entry for each cell of the plan,
-        which has `edges` from `cells.init`, and a `classifier`.
+        of an architecture that a cell follows, 0 if the space has only one.
+      init: `(key, config) -> params`, a dict with a `classifier` and an entry for each
+        cell of the plan, which has `edges` from `cells.init`.
       apply: `(params, choice, images, config, mode, norms) -> features`, a list of
-        [B, H, W, C]; it computes cells by `norms.cell` and normalises by `norms`.
+        [B, H, W, C] that are pooled for the classifier; it computes cells by
+        `norms.cell` and normalises by `norms`.
     """
 
     operations: Mapping[str, Any]
@@ -38,13 +39,14 @@ class Supernet(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """A supernet of a family as `--space` names it.
+    """A supernet of a family, as `--space` names it.
 
     Attributes:
-      config: makes a `SupernetConfig` from its fields, of which `kind` and `space` are
-        known; its argument `none` asks for the operation `none`.
-      fixed: settings that the variant does not have, by their only value: of `parts`,
-        `none` and `stem`.
+      config: makes a `SupernetConfig` from its fields, except `kind` and `space`, which
+        are known; where `none` is not fixed, it is an argument: whether the space
+        has the operation `none`.
+      fixed: those of `parts`, `none` and `stem` that cannot be chosen, with their
+        values.
     """
 
     config: Callable[..., Any]
@@ -57,19 +59,20 @@ class Family:
 
     Attributes:
       name: a key of FAMILIES; a config's `kind`, and a preset's.
-      space: with every operation that networks may hold; spaces of some of these
-        operations belong to the family, too.
+      space: the space with every operation that networks may hold; spaces of some of
+        these operations also belong to the family.
       supernet: the weight-sharing network.
       variants: supernets by the name of `--space`; usually one, named as the family.
-      body: `(config, norm, train, name=...)`, a `flax.linen.Module` of `DerivedConfig`;
-        it maps `(images, drop_path)` to the input of the last pool, [B, H, W, C], and
-        to the auxiliary logits or None.
+      body: `(config, norm, train, name=...)`, with a `DerivedConfig`, makes a
+        `flax.linen.Module`; it maps `(images, drop_path)` to the input of the last
+        pool, [B, H, W, C], and to the auxiliary logits or None.
       halvings: `config -> int`, the number of times that a supernet or derived network
         halves an image; reads `cells` and `stem`.
       check: raises ValueError if a `SupernetConfig` or a `DerivedConfig` does not fit.
-      cost_table: `space -> costs.CostTable` of a derived network; by keyword it takes
-        `cells, channels, classes, stem, image_size, image_channels`.
-      flops: whether `costs.flops` is defined for it.
+      cost_table: `space -> costs.CostTable` of a derived network, for a space of the
+        family; its keywords are `cells, channels, classes, stem, image_size,
+        image_channels`.
+      flops: whether `costs.flops` is defined for its networks.
     """
 
     name: str
@@ -94,7 +97,7 @@ def register(family: Family) -> None:
     """
     taken = {*FAMILIES, *variants()} & {family.name, *family.variants}
     if taken:
-        raise ValueError(f"the space {min(taken)} is there already")
+        raise ValueError(f"a space named {min(taken)} is registered already")
     if missing := set(family.space.operations) - set(family.supernet.operations):
         raise ValueError(f"kind {family.name} has no operation {min(missing)}")
     FAMILIES[family.name] = family
@@ -120,12 +123,17 @@ def describe(
     image_size: Size = 32,
     image_channels: int = 3,
 ) -> dict[str, Any]:
-    """Exact costs of a network per image; width and depth of its cells.
+    """Exact costs of a derived network per image; width and depth of its cells.
+
+    Args:
+      architecture: from `nasjax.spaces.architectures`.
+      cells, channels, classes, stem, image_channels: see `NetworkConfig`.
+      image_size: pixels a side, or (height, width).
 
     Returns:
-      `params`, `params_with_auxiliary`, `macs` (without the bias), and for DARTS cells
-      `flops` (see `costs.flops`), `width` and `depth` of the normal and the reduction
-      cell, None in other spaces.
+      `params`, `params_with_auxiliary`, `macs` (without the classifier's bias), and for
+      DARTS cells `flops` (see `costs.flops`), `width` and `depth` of the normal and the
+      reduction cell, None in other spaces.
 
     Raises:
       ValueError: sizes that do not fit the network.

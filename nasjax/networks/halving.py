@@ -1,12 +1,15 @@
-"""Halving images; where a side is odd it is rounded up: 33 pixels become 17, then 9."""
+"""Halving of images [B, H, W, C]; an odd side is rounded up: 33 pixels become 17.
+
+Each function maps [B, H, W, C] to [B, ceil(H / 2), ceil(W / 2), C].
+"""
 
 import jax.numpy as jnp
 
 
 def odd_pixels(x):
-    """Rows and columns 1, 3, 5, ..., as many as there are of 0, 2, 4, ...
+    """Pixels in rows and columns 1, 3, 5, ..., as many as there are of 0, 2, 4, ...
 
-    Where a side is odd the last ones are zeros, as in NAS-Bench-201's factorized
+    If a side is odd, the last row or column is zero, as in NAS-Bench-201's factorized
     reduce; that of DARTS takes even sides only, for which both are the same.
     """
     missing = [(0, n % 2) for n in x.shape[1:3]]
@@ -31,7 +34,7 @@ def average_pool_2x2(x):
 
 
 def _blocks(x, value):
-    """[B, H / 2, 2, W / 2, 2, C], filled up with `value` where a side is odd."""
+    """[B, H / 2, 2, W / 2, 2, C], padded with `value` where a side is odd."""
     B, H, W, C = x.shape
     if H % 2 or W % 2:
         more = ((0, 0), (0, H % 2), (0, W % 2), (0, 0))

@@ -1,4 +1,9 @@
-"""Weights: drawn as today's PyTorch does, and counted."""
+"""Initial weights, drawn as today's PyTorch does, and their number.
+
+Convolutions and linear layers are drawn by `uniform`, scales of normalisations are 1.
+When DARTS was written (PyTorch 0.3) scales were U(0, 1), and n of a depthwise
+convolution counted all channels.
+"""
 
 import math
 from typing import Any
@@ -9,14 +14,19 @@ import jax.numpy as jnp
 
 
 def uniform(key: chex.PRNGKey, shape: tuple[int, ...], inputs: int) -> chex.Array:
-    """float32 U(-1 / sqrt(n), 1 / sqrt(n)), n the inputs of an output.
+    """Weights or biases U(-1 / sqrt(n), 1 / sqrt(n)), float32.
 
     PyTorch's default for convolutions and linear layers (kaiming_uniform, a = sqrt 5).
+
+    Args:
+      key: consumed once.
+      shape: of the weights.
+      inputs: n, the number of inputs that an output depends on.
     """
     bound = inputs**-0.5
     return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
 
 
 def count(params: Any) -> int:
-    """Number of parameters: of arrays, or of their shapes."""
+    """Number of parameters in a pytree of arrays, or of their shapes."""
     return sum(math.prod(x.shape) for x in jax.tree.leaves(params))

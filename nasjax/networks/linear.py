@@ -1,4 +1,4 @@
-"""The baseline of networks: logistic regression on the pixels."""
+"""Baseline without a network: logistic regression on the pixels."""
 
 from collections.abc import Sequence
 
@@ -22,18 +22,19 @@ def accuracy(
 ) -> float:
     """Test accuracy of a multinomial logistic regression on the normalised pixels.
 
-    Adam on all training images at once, its rate 0.01 falling to 0 by a cosine; no
-    randomness and no regularisation but the number of steps.
+    Adam on all training images at once, its rate falling from 0.01 to 0 by a cosine,
+    starting at zero weights: nothing is random. The number of steps is the only
+    regularisation.
 
     Args:
-      train: uint8 [N, H, W, C] and int32 [N].
-      test: the same.
-      classes: their number.
+      train: images uint8 [N, H, W, C] and labels int32 [N].
+      test: likewise.
+      classes: number of classes.
       mean, std: [C], see `augment.normalize`.
       steps: of the optimizer.
 
     Returns:
-      A fraction of the test images.
+      The accuracy, a fraction.
     """
 
     @jax.jit

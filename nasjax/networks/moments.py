@@ -1,4 +1,4 @@
-"""Mean and variance by channel of images [B, H, W, C]."""
+"""Mean and variance of images [B, H, W, C], by channel."""
 
 import functools
 
@@ -15,23 +15,26 @@ def _mean(x, axis_name):
 
 
 def moments(x: chex.Array, axis_name: str | None = None) -> tuple:
-    """Mean and biased variance [C], in two passes, of x [B, H, W, C].
+    """Mean and biased variance of each channel, in two passes.
 
-    E[x^2] - E[x]^2 would lose (mean / deviation)^2 roundings.
+    E[x^2] - E[x]^2 would multiply rounding errors by (mean / deviation)^2.
 
     Args:
-      x: float32.
+      x: [B, H, W, C], at least float32.
       axis_name: of a mapped axis over which the batch is spread; the statistics are
         then those of the whole batch.
+
+    Returns:
+      Mean [C] and variance [C].
     """
     mean = _mean(x, axis_name)
-    # The variance's derivative by this mean is zero.
+    # The variance's derivative by this mean is zero: nothing is lost.
     centred = x - jax.lax.stop_gradient(mean)
     return mean, _mean(centred * centred, axis_name)
 
 
 def fast_moments(x: chex.Array, axis_name: str | None = None) -> tuple:
-    """`moments` without a derivative; in one pass on a GPU, as exact in practice."""
+    """`moments` without a derivative: one pass on a GPU, as exact in practice."""
     forms = (
         functools.partial(form, axis_name=axis_name)
         for form in (moments_in_one_pass, moments)
@@ -40,13 +43,13 @@ def fast_moments(x: chex.Array, axis_name: str | None = None) -> tuple:
 
 
 def two_means(a: chex.Array, b: chex.Array, axis_name: str | None = None) -> tuple:
-    """Means by channel of two arrays, without a derivative; on a GPU in one pass."""
+    """Means [C] of two arrays of one shape, without a derivative: one pass on a GPU."""
     means = by_platform(_together, lambda a, b: (_mean(a, None), _mean(b, None)), a, b)
     return means if axis_name is None else jax.lax.pmean(means, axis_name)
 
 
 def _together(a, b):
-    """Two means by a single reduction: at most two kernels on a GPU, not four."""
+    """Two means by one reduction, so that a GPU runs at most two kernels, not four."""
     zero = jnp.zeros((), a.dtype)
     sums = jax.lax.reduce(
         (a, b), (zero, zero), lambda x, y: (x[0] + y[0], x[1] + y[1]), (0, 1, 2)
@@ -56,9 +59,10 @@ def _together(a, b):
 
 
 def moments_in_one_pass(x: chex.Array, axis_name: str | None = None) -> tuple:
-    """`moments` around one pixel, which lies within a few deviations of the mean.
+    """`moments` by deviations from one pixel, without a derivative.
 
-    A pixel in the middle: at the border, paddings move the values.
+    The pixel lies within a few deviations of the mean, so that little precision is
+    lost. It is in the middle of an image: at the border, padding shifts the values.
     """
     B, H, W, _ = x.shape
     pixel = x[B // 2, H // 2, W // 2]

@@ -14,15 +14,18 @@ def check(config: Any) -> None:
     if getattr(config, "parts", 1) != 1:
         raise ValueError("nb201 has no partial channels")
     if config.stem != "cifar" or getattr(config, "auxiliary", False):
-        raise ValueError("nas-bench-201 has no other stem and no auxiliary head")
+        raise ValueError("nb201 has no other stem and no auxiliary head")
 
 
 def cost_table(
     space: CellSpace, *, cells: int, stem: str, **sizes: Any
 ) -> costs.CostTable:
-    """See `costs.nb201_network`; its one stem is that of CIFAR."""
-    del space, stem
-    return costs.nb201_network(cells_per_stage=cells, **sizes)
+    """`costs.nb201_network` for the operations of `space`; there is only one stem."""
+    del stem
+    table = costs.nb201_network(cells_per_stage=cells, **sizes)
+    known = nas_bench_201().operations
+    columns = [*map(known.index, space.operations), -1]  # an absent edge is last
+    return table._replace(edges=costs.Costs(*(x[:, columns] for x in table.edges)))
 
 
 register(

@@ -1,14 +1,14 @@
-"""Forms of a computation by the platform that a program is lowered for."""
+"""Choice of a computation by the platform that a program is lowered for."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
-GPUS = ("cuda",)  # platforms that take the forms for GPUs
+GPUS = ("cuda",)  # platforms whose programs take the form `gpu`
 
 
 def by_platform(gpu: Callable[..., Any], other: Callable[..., Any], *args: Any) -> Any:
-    """`gpu(*args)` in programs for a GPU, else `other(*args)`; both are traced."""
+    """`gpu(*args)` in programs for GPUS, else `other(*args)`; both are traced."""
     forms = dict.fromkeys(GPUS, gpu)
     return jax.lax.platform_dependent(*args, default=other, **forms)

@@ -1,8 +1,9 @@
-"""The accuracy of a NAS-Bench-201 cell, predicted by a small network.
+"""Predictor of a NAS-Bench-201 cell's accuracies: a small network.
 
-The network computes along the cell itself: nodes hold vectors, and each operation
-that is not fixed by its meaning is a learned map. It stands in for the benchmark where
-there is no table; `experiments/fit_predictor.py` measures its errors.
+The network computes along the cell itself: nodes hold vectors, `none` and
+`skip_connect` do what they mean, and each other operation is a learned map. It stands
+in for the benchmark where there is no table; `experiments/fit_predictor.py` measures
+its errors.
 """
 
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 
 from nasjax.spaces import nas_bench_201
 
+# The V accuracies that are predicted, by data set and split.
 COLUMNS = (
     "cifar10_valid",
     "cifar10_test",
@@ -22,11 +24,11 @@ COLUMNS = (
     "imagenet16_test",
 )
 SPACE = nas_bench_201()
-_LEARNED = 3  # nor_conv_1x1, nor_conv_3x3 and avg_pool_3x3, last of the operations.
+_LEARNED = 3  # nor_conv_1x1, nor_conv_3x3 and avg_pool_3x3, the last operations
 
 
 class Weights(NamedTuple):
-    """K networks whose predictions are averaged; `D` and `M` are their widths."""
+    """Weights of K networks whose predictions are averaged; D and M are widths."""
 
     source: chex.Array  # [K, D], value of node 0
     expand: chex.Array  # [K, 3, D, M], one map per learned operation
@@ -63,17 +65,21 @@ def init(
 
 
 def operations(weights: Weights, node: chex.Array) -> chex.Array:
-    """The outputs of all operations on a node: [..., D] -> [..., O, D].
+    """Outputs of all O operations on a node.
 
     `none` gives zero, `skip_connect` the node itself, the others
 
         op(x) = gelu(x @ expand) @ contract.
 
-    No biases, so that op(0) = 0: a node the input does not reach feeds nothing on.
+    There are no biases, so op(0) = 0: a node that the input does not reach has no
+    effect on later nodes.
 
     Args:
       weights: one member's, without the axis K; likewise in `head` and `logits`.
       node: float [..., D].
+
+    Returns:
+      float [..., O, D].
     """
     wide = jax.nn.gelu(jnp.einsum("...d,kdm->...km", node, weights.expand))
     learned = jnp.einsum("...km,kmd->...kd", wide, weights.contract)
@@ -82,16 +88,16 @@ def operations(weights: Weights, node: chex.Array) -> chex.Array:
 
 
 def head(weights: Weights, node: chex.Array) -> chex.Array:
-    """Reads the logits of the V accuracies off node 3: [..., D] -> [..., V]."""
+    """Logits of the V accuracies, from node 3: [..., D] -> [..., V]."""
     x = jax.nn.gelu(node @ weights.layer1 + weights.bias1)
     x = jax.nn.gelu(x @ weights.layer2 + weights.bias2)
     return x @ weights.layer3 + weights.bias3
 
 
 def logits(weights: Weights, arch: chex.Array) -> chex.Array:
-    """A member's logits of the V accuracies of a cell: [E] -> [V].
+    """A member's logits of the V accuracies of a cell: [6] -> [V].
 
-    Node 0 holds `source`; a later one the sum over its in-edges,
+    Node 0 holds `source`; a later node holds the sum over its in-edges,
 
         x_j = sum_{i < j} op_{ij}(x_i).
     """
@@ -108,13 +114,13 @@ def logits(weights: Weights, arch: chex.Array) -> chex.Array:
 
 
 def apply(weights: Weights, arch: chex.Array) -> chex.Array:
-    """Predicts the accuracies of a cell; isomorphic cells get the same.
+    """Predicted accuracies of a cell; the same for isomorphic cells, up to rounding.
 
         a_v = 1/K sum_k sigmoid(logits_k(arch)_v)
 
     Args:
       weights: from `init`, or `nasjax.data.nb201.predictions.weights()`.
-      arch: integers [6], operation per edge.
+      arch: integers [6], the operation of each edge.
 
     Returns:
       float32 [V], fractions in the order of `COLUMNS`.
@@ -122,7 +128,7 @@ def apply(weights: Weights, arch: chex.Array) -> chex.Array:
     Raises:
       AssertionError: `arch` is of another shape.
 
-    Source: the fallback of this package; it emulates the cell of Dong and Yang 2020.
+    Source: this package; the cell is that of Dong and Yang 2020.
     """
     chex.assert_shape(arch, SPACE.arch_shape)
     members = jax.vmap(logits, in_axes=(0, None))(weights, arch)

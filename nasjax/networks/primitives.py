@@ -1,10 +1,11 @@
-"""Depthwise convolutions, pools and normalisation that compile to fast programs.
+"""Convolutions, pools and normalisation that compile to fast programs.
 
 XLA's grouped convolution is slow on CPU and GPU alike; a depthwise convolution written
 as a padded sum of shifted products is one elementwise kernel. Its gradients, and those
 of the pools, are written by hand: automatic ones scatter.
 
-All images are [B, H, W, C].
+All images are [B, H, W, C]; with stride s they become [B, ceil(H / s), ceil(W / s), C].
+Strides and dilations are static.
 """
 
 import functools
@@ -21,10 +22,10 @@ EPSILON = 1e-5
 
 
 def _pad(x, padding, value=0.0):
-    """Padded images; stored on a GPU.
+    """Padded images; on a GPU they are stored, not fused into their readers.
 
-    Fused into its readers there, a padding tests its bounds at every tap, which takes
-    five to seven times the instructions of the taps themselves.
+    A fused padding tests its bounds at every tap, which takes five to seven times the
+    instructions of the taps themselves.
     """
     sides = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     padded = jnp.pad(x, sides, constant_values=value)
@@ -32,14 +33,14 @@ def _pad(x, padding, value=0.0):
 
 
 def _window(padded, row, column, height, width, stride):
-    """[B, height, width, C] of padded images, from (row, column) on, strided."""
+    """Strided window [B, height, width, C] of padded images, from (row, column) on."""
     bottom, right = row + (height - 1) * stride, column + (width - 1) * stride
     stop = (len(padded), bottom + 1, right + 1, padded.shape[-1])
     return jax.lax.slice(padded, (0, row, column, 0), stop, (1, stride, stride, 1))
 
 
 def _spread(g, shape, stride):
-    """The gradient of strided outputs at the inputs' resolution, zeros between."""
+    """Gradient of strided outputs at the inputs' resolution, with zeros between."""
     if stride == 1:
         return g
     high = [shape[i] - ((g.shape[i] - 1) * stride + 1) for i in (1, 2)]
@@ -65,17 +66,15 @@ def _shifted_sum(x, kernel, dilation, stride):
 def depthwise(
     x: chex.Array, kernel: chex.Array, dilation: int = 1, stride: int = 1
 ) -> chex.Array:
-    """Depthwise convolution, zero padding of dilation * (k // 2).
+    """Depthwise convolution with zero padding dilation * (k // 2).
 
-    y[b, h, w, c] = sum_ij kernel[i, j, c] x[b, s h + d (i - k // 2), ..., c]
+    y[b, h, w, c] = sum_ij kernel[i, j, c]
+                    x[b, s h + d (i - k // 2), s w + d (j - k // 2), c]
 
     Args:
       x: [B, H, W, C].
       kernel: [k, k, C], k odd.
-      dilation, stride: static.
-
-    Returns:
-      [B, ceil(H / stride), ceil(W / stride), C].
+      dilation, stride: d and s.
     """
     return _shifted_sum(x, kernel, dilation, stride)
 
@@ -86,14 +85,15 @@ def _depthwise_forward(x, kernel, dilation, stride):
 
 def _depthwise_backward(dilation, stride, saved, g):
     x, kernel = saved
-    # The input's gradient is the same form with the kernel turned round.
+    # The input's gradient is the same sum with the kernel turned by 180 degrees.
     spread = _spread(g, x.shape, stride)
     gradient_x = _shifted_sum(spread, kernel[::-1, ::-1], dilation, 1)
     k = kernel.shape[0]
     padded = _pad(x, dilation * (k // 2))
     height, width = g.shape[1:3]
-    # The sum over a few groups of images is elementwise and fast; behind the barrier,
-    # what is left is too small for the slow form of a reduction to matter.
+    # The kernel's gradient. Summing a few groups of images first is elementwise and
+    # fast; what the reduction after the barrier gets is too small for its slow form to
+    # matter.
     terms = max(n for n in range(1, 9) if len(x) % n == 0)
     groups = [
         slice(n * len(x) // terms, (n + 1) * len(x) // terms) for n in range(terms)
@@ -122,19 +122,19 @@ def _windows_of_pool(x, stride, value):
     ]
 
 
-def _largest(x, stride):
-    """The largest of each window, and its index among the nine entries."""
+def _index_of_largest(x, stride):
+    """Index of each window's largest entry among its nine, the first of equal ones."""
     best, *others = _windows_of_pool(x, stride, -jnp.inf)
     index = jnp.zeros(best.shape, jnp.int8)
     for tap, value in enumerate(others, 1):
         index = jnp.where(value > best, jnp.int8(tap), index)
         best = jnp.maximum(best, value)
-    return best, index
+    return index
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
 def max_pool(x: chex.Array, stride: int = 1) -> chex.Array:
-    """3 x 3 max pool, padding 1; a tie's gradient goes to its first entry."""
+    """3 x 3 max pool, padding 1; of equal entries the first gets the gradient."""
     return functools.reduce(jnp.maximum, _windows_of_pool(x, stride, -jnp.inf))
 
 
@@ -143,7 +143,7 @@ def _max_pool_forward(x, stride):
 
 
 def _max_pool_backward(stride, x, g):
-    _, index = _largest(x, stride)
+    index = _index_of_largest(x, stride)
     g = _pad(_spread(g, x.shape, stride), 1)
     # Zeros of `_spread` carry no gradient, so which tap they name does not matter.
     index = _pad(_spread(index, x.shape, stride), 1)
@@ -159,7 +159,7 @@ max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def _inside(height, width, stride, dtype):
-    """[height', width', 1]: the number of a window's entries that lie in the image."""
+    """Number of each window's entries that lie in the image, [height', width', 1]."""
     ones = jnp.ones((1, height, width, 1), dtype)
     return sum(_windows_of_pool(ones, stride, 0.0))[0]
 
@@ -189,9 +189,9 @@ average_pool.defvjp(_average_pool_forward, _average_pool_backward)
 def batch_norm(
     x: chex.Array, axis_name: str | None = None
 ) -> tuple[chex.Array, chex.Array]:
-    """Normalises channels by the batch's own statistics.
+    """Batch normalisation by the batch's own statistics, without scale and shift.
 
-    y = (x - mean) / sqrt(var + 1e-5)
+    y = (x - mean) / sqrt(var + 1e-5), computed in float32
 
     Args:
       x: [B, H, W, C].
@@ -199,7 +199,8 @@ def batch_norm(
         then those of the whole batch.
 
     Returns:
-      y like x, and float32 [2, C]: mean and (biased) variance, without a gradient.
+      y, shaped and typed like x, and float32 [2, C]: mean and biased variance, without
+      a gradient.
     """
     return _batch_norm_forward(x, axis_name)[0]
 
@@ -240,12 +241,12 @@ batch_norm.defvjp(_batch_norm_forward, _batch_norm_backward)
 
 
 def normalize(x: chex.Array, statistics: chex.Array) -> chex.Array:
-    """`batch_norm` by statistics, float32 [2, C]: mean and variance."""
+    """`batch_norm` of [B, H, W, C] by fixed statistics, float32 [2, C]."""
     return apply_affine(x, affine(statistics))
 
 
 def pointwise(x: chex.Array, kernel: chex.Array) -> chex.Array:
-    """1 x 1 convolution: [B, H, W, C] by [C, D]."""
+    """1 x 1 convolution of [B, H, W, C] by a kernel [C, D]: [B, H, W, D]."""
     return jnp.einsum("bhwc,cd->bhwd", x, kernel)
 
 
@@ -261,7 +262,7 @@ def _convolve(x, kernel, stride, padding):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolution(x: chex.Array, kernel: chex.Array, stride: int = 1) -> chex.Array:
-    """Dense convolution [k, k, C, D], k odd, zero padding k // 2."""
+    """Dense convolution by a kernel [k, k, C, D], k odd, with zero padding k // 2."""
     return _convolve(x, kernel, stride, len(kernel) // 2)
 
 
@@ -278,8 +279,9 @@ def _convolution_backward(stride, saved, g):
         return jax.vjp(forward, x, kernel)[1](g)
 
     def by_convolutions(x, kernel, g):
-        # XLA:CPU finds its fast convolution for these forms also inside a loop or a
-        # conditional, for its own gradients only outside (17 to 70 times slower, 0.12).
+        # XLA:CPU finds its fast convolution for these forms everywhere; for automatic
+        # gradients not inside a loop or a conditional, where they take 17 to 70 times
+        # as long (jax 0.12).
         turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
         images, filters = x.transpose(3, 1, 2, 0), g.transpose(1, 2, 0, 3)
         g_kernel = _convolve(images, filters, 1, padding).transpose(1, 2, 0, 3)

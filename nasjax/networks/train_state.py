@@ -1,7 +1,7 @@
-"""One update: the state of a training, gradients, batches divided over devices.
+"""One update of a network: its state, gradients, batches divided over devices.
 
-Shared by supernets and networks trained from scratch. A batch divided over a mesh has
-the gradient, metrics and statistics of the whole batch on every device.
+Shared by supernets and networks trained from scratch. If a batch is divided over a
+mesh, every device has the gradient, metrics and statistics of the whole batch.
 """
 
 from collections.abc import Callable
@@ -18,23 +18,23 @@ AXIS = "data"  # of a mesh over which batches are divided
 
 
 class TrainState(NamedTuple):
-    """The state of a training; it holds no key, so that resuming is exact."""
+    """The state of a training; it holds no key: keys are folded from `step`."""
 
     params: Any
-    optimizer: Any  # momentum, like params
+    optimizer: Any  # of `training.sgd`; its momentum is like params
     statistics: Any  # running means and variances
-    step: chex.Array  # int32 []
+    step: chex.Array  # int32 [], number of updates so far
 
 
 class Metrics(NamedTuple):
     """Metrics of one batch, before the update."""
 
-    loss: chex.Array  # float32 [], mean cross-entropy without an auxiliary head's
+    loss: chex.Array  # float32 [], mean cross-entropy, without the auxiliary head's
     accuracy: chex.Array  # float32 [], a fraction
 
 
 def start(params: Any, statistics: Any, recipe: training.Recipe) -> TrainState:
-    """The state before the first step: no momentum."""
+    """The state before the first step, with zero momentum."""
     return TrainState(
         params, training.sgd(recipe).init(params), statistics, jnp.int32(0)
     )
@@ -43,12 +43,13 @@ def start(params: Any, statistics: Any, recipe: training.Recipe) -> TrainState:
 def gradient(
     loss: Callable[[Any], Any], params: Any, axis_name: str | None
 ) -> tuple[Any, Metrics, Any]:
-    """Gradient, metrics and statistics; of the whole batch, if devices share it.
+    """Gradient, metrics and statistics of the whole batch, also if devices share it.
 
     Args:
-      loss: `params -> (loss, (metrics, statistics))` of a device's share of the batch.
+      loss: `params -> (loss, (metrics, statistics))` of a device's share of the batch,
+        but with statistics of the whole batch, as normalisations with `axis_name` give.
       params: of the network.
-      axis_name: of the mapped axis over which the batch is spread.
+      axis_name: of the mapped axis over which the batch is spread; None if none is.
     """
     grads, (metrics, statistics) = jax.grad(loss, has_aux=True)(params)
     if axis_name is not None:
@@ -74,7 +75,7 @@ def update(
       recipe: static.
       selected: bool arrays that broadcast against the parameters; weights that are not
         selected keep their value and their momentum, bit by bit. Their gradients must
-        be zero, so that clipping sees the selected ones only.
+        be zero, so that only the selected ones count in clipping. None selects all.
     """
     optimizer = training.sgd(recipe)
     updates, new = optimizer.update(gradients, state.optimizer, state.params)
@@ -92,7 +93,7 @@ def update(
 
 
 def divide(batch: chex.Array, mesh: Mesh | None) -> chex.Array:
-    """Divides the rows of a batch over a mesh; without one it stays as it is."""
+    """A batch with its rows divided over a mesh; without a mesh, the batch itself."""
     if mesh is None:
         return batch
     rows = NamedSharding(mesh, PartitionSpec(AXIS))
@@ -102,13 +103,13 @@ def divide(batch: chex.Array, mesh: Mesh | None) -> chex.Array:
 def over_devices(
     gradient: Callable[..., Any], mesh: Mesh | None, shared: int
 ) -> Callable[..., Any]:
-    """`gradient` of a batch divided over a mesh; without one, `gradient` itself.
+    """`gradient` of a batch divided over a mesh; without a mesh, `gradient` itself.
 
     Args:
-      gradient: its last two arguments are images and labels; it takes means over AXIS
+      gradient: its last two arguments are images and labels; it averages over AXIS
         itself.
       mesh: with the axis AXIS.
-      shared: the number of arguments before them, copied to every device.
+      shared: number of the other arguments, which are copied to every device.
     """
     if mesh is None:
         return gradient

@@ -1,6 +1,7 @@
 """Recipes of training: SGD with momentum, schedules, losses, epochs.
 
-Shared by supernets and networks trained from scratch.
+Shared by supernets and networks trained from scratch. Schedules and label smoothing are
+not optax's, which round differently.
 """
 
 import dataclasses
@@ -14,8 +15,7 @@ import optax
 
 from nasjax.networks.config import check_positive
 
-# Schedules and label smoothing are not optax's: those round differently.
-# Values of settings that a run's config.json lacks if an older version wrote it.
+# Values of fields that a run's config.json lacks if an older version wrote it.
 ABSENT = {"drop_last": True, "image_channels": 3, "constants": "own"}
 
 
@@ -26,9 +26,17 @@ def setting(default: Any, text: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Stochastic gradient descent; the defaults are those of DARTS' supernets."""
+    """Stochastic gradient descent; the defaults are those of DARTS's supernets.
 
-    learning_rate: float = setting(0.025, "of the first epoch")
+    Raises:
+      ValueError: names the value and what is allowed.
+
+    Source: Liu et al. 2019; thesis 3.4.1.
+    """
+
+    learning_rate: float = setting(
+        0.025, "of the first epoch, or at the end of the warm-up"
+    )
     final_learning_rate: float = setting(
         1e-3, "end of the cosine; it moves once an epoch"
     )
@@ -56,17 +64,21 @@ class Recipe:
 
 
 def cosine(recipe: Recipe, epoch: chex.Numeric) -> chex.Array:
-    """final + (initial - final) (1 + cos(pi epoch / epochs)) / 2; epochs from 0."""
+    """Learning rate of an epoch, counted from 0, falling by a cosine.
+
+    final + (initial - final) (1 + cos(pi epoch / epochs)) / 2
+    """
     initial, final = recipe.learning_rate, recipe.final_learning_rate
     share = (1 + jnp.cos(jnp.pi * epoch / recipe.epochs)) / 2
     return final + (initial - final) * share
 
 
 def linear(recipe: Recipe, epoch: chex.Numeric, warmup: int = 0) -> chex.Array:
-    """A linear warm-up, then linearly to zero; epochs e from 0, E in all, W of warm-up.
+    """Learning rate of an epoch: a linear warm-up, then linearly to zero.
 
     lr (e + 1) / W for e < W;  lr (E - W - e) / (E - W) while E - e > W;
     then lr (E - e) / (W (E - W)). Without a warm-up lr (E - e) / E.
+    Epochs e count from 0; E in all, W of warm-up.
 
     Args:
       recipe: its `final_learning_rate` must be 0.
@@ -89,7 +101,11 @@ def linear(recipe: Recipe, epoch: chex.Numeric, warmup: int = 0) -> chex.Array:
 
 
 def check_linear(recipe: Recipe, warmup: int) -> None:
-    """ValueError if `linear` has another final rate than 0, or too long a warm-up."""
+    """Checks that `linear` can follow a recipe.
+
+    Raises:
+      ValueError: the final rate is not 0, or W is below 0 or not below half the epochs.
+    """
     E, W = recipe.epochs, warmup
     if recipe.final_learning_rate:
         raise ValueError(
@@ -105,12 +121,12 @@ def check_linear(recipe: Recipe, warmup: int) -> None:
 def cross_entropy(
     logits: chex.Array, labels: chex.Array, smoothing: float = 0.0
 ) -> chex.Array:
-    """-sum_k q_k log p_k, q = (1 - s) one_hot(label) + s / K.
+    """Cross-entropy of each image: -sum_k q_k log p_k, q = (1 - s) one_hot + s / K.
 
     Args:
-      logits: float32 [B, K].
+      logits: float32 [B, K], p = softmax(logits).
       labels: int32 [B].
-      smoothing: s.
+      smoothing: s, static.
 
     Returns:
       float32 [B].
@@ -125,7 +141,7 @@ def cross_entropy(
 
 
 def sgd(recipe: Recipe) -> optax.GradientTransformation:
-    """Clipping, weight decay and momentum; the caller scales by the learning rate."""
+    """SGD: clipping, weight decay, momentum; the caller scales by the learning rate."""
     clip = [optax.clip_by_global_norm(recipe.clip)] if recipe.clip else []
     return optax.chain(
         *clip,
@@ -137,35 +153,35 @@ def sgd(recipe: Recipe) -> optax.GradientTransformation:
 class Epoch(NamedTuple):
     """An epoch's division into batches, of which the last may be smaller."""
 
-    images: int  # of the epoch, all batches together
+    images: int  # in all batches together
     batch_size: int  # of all batches but the last
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches."""
         return -(-self.images // self.batch_size)
 
     @property
     def whole(self) -> int:
-        """Batches of full size."""
+        """Number of batches of full size."""
         return self.images // self.batch_size
 
     def sizes(self, first: int, last: int) -> np.ndarray:
-        """int [last - first]: images of the steps `first .. last - 1` of an epoch."""
+        """Numbers of images of the steps `first .. last - 1`, int [last - first]."""
         left = self.images - self.batch_size * np.arange(first, last)
         return np.minimum(left, self.batch_size)
 
     def weights(self, first: int, last: int) -> np.ndarray:
-        """float32: `sizes` by the full size; their sum over an epoch is `total`."""
+        """`sizes` as shares of a full batch, float32; an epoch's sum to `total`."""
         return (self.sizes(first, last) / self.batch_size).astype(np.float32)
 
     @property
     def total(self) -> float:
-        """The images of an epoch in full batches."""
+        """Number of batches, a smaller last batch counted by its share."""
         return self.images / self.batch_size
 
     def check(self, devices: int) -> None:
-        """ValueError if a batch cannot be divided over so many devices."""
+        """ValueError if a batch cannot be divided evenly over that many devices."""
         last = self.images % self.batch_size
         if self.whole and self.batch_size % devices:
             raise ValueError(
@@ -182,7 +198,7 @@ def epoch_of(count: int, recipe: Recipe) -> Epoch:
     """The division of `count` images into batches.
 
     Raises:
-      ValueError: there are fewer images than a batch takes, and `drop_last`.
+      ValueError: `drop_last` leaves no batch, as there are fewer images than in one.
     """
     size = recipe.batch_size
     if not recipe.drop_last:
@@ -199,13 +215,23 @@ def batches(
     batch_size: int,
     drop_last: bool = True,
 ) -> chex.Array:
-    """int32 [steps, B]: an epoch's images in random order.
+    """Indices of an epoch's images in random order, a row for each batch.
 
-    The last few, too few for a batch, are left out; or they are a row of their own,
-    filled up with -1, which `parts` cuts off.
+    The last few, too few for a batch, are left out with `drop_last`; otherwise they are
+    a row of their own, filled up with -1, which `parts` cuts off.
+
+    Args:
+      key: of the whole training; the epoch's own is folded from it.
+      epoch: [].
+      count: number of images, static.
+      batch_size: B, static.
+      drop_last: static.
+
+    Returns:
+      int32 [steps, B].
 
     Raises:
-      ValueError: there are fewer images than a batch takes, and `drop_last`.
+      ValueError: as `epoch_of`.
     """
     order = jax.random.permutation(jax.random.fold_in(key, epoch), count)
     of = epoch_of(count, Recipe(batch_size=batch_size, drop_last=drop_last))
@@ -215,13 +241,13 @@ def batches(
 
 
 def parts(index: np.ndarray) -> list[np.ndarray]:
-    """Splits steps by the size of their batch: full ones, and the last if smaller.
+    """Steps split by the size of their batch: full ones, and the last if smaller.
 
     Args:
-      index: int32 [..., T, B], rows of `batches`.
+      index: int32 [..., T, B], rows of `batches`; leading axes with the same fill.
 
     Returns:
-      Arrays [..., t, b] without fill, in order, none of them empty.
+      At most two arrays [..., t, b] without fill, in order, none of them empty.
     """
     sizes = (index.reshape(-1, *index.shape[-2:])[0] >= 0).sum(axis=1)
     whole = int((sizes == index.shape[-1]).sum())

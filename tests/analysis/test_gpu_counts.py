@@ -323,5 +323,5 @@ def test_the_card_is_read_from_its_description(h100, tmp_path):
     assert card.Card.read(card.description(str(other))).name == "NVIDIA B000 HBM3"
     with pytest.raises(ValueError, match="no core_count"):
         card.Card.read(textwrap.dedent('name: "nothing"'))
-    with pytest.raises(ValueError, match="no such file, and of names only h100"):
+    with pytest.raises(ValueError, match="no such file; targets by name: h100"):
         card.description("h1000")

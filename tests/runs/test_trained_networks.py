@@ -114,6 +114,24 @@ def test_describe(name, sizes, wanted):
     assert families.describe(architectures.read(name), **sizes) == wanted
 
 
+@pytest.mark.parametrize("family", ["darts", "nb201"])
+def test_describe_reads_operations_by_the_space(family):
+    """In a space with fewer operations the same number names another operation."""
+    whole = architectures.SPACES[family]
+    names = whole.operations[::-2]
+    part = dataclasses.replace(whole, operations=names)
+    arch = np.asarray(part.random(jax.random.key(0)))
+    kept = [whole.operations.index(name) for name in names]
+    same = np.array([*kept, whole.num_operations], np.uint8)[arch]
+    of_part, of_whole = (
+        families.describe(
+            architectures.from_array(space, cell), cells=2, channels=4, classes=10
+        )
+        for space, cell in ((part, arch), (whole, same))
+    )
+    assert of_part == of_whole
+
+
 def test_what_the_table_says_of_a_cell(table, monkeypatch):
     """Row 1462 has the most parameters; never a prediction."""
     cell = architectures.SPACES["nb201"].arch_string(table.ops[1462])

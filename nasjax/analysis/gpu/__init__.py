@@ -1,6 +1,7 @@
-"""Programs compiled for a GPU without one: compiled, counted, modelled.
+"""Compilation for a GPU without one: a program's kernels counted, its time modelled.
 
-`compiling` compiles for a described GPU and collects what XLA dumps, `thunks` and `hlo`
-parse it, `costs` counts one kernel's bytes and operations, `model` sums a program's
-kernels and estimates its time, `programs` holds the programs of the project.
+`card` reads a GPU's description, `compiling` compiles for it and collects XLA's dump,
+which `thunks` and `hlo` parse. `costs` counts one kernel's bytes and operations,
+`model` sums a program's kernels and estimates its time, and `programs` holds the
+programs of the project.
 """

@@ -1,4 +1,4 @@
-"""A GPU's rates, from XLA's description of a compilation target."""
+"""Sizes and rates of a GPU, from XLA's description of a compilation target."""
 
 import dataclasses
 import importlib.resources
@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 TARGETS = ("h100",)
-# Keys of rate_infos are XLA's PrimitiveType (xla_data.proto). Matrix units have no
-# float32: the rate of that type is the one of products rounded to TF32.
+# Keys of rate_infos are XLA's PrimitiveType (xla_data.proto). Matrix units do not
+# multiply in float32: the rate of that type is that of products rounded to TF32.
 _FORMATS = {16: "bf16", 10: "f16", 11: "tf32"}
 
 
 def description(target: str) -> str:
-    """Text of a target: one that is shipped, by its name, or a file.
+    """Text of a target's description, an XLA GpuTargetConfigProto.
+
+    Args:
+      target: one of TARGETS, whose descriptions are shipped, or the path of a file.
 
     Raises:
       ValueError: neither a known name nor a file.
@@ -24,25 +27,25 @@ def description(target: str) -> str:
     path = Path(target)
     if not path.is_file():
         raise ValueError(
-            f"--target {target}: no such file, and of names only {', '.join(TARGETS)}"
+            f"--target {target}: no such file; targets by name: {', '.join(TARGETS)}"
         )
     return path.read_text("utf-8")
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """Rates per second at the clock that the description states."""
+    """Sizes of a GPU's memories, and rates at the clock that the description states."""
 
     name: str
     memory: float  # bytes of device memory
     cache: float  # bytes of the second-level cache
     bandwidth: float  # bytes per second of device memory
-    instructions: float  # of threads, one per float32 unit and clock
-    products: Mapping[str, float]  # operations by format; f32 is full precision
+    instructions: float  # of threads per second, one per float32 unit and clock
+    products: Mapping[str, float]  # operations per second by format; f32 is not rounded
 
     @classmethod
     def read(cls, text: str) -> "Card":
-        """From the text of a description; ValueError if a field is missing."""
+        """Reads the text of a description; ValueError if a field is missing."""
 
         def number(field: str) -> float:
             match = re.search(rf"\b{field}:\s*([\d.eE+]+)", text)

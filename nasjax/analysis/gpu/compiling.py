@@ -1,7 +1,7 @@
-"""Compiles for a described GPU on a machine that has none, and collects the dump.
+"""Compilation for a described GPU on a machine without one, and XLA's dump of it.
 
 The CUDA plugin's compiler needs neither a card nor a driver. Its autotuning needs both
-and is off: tiles of matrix products are the compiler's defaults.
+and is off, so the tiles of matrix products are the compiler's defaults.
 """
 
 import dataclasses
@@ -18,29 +18,32 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from nasjax.analysis.gpu import thunks
 from nasjax.analysis.gpu.hlo import Module
 
-AXIS = "lane"
-# Nothing is tuned (that would run kernels), and one core compiles.
+AXIS = "lane"  # the mesh axis of `nasjax.lanes`
+# Nothing is tuned, as that would run kernels, and one core compiles.
 OPTIONS = {"xla_gpu_autotune_level": 0, "xla_gpu_force_compilation_parallelism": 1}
 
 
 class NoCompilerError(ValueError):
-    """JAX has no compiler for GPUs here."""
+    """JAX's compiler for CUDA is not installed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Compiled:
-    """A compiled program as text that was parsed."""
+    """A compiled program, parsed from the compiler's dump, and its memory."""
 
     module: Module  # optimised HLO
     sequence: list[thunks.Thunk]  # its launches
     temporary: int  # bytes of memory beside arguments and results
     arguments: int  # bytes
-    results: int  # bytes; results that take an argument's place count as both
+    results: int  # bytes; those in the place of donated arguments count as both
     seconds: float  # of compilation
 
 
 def mesh(description: str) -> Mesh:
-    """One device of a described GPU, which compiles and cannot run.
+    """Mesh of one described GPU, which can compile but not run.
+
+    Args:
+      description: text, see `card.description`.
 
     Raises:
       NoCompilerError: the CUDA plugin is not installed.
@@ -63,7 +66,7 @@ def mesh(description: str) -> Mesh:
 
 
 def shapes(tree: Any, mesh: Mesh) -> Any:
-    """Shapes and types of a pytree, placed on the mesh's device."""
+    """Shapes and types of a pytree's arrays, placed on the mesh's device."""
     place = NamedSharding(mesh, PartitionSpec())
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), tree
@@ -80,10 +83,10 @@ def compile_lowered(
     Args:
       lowered: for the device of a `mesh`.
       options: of the compiler, besides OPTIONS.
-      dump: a folder that keeps the dump; None deletes it.
+      dump: a folder that keeps the dump, of this program only; None deletes the dump.
 
     Raises:
-      ValueError: the compiler dumped no program; it took one from a cache, or this
+      ValueError: the compiler dumped no program, since it took one from a cache or this
         version dumps in another form.
     """
     with tempfile.TemporaryDirectory() as temporary:
@@ -114,7 +117,7 @@ def read(folder: Path) -> tuple[Module, list[thunks.Thunk]]:
     """The largest program of a dump: its HLO and its thunks.
 
     Raises:
-      ValueError: there is none.
+      ValueError: there is none, or one of its files is missing.
     """
     programs = folder.glob("*gpu_after_optimizations.txt")
     largest = max(programs, key=lambda path: path.stat().st_size, default=None)

@@ -1,8 +1,8 @@
 """Bytes and operations of one kernel, counted from its HLO.
 
-A fused loop computes an element again for each index at which it is needed: behind a
-slice, a padding or a transposition the operand's index differs, so the element there is
-evaluated once per reader. `Fusion` follows these index paths.
+A fused loop computes an element again for each index at which it is needed. Behind a
+slice, a padding or a transposition the operand's index differs from the reader's, so
+readers do not share the element. `Fusion` follows these index paths.
 """
 
 import dataclasses
@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from nasjax.analysis.gpu import hlo
 from nasjax.analysis.gpu.hlo import Computation, Instruction, Module, elements, size
 
-# Instructions of a thread per element, 1 for other arithmetic. Transcendentals take a
-# few multiply-adds and a special-function instruction. A padded read tests its bounds:
-# in machine code that was compiled for this project, 443-476 instructions for four
-# elements of a 3 x 3 stencil fell to 72 without the tests.
+# Instructions of a thread per element, in `_WORK`; 1 for other arithmetic. Divisions
+# and transcendentals take a few multiply-adds and a special-function instruction. A
+# padded read tests its bounds: in machine code that was compiled for this project, four
+# elements of a 3 x 3 stencil took 443-476 instructions, and 72 without the tests.
 _TRANSCENDENTALS = {
     *("cbrt", "cosine", "divide", "erf", "exponential", "exponential-minus-one", "log"),
     *("log-plus-one", "logistic", "power", "remainder", "rsqrt", "sine", "sqrt"),
@@ -29,7 +29,7 @@ _FREE_OPCODES = {
 }
 _WORK = dict.fromkeys(_FREE_OPCODES, 0.0) | dict.fromkeys(_TRANSCENDENTALS, 8.0)
 _WORK["pad"] = 10.0
-_READERS = ("slice", "dynamic-slice", "gather")  # they read a part of operand 0
+_READERS = ("slice", "dynamic-slice", "gather")  # opcodes that read part of operand 0
 _INDEX_CHANGES = {
     *("broadcast", "concatenate", "dynamic-slice", "dynamic-update-slice", "gather"),
     *("pad", "reduce", "reduce-window", "reverse", "slice", "transpose"),
@@ -43,12 +43,12 @@ _MOST_PATHS = 256
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """One run of a kernel."""
+    """Cost of one run of a kernel."""
 
-    kind: str  # loop, reduction, product, convolution, library; or the opcode
+    kind: str  # loop, reduction, product, convolution, library, unknown; or the opcode
     bytes: float = 0.0  # read and written in memory
-    instructions: float = 0.0  # of threads, by element, without loads
-    loads: float = 0.0  # elements that threads load, cached ones too
+    instructions: float = 0.0  # of threads, without loads
+    loads: float = 0.0  # elements that threads load, also from a cache
     # Operations of products and convolutions by their format, two per multiply-add;
     # "tf32" where float32 products may be rounded.
     products: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -61,7 +61,7 @@ class Cost:
 
 
 def cost(module: Module, name: str) -> Cost:
-    """Cost of the instruction that a thunk runs; of an unknown name, nothing."""
+    """Cost of the instruction that a thunk runs; zero if the name is unknown."""
     instruction = module.find(name)
     if instruction is None:
         return Cost("unknown")
@@ -93,7 +93,7 @@ def _precision(instruction: Instruction, operands: list[hlo.Shape]) -> str:
 
 
 def _product_flops(instruction: Instruction, operands: list[hlo.Shape]) -> float:
-    """Operations of a matrix product or convolution, 0 of other library calls."""
+    """Operations of a matrix product or convolution; 0 for other library calls."""
     target = instruction.target.lower()
     if instruction.opcode == "dot" or "gemm" in target or "matmul" in target:
         left, text = operands[0][0].dims, instruction.attribute(_SUMMED)
@@ -119,7 +119,7 @@ def _product_flops(instruction: Instruction, operands: list[hlo.Shape]) -> float
 
 
 class Fusion:
-    """A fused computation: its bytes read and written, and its evaluations inside."""
+    """A fused computation: the bytes it reads and writes, the elements it evaluates."""
 
     def __init__(self, body: Computation, caller: Instruction):
         self.body, self.caller = body, caller
@@ -159,7 +159,7 @@ class Fusion:
         return Cost(kind, moved, work, loads, dict(products), op_name)
 
     def kind(self, products: Mapping[str, float]) -> str:
-        """Product, reduction or loop."""
+        """Kind of the kernel: product, reduction or loop."""
         if products:
             return "product"
         kind = self.caller.attribute(r"kind=k(\w+)")
@@ -167,7 +167,7 @@ class Fusion:
         return "reduction" if kind == "Input" or reduces else "loop"
 
     def read(self, name: str) -> int:
-        """Bytes of an operand that are read, at most all of them."""
+        """Bytes that are read of a parameter, at most all of them."""
         whole, total = size(self.body[name].shape), 0
         for reader, position in self.readers[name]:
             if reader.opcode in _READERS and position == 0:
@@ -179,7 +179,7 @@ class Fusion:
         return min(total, whole)
 
     def written(self, instruction: Instruction) -> int:
-        """Bytes that are written; of updates in place, the update alone."""
+        """Bytes that are written; of an update in place, the update alone."""
         operands = [self.body[operand.name] for operand in instruction.operands]
         if instruction.opcode == "tuple":
             return sum(self.written(operand) for operand in operands)
@@ -195,7 +195,7 @@ class Fusion:
         return size(instruction.shape)
 
     def evaluations(self) -> dict[str, float]:
-        """Number of elements that are computed, by instruction.
+        """Number of elements that are computed, by name of the instruction.
 
         A kernel that works on tiles (kind=kCustom) computes each element once.
         """

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-# Bytes per element; XLA stores a four-bit integer in a byte unless it is packed.
+# Bytes per element of the types that `_BITS` does not match.
 BYTES = {"pred": 1, "token": 0, "opaque": 0, "bf16": 2, "c64": 8, "c128": 16}
 _ARRAY = re.compile(r"([a-z]+[0-9a-z]*)\[([0-9,<=]*)\]")
 _OPERAND = re.compile(r"%([\w.\-]+)(?:#(\d+))?")
@@ -34,18 +34,18 @@ class Array:
 
     @property
     def bytes(self) -> int:
-        """Size in memory."""
+        """Size in memory; a four-bit integer takes a byte, unless XLA packs it."""
         if self.dtype in BYTES:
             return BYTES[self.dtype] * self.elements
         bits = _BITS.match(self.dtype)
         return self.elements * max(int(bits.group(1)) // 8, 1) if bits else 0
 
 
-Shape = tuple[Array, ...]  # a tuple's arrays, flattened; of one array, that array
+Shape = tuple[Array, ...]  # the arrays of a tuple, flattened; or the only array
 
 
 def shape(text: str) -> Shape:
-    """Arrays from the text of a shape."""
+    """Arrays of a shape in HLO's text form, such as `(f32[8,16], s32[])`."""
     return tuple(
         Array(dtype, tuple(int(n.strip("<=")) for n in dims.split(",") if n))
         for dtype, dims in _ARRAY.findall(text)
@@ -64,10 +64,10 @@ def size(arrays: Shape) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Operand:
-    """An instruction that another one reads, or an element of its tuple."""
+    """An instruction whose result another one reads, or an element of that tuple."""
 
     name: str
-    index: int | None = None
+    index: int | None = None  # in the tuple; None reads all of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,13 +82,13 @@ class Instruction:
     is_root: bool = False
 
     def attribute(self, pattern: str) -> str | None:
-        """First group of a regular expression among the attributes."""
+        """First group of a regular expression in the attributes, or None."""
         match = re.search(pattern, self.attributes)
         return match.group(1) if match else None
 
     @property
     def calls(self) -> str | None:
-        """Name of the fused computation."""
+        """Name of the computation that a fusion calls."""
         return self.attribute(r"calls=%?([\w.\-]+)")
 
     @property
@@ -98,7 +98,7 @@ class Instruction:
 
     @property
     def trip_count(self) -> int | None:
-        """Iterations of a `while` where XLA knows them."""
+        """Iterations of a `while`; None if XLA does not know them."""
         count = self.attribute(r'known_trip_count"?:\s*\{\s*"?n"?:\s*"?(\d+)')
         return None if count is None else int(count)
 
@@ -109,7 +109,7 @@ class Instruction:
 
     @property
     def target(self) -> str:
-        """Name of the library function that a custom call calls."""
+        """Name of the library function that a custom call calls, else empty."""
         return self.attribute(r'custom_call_target="([^"]+)"') or ""
 
 
@@ -121,7 +121,7 @@ class Module:
 
     Attributes:
       computations: every computation, its instructions in the order of the text.
-      entry: name of the one where the program starts.
+      entry: name of the computation where the program starts.
     """
 
     def __init__(self, text: str):
@@ -142,7 +142,7 @@ class Module:
 
     @functools.cached_property
     def _homes(self) -> dict[str, Computation]:
-        """The computation of each instruction outside of fusions, by its name."""
+        """The computation of each instruction outside fusions, by the latter's name."""
         fused = {i.calls for i, _ in self.instructions() if i.opcode == "fusion"}
         return {
             name: body
@@ -152,11 +152,11 @@ class Module:
         }
 
     def find(self, name: str) -> Instruction | None:
-        """An instruction outside of fusions."""
+        """An instruction outside fusions by its name; None if there is none."""
         return self._homes.get(name, {}).get(name)
 
     def operand_shape(self, name: str, position: int) -> Shape:
-        """Shape of an operand of an instruction outside of fusions."""
+        """Shape of an operand of an instruction outside fusions."""
         body = self._homes[name]
         operand = body[name].operands[position]
         arrays = body[operand.name].shape
@@ -187,7 +187,7 @@ def _instruction(name: str, text: str, is_root: bool) -> Instruction:
 
 
 def _closing(text: str, start: int) -> int:
-    """Position after the bracket that closes the one at `start`."""
+    """Position after the bracket that closes the first one from `start` on."""
     depth, quoted = 0, False
     for position in range(start, len(text)):
         character = text[position]
@@ -197,14 +197,14 @@ def _closing(text: str, start: int) -> int:
             depth += 1 if character == "(" else -1
             if not depth:
                 return position + 1
-    raise ValueError(f"an open bracket in {text[:80]!r}")
+    raise ValueError(f"a bracket is never closed in {text[:80]!r}")
 
 
 def reduced_products(module: Module) -> list[str]:
-    """Paths of float32 matrix products that may round their inputs to TF32.
+    """JAX paths of float32 matrix products that may round their inputs to TF32.
 
-    XLA takes TF32 on a GPU that has it, unless a product asks for full precision.
-    Products that multiply by one number per row (no sum) are no matrix products.
+    XLA takes TF32 on a GPU that has it, unless a product asks for full precision. A
+    product that sums nothing is not listed: XLA makes it an elementwise multiplication.
     """
     reduced = []
     for instruction, body in module.instructions():

@@ -1,9 +1,10 @@
 """Counts of a compiled program, and a model of its time on a GPU.
 
-Nothing here is measured. A kernel takes the longest of reading and writing its bytes,
-issuing its instructions, loading its elements and multiplying its matrices, and at
-least the time of a launch; launches, graphs, conditionals and copies of a condition to
-the host come on top. Kernels run one after another.
+Nothing here is measured. A kernel takes a constant for its beginning and end plus the
+longest of reading and writing its bytes, issuing its instructions, loading its elements
+and multiplying its matrices, and at least the time of a launch. Launches of graphs,
+conditionals and copies of a condition to the host come on top. Kernels run one after
+another.
 """
 
 import dataclasses
@@ -27,13 +28,13 @@ class Overheads:
     kernel: float  # shortest time of a kernel that the host launches
     node: float  # shortest time of a kernel inside a CUDA graph
     graph: float  # launch of a graph
-    condition: float  # a condition copied to the host, waited for, and the next launch
+    condition: float  # a condition's copy to the host, its wait, and the next launch
     branch: float  # a conditional node, or an iteration of a loop, inside a graph
     ramp: float = 1e-6  # beginning and end of a kernel inside a graph; twice outside
     memory: float = 0.85  # share of the memory's bandwidth that a kernel reaches
-    cache: float = 0.85  # of the second-level cache's
-    issue: float = 0.85  # of the rate of instructions
-    matrix: float = 0.4  # of the rate of matrix units
+    cache: float = 0.85  # share of the second-level cache's bandwidth
+    issue: float = 0.85  # share of the rate of instructions
+    matrix: float = 0.4  # share of the rate of matrix units
 
 
 # kernel, node, graph: NVIDIA, "Getting Started with CUDA Graphs" (3 to 4 us a kernel,
@@ -50,16 +51,16 @@ CASES: Mapping[str, Overheads] = {
         5e-6, 3.2e-6, 10e-6, 25e-6, 8e-6, 2e-6, 0.65, 0.6, 0.6, matrix=0.25
     ),
 }
-# The second-level cache is read this much faster than memory: about 5.5 TB/s against
-# 3.35, an assumption. What an earlier kernel wrote is assumed to be still there if a
-# kernel's bytes are fewer than this share of the cache; the rest holds other data.
+# Assumptions: the second-level cache is CACHE_SPEED times as fast as memory (about 5.5
+# against 3.35 TB/s); all bytes of a kernel come from it if they are fewer than
+# CACHE_SHARE of it, since earlier kernels wrote them; the rest holds other data.
 CACHE_SPEED = 1.65
 CACHE_SHARE = 0.6
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Counts of one run; loops multiply, a conditional counts its mean branch."""
+    """Counts of one run: a loop's body times its trips, a conditional's mean branch."""
 
     kernels: float  # launches, library calls and copies among them
     syncs: float  # copies of a condition to the host, which wait for the device
@@ -70,22 +71,22 @@ class Counts:
     seconds: Mapping[str, float]  # modelled time by case
     bound: Mapping[str, float]  # share of the usual time by reason, largest first
     by_kind: Mapping[str, float]  # launches by kind
-    # (op_name, kind, launches, share of the usual time), longest first
+    # The ten longest: (op_name, kind, launches, share of the usual time)
     hottest: Sequence[tuple[str, str, float, float]]
-    open_loops: Sequence[str]  # loops of unknown and unexpected length, counted once
-    loose_loops: int  # number of loops that took an expected trip count
+    open_loops: Sequence[str]  # loops whose trips nothing tells, counted as one trip
+    loose_loops: int  # number of loops whose trips were taken from `trips`
 
 
 def kernel_seconds(
     cost: costs.Cost, card: Card, overheads: Overheads, in_graph: bool
 ) -> tuple[float, str]:
-    """Modelled time of one launch, and the resource that bounds it."""
+    """Modelled seconds of one launch, and the resource that bounds it."""
     speed = card.bandwidth * overheads.memory
     if cost.bytes < CACHE_SHARE * card.cache:
         speed = card.bandwidth * CACHE_SPEED * overheads.cache
-    # A core is assumed to issue loads at half of its rate of instructions.
+    # A core is assumed to issue loads at half its rate of instructions.
     issue = card.instructions * overheads.issue
-    full = card.products["f32"]  # of formats without a rate of their own
+    full = card.products["f32"]  # the rate of formats that have none of their own
     parts = {
         "memory": cost.bytes / speed,
         "instructions": max(cost.instructions, 2 * cost.loads) / issue,
@@ -106,7 +107,7 @@ Sums = dict[str, float]
 
 
 class _Walk:
-    """Walks through the thunks and sums up their runs and costs."""
+    """A walk through the thunks that sums up their runs and costs."""
 
     def __init__(self, module, card, trips, branches):
         self.module, self.card, self.branches = module, card, branches
@@ -143,7 +144,7 @@ class _Walk:
                 self.kernel(thunk, name, times, in_graph)
 
     def branch(self, times: float, in_graph: bool) -> None:
-        """A condition decides: inside a graph on the device, else on the host."""
+        """Adds decisions: inside a graph on the device, else on the host."""
         field, cost, reason = (
             ("conditionals", "branch", "conditionals in graphs")
             if in_graph
@@ -200,14 +201,15 @@ def count(
     trips: Sequence[float] = (),
     branches: Mapping[int, Sequence[float]] | None = None,
 ) -> Counts:
-    """Counts and modelled times of one run.
+    """Counts and modelled times of one run of a program.
 
     Args:
       module, sequence: of `compiling.Compiled`.
-      card: on which it would run.
+      card: the GPU on which it would run.
       trips: expected iterations of the loops whose number is known only at run time,
         in the program's order.
-      branches: {number of branches: how likely each is}; else all are equally likely.
+      branches: probabilities of a conditional's branches, by their number; where there
+        are none, all branches are equally likely.
     """
     walk = _Walk(module, card, trips, branches or {})
     walk.run(sequence, 1.0, False)

@@ -1,4 +1,4 @@
-"""The programs of the project that are compiled and counted, whole and small."""
+"""Programs of the project that are compiled and counted, in whole and small sizes."""
 
 import dataclasses
 import functools
@@ -26,23 +26,25 @@ from nasjax.spaces import genotypes
 
 # Means and deviations of the pixels; any constants give the same program.
 PIXELS: dict[str, Any] = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
-FULL_REPLAY = 900  # experiences at which CADAM trains as often as it ever does
+# Steps of CADAM before those that are counted: its replay then holds enough experiences
+# for the most training cycles a step.
+FULL_REPLAY = 900
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Sizes that fix the form of a program."""
+    """Sizes of a program's arrays and loops."""
 
     lanes: int = 60  # searches side by side
     steps: int = 50  # of a search, in one program
     batch: int = 250  # images per training step and per batch of a score
-    batches: int = 1  # per score, and of training per step of DDAS
+    batches: int = 1  # per score; for DDAS, training batches per step of the search
     together: int = 1  # batches of a score side by side, as a GPU takes them
     images: int = 25_000  # in each half of the data
     side: int = 32  # pixels of an image
     cells: int = 8  # of the network
     channels: int = 16  # of the network's first cells
-    dtype: str = "bfloat16"  # of the network's images
+    dtype: str = "bfloat16"  # of the network's activations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +54,15 @@ class Part:
     name: str
     lower: Callable[[Mesh], jax.stages.Lowered]  # for the device of a mesh
     counted: tuple[str, float]  # unit of the counts, and its number in a run
-    rated: tuple[str, float]  # unit of the rate, such as images, and its number
-    calls: float = 0.0  # of the program in all; 0 where nothing is summed up
-    trips: Sequence[float] = ()  # expected iterations of loops, see `model.count`
-    # See `model.count`.
+    rated: tuple[str, float]  # unit of the rate, such as images; likewise
+    calls: float = 0.0  # runs in the whole experiment; 0 where nothing is summed up
+    # Expected iterations of loops, and how likely branches are; see `model.count`.
+    trips: Sequence[float] = ()
     branches: Mapping[int, Sequence[float]] = dataclasses.field(default_factory=dict)
 
 
 def _lowered(function, *arguments, donated=()):
-    """Lowers a function of these shapes for a mesh."""
+    """A function that lowers `function` of these shapes for a mesh."""
 
     def lower(mesh: Mesh) -> jax.stages.Lowered:
         placed = compiling.shapes(arguments, mesh)
@@ -83,7 +85,7 @@ def _augment(cutout=0):
 
 
 def _search(searcher, sizes, first, mesh):
-    """The chunk of a search on a table of NAS-Bench-201's size."""
+    """A chunk of searches with `first + sizes.steps` steps on NAS-Bench-201's table."""
     space = spaces.nas_bench_201()
     operations = np.asarray(space.from_index(jnp.arange(space.size)))
     env = from_arrays(space, operations, [np.zeros(space.size, np.float32)])
@@ -101,7 +103,7 @@ def _search(searcher, sizes, first, mesh):
 
 
 def cadam(sizes: Sizes) -> list[Part]:
-    """CADAM with the thesis's settings and a full replay."""
+    """A chunk of CADAM with the thesis's settings, when it trains most often."""
     config = searchers.CadamConfig()
     searcher = searchers.cadam(spaces.nas_bench_201(), config)
     lower = functools.partial(_search, searcher, sizes, FULL_REPLAY)
@@ -117,9 +119,9 @@ def bayesian(sizes: Sizes) -> list[Part]:
     searcher = searchers.bayesian_actor_critic(spaces.nas_bench_201(), config)
     lower = functools.partial(_search, searcher, sizes, 0)
     counted, rated = ("step", sizes.steps), ("searches", sizes.lanes)
-    # It trains after the warm-up only; the mean step runs so many cycles.
+    # It trains only from the last step of the warm-up on.
     trained = max(sizes.steps - config.warm_up + 1, 0)
-    trips = 2 * [config.cycles * trained / sizes.steps]  # critic and actor
+    trips = 2 * [config.cycles * trained / sizes.steps]  # mean of critic and actor
     return [Part(f"{sizes.steps} queries", lower, counted, rated, 1, trips)]
 
 
@@ -129,9 +131,9 @@ def _supernet(sizes, none=False):
 
 
 def loop_trips(config: supernet.SupernetConfig) -> list[float]:
-    """Mean number of edges that each loop of a forward pass computes, in its order.
+    """Mean trips of each loop of a forward pass of random architectures, in order.
 
-    The mean is over random architectures.
+    A loop computes the edges that hold another operation than `none`.
     """
     keys = jax.random.split(jax.random.key(0), 4_096)
     archs = np.asarray(jax.vmap(config.space.random)(keys))
@@ -147,7 +149,7 @@ def loop_trips(config: supernet.SupernetConfig) -> list[float]:
 
 
 def _branches(config):
-    """`none` is never computed; the other operations are equally likely."""
+    """Probabilities of operations: `none` is never computed, the others are equal."""
     chances = np.array([name != "none" for name in config.space.operations], float)
     return {len(chances): (chances / chances.sum()).tolist()}
 
@@ -184,7 +186,7 @@ def supernet_train(sizes: Sizes) -> list[Part]:
 
 
 def supernet_eval(sizes: Sizes) -> list[Part]:
-    """The score of one architecture over some batches."""
+    """The score of one architecture over `sizes.batches` batches."""
     config = _supernet(sizes)
     params = jax.eval_shape(lambda key: supernet.init(key, config), _key())
     count = sizes.batch * sizes.batches
@@ -200,7 +202,7 @@ def supernet_eval(sizes: Sizes) -> list[Part]:
 
 
 def ddas(sizes: Sizes) -> list[Part]:
-    """A step of the search, and one of the one-shot warm-up before it."""
+    """A step of DDAS, and one of the one-shot warm-up before it."""
     config = _supernet(sizes, none=True)
     recipe = training.Recipe(batch_size=sizes.batch, learning_rate=1e-3)
     evaluate = Evaluate(
@@ -211,7 +213,7 @@ def ddas(sizes: Sizes) -> list[Part]:
     shared = Split(_images(sizes), _images(sizes))
     state = _state(supernet_training, config, recipe, sizes)
     searcher = searchers.ddas(config.space, VARIANTS["4s"]())
-    steps, epochs = 1_500, 75  # of the thesis, 3.4.1
+    steps, epochs = 1_500, 75  # thesis 3.2.1
 
     def start(key, images, state):
         env = search.Environment(images, state, evaluate)
@@ -239,7 +241,7 @@ def ddas(sizes: Sizes) -> list[Part]:
 
 
 def derived_train(sizes: Sizes) -> list[Part]:
-    """A training step of the network of DARTS (second order), from scratch."""
+    """A training step of the network that second-order DARTS published."""
     arch = genotypes.to_arch(genotypes.load("DARTS_V2"), spaces.darts(none=True))
     config = derived.darts(
         arch.tolist(),
@@ -262,8 +264,8 @@ PROGRAMS: Mapping[str, Callable[[Sizes], list[Part]]] = {
     "derived": derived_train,
 }
 
-# Sizes of the whole programs, as the thesis and its experiments run them, and of small
-# ones that compile in under a minute.
+# Sizes of the whole programs, as the thesis's experiments run them, and of small ones,
+# which compile in under a minute.
 WHOLE: Mapping[str, Sizes] = {
     "cadam": Sizes(),
     "bayesian": Sizes(steps=200),

@@ -1,7 +1,7 @@
-"""Parser of XLA's thunk sequence: the launches of a program, in their order.
+"""Parser of XLA's thunk sequence: the launches of a program, in order.
 
-A thunk is a kernel or a library call, or one that holds others: a loop (`kWhile`), a
-conditional, a CUDA graph (`kCommandBuffer`).
+A thunk is a kernel or a library call, or it holds others: a loop (`kWhile`), a
+conditional (`kConditional`), a CUDA graph (`kCommandBuffer`).
 """
 
 import dataclasses
@@ -16,13 +16,13 @@ _HOLDERS = ("kWhile", "kConditional")
 
 @dataclasses.dataclass
 class Thunk:
-    """One thunk and those it holds."""
+    """One thunk and the thunks it holds."""
 
     kind: str  # XLA's name, such as kCustomKernel
     name: str  # of the HLO instruction; empty where the dump does not say
     text: str = ""  # kernel and launch dimensions
-    # Thunks it holds: of a loop `condition` and `body`, of a conditional one section
-    # per branch, of others the section of the empty name.
+    # The thunks it holds: a loop has `condition` and `body`, a conditional one section
+    # per branch, others the section with the empty name.
     sections: dict[str, list["Thunk"]] = dataclasses.field(default_factory=dict)
 
 

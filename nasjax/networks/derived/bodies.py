@@ -19,15 +19,19 @@ from nasjax.networks.initializers import uniform
 
 
 class AuxiliaryHead(nn.Module):
-    """A second classifier, on features of about 8 x 8 pixels.
+    """A second classifier on features [B, H, W, C] of about 8 x 8 pixels.
 
-    ReLU, 5 x 5 average pool to 2 x 2, 1 x 1 convolution to 128, 2 x 2 to 768, linear.
+    ReLU; 5 x 5 average pool to 2 x 2; 1 x 1 convolution to 128 channels, norm, ReLU;
+    2 x 2 convolution to 768, norm, ReLU; linear.
 
     Attributes:
-      classes: their number.
+      classes: number of classes.
       stem: for imagenet, the pool's stride is 2 and not 3, and the second convolution
         has no normalisation, as in the public code of DARTS and PC-DARTS.
       norm: makes a batch normalisation.
+
+    Raises:
+      ValueError: when called, if the pool's output would not be 2 x 2.
     """
 
     classes: int
@@ -61,7 +65,7 @@ class AuxiliaryHead(nn.Module):
 
 
 class DartsBody(nn.Module):
-    """Stem and cells; returns the input of the last pool and the auxiliary logits."""
+    """Stem and DARTS cells; see `families.Family.body`."""
 
     config: DerivedConfig
     norm: Norm
@@ -75,10 +79,10 @@ class DartsBody(nn.Module):
         for i in range(config.cells):
             reduction = i in config.reductions
             C *= 2 if reduction else 1
-            before = i - 1 in config.reductions
+            after_reduction = i - 1 in config.reductions
             cell = DartsCell(
                 C,
-                halved=before or (i == 0 and config.stem == "imagenet"),
+                halved=after_reduction or (i == 0 and config.stem == "imagenet"),
                 edges=config.edges(int(reduction)),
                 norm=norm,
                 stride=2 if reduction else 1,
@@ -105,7 +109,7 @@ class DartsBody(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """Halves the image; the shortcut is a 2 x 2 average pool and a 1 x 1."""
+    """Residual block of stride 2; its shortcut is an average pool and a 1 x 1."""
 
     features: int
     norm: Norm
@@ -118,7 +122,10 @@ class _ResidualBlock(nn.Module):
 
 
 class NasBench201Body(nn.Module):
-    """Stem and three stages of cells, residual blocks between; no auxiliary head."""
+    """Stem and three stages of NAS-Bench-201 cells, a residual block between stages.
+
+    It has no auxiliary head; see `families.Family.body`.
+    """
 
     config: DerivedConfig
     norm: Norm

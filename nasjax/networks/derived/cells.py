@@ -1,4 +1,6 @@
-"""Operations and cells of derived networks: no weights but the selected ones.
+"""Operations and cells of derived networks, with weights of selected operations only.
+
+All images are [B, H, W, C].
 
 Source: Liu et al. 2019 and Dong and Yang 2020, as laid out in their public code.
 """
@@ -20,13 +22,15 @@ from nasjax.networks.derived.layers import (
     ReluConvNorm,
 )
 
-Edges = tuple[tuple[int, int, str], ...]
+Edges = tuple[tuple[int, int, str], ...]  # (source, target, operation)
 
 
 class Operation(nn.Module):
     """The operation of an edge, by its name in either space.
 
-    Pools have no normalisation; a skip of stride 2 is a factorized reduce.
+    Pools have no normalisation; a skip of stride 2 is a factorized reduce. A dilated
+    convolution is ReLU, depthwise of dilation 2, 1 x 1 and norm; a separable one is
+    that twice without the dilation, and only the first has the stride.
 
     Attributes:
       operation: `sep_conv_3x3`, `nor_conv_1x1`, `none`, ...
@@ -34,7 +38,7 @@ class Operation(nn.Module):
       stride: 1 or 2.
 
     Raises:
-      ValueError: the name is not known.
+      ValueError: when called, if the name is not known.
     """
 
     operation: str
@@ -68,10 +72,10 @@ class Operation(nn.Module):
 
 
 class Cell(nn.Module):
-    """Nodes; each is the sum of its in-edges' outputs.
+    """The nodes of a cell, each the sum of its in-edges' outputs.
 
     Attributes:
-      edges: (source, target, operation), sorted by target; inputs are the first nodes.
+      edges: sorted by target; inputs are the first nodes.
       norm: makes a batch normalisation.
       stride: of edges that leave an input.
       axis_name: see `DropPath`.
@@ -86,7 +90,7 @@ class Cell(nn.Module):
     def __call__(
         self, inputs: Sequence[chex.Array], drop_path: chex.Numeric | None
     ) -> list[chex.Array]:
-        """The computed nodes; `drop_path` None drops nothing."""
+        """The computed nodes, without the inputs; `drop_path` None drops nothing."""
         nodes = list(inputs)
         for source, target, operation in self.edges:
             stride = self.stride if source < len(inputs) else 1
@@ -105,11 +109,11 @@ class Cell(nn.Module):
 
 
 class DartsCell(nn.Module):
-    """Aligns the outputs of the two cells before, and concatenates its four nodes.
+    """A DARTS cell: aligns the outputs of the two cells before, concatenates its nodes.
 
     Attributes:
-      channels: C of each node.
-      halved: the older input is twice as large as the newer one.
+      channels: C of each node; the output has 4 C.
+      halved: whether the older input is twice as large as the newer one.
       edges, norm, stride, axis_name: see `Cell`.
     """
 

@@ -15,15 +15,19 @@ from nasjax.spaces import CellSpace
 class DerivedConfig(NetworkConfig):
     """The network of one architecture; fields and errors also as `NetworkConfig`.
 
-    float64 images stay what they are under the dtype float32.
+    With the dtype float32, float64 images are still computed in float64.
 
     Attributes:
       arch: integers of `space.arch_shape` (arrays become tuples), O where an edge is
         absent.
-      auxiliary: a second classifier after the second reduction, in training only.
+      auxiliary: a second classifier after the last reduction, in training only.
+
+    Raises:
+      ValueError: `arch` has another shape or type, an integer that is no operation, or
+        a node with another number of in-edges than `space.inputs_per_node`.
     """
 
-    arch: Any = dataclasses.field(kw_only=False)  # of integers
+    arch: Any = dataclasses.field(kw_only=False)
     channels: int = 36
     cells: int = 20
     auxiliary: bool = False
@@ -39,7 +43,7 @@ class DerivedConfig(NetworkConfig):
         return tuple(sorted({self.cells // 3, 2 * self.cells // 3}))
 
     def edges(self, cell: int = 0) -> tuple[tuple[int, int, str], ...]:
-        """(source, target, operation) of the present edges; cell 1 is the reduction."""
+        """Present edges as (source, target, operation); cell 1 is the reduction."""
         row = self.arch if self.space.cells == 1 else self.arch[cell]
         return tuple(
             (source, target, self.space.operations[operation])
@@ -82,7 +86,7 @@ def darts(arch: Sequence, none: bool = True, **settings: Any) -> DerivedConfig:
 
     Args:
       arch: integers [2, 14] of `spaces.darts(none=none)`.
-      none: whether `none` is an operation of that space (then it is number 0).
+      none: whether `none` is an operation of that space, then number 0.
       settings: other fields of `DerivedConfig`.
 
     Source: Liu et al. 2019; thesis 3.4.3 and 4.4.4.
@@ -91,7 +95,11 @@ def darts(arch: Sequence, none: bool = True, **settings: Any) -> DerivedConfig:
 
 
 def nas_bench_201(arch: Sequence, **settings: Any) -> DerivedConfig:
-    """NAS-Bench-201: three stages of 5 cells from 16 channels on.
+    """NAS-Bench-201: three stages of 5 cells, with 16, 32 and 64 channels.
+
+    Args:
+      arch: integers [6] of `spaces.nas_bench_201()`.
+      settings: other fields of `DerivedConfig`.
 
     Source: Dong and Yang 2020.
     """

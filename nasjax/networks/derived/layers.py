@@ -1,6 +1,7 @@
-"""Layers of derived networks, drawn and normalised as PyTorch does it.
+"""Layers of derived networks; weights and normalisation are as in PyTorch.
 
-Convolutions have no bias. All images are [B, H, W, C].
+Convolutions have no bias; their kernels are cast to the images' type. All images are
+[B, H, W, C].
 """
 
 from collections.abc import Callable
@@ -15,18 +16,18 @@ from nasjax.networks import halving, primitives
 from nasjax.networks.initializers import uniform
 from nasjax.networks.moments import moments
 
-MOMENTUM = 0.1
+MOMENTUM = 0.1  # of running statistics, PyTorch's default
 
 Norm = Callable[..., nn.Module]  # makes a batch normalisation
 
 
 def wide(x: chex.Array) -> Any:
-    """The dtype of `x`, at least float32."""
+    """The dtype of an array, but at least float32."""
     return jnp.promote_types(x.dtype, jnp.float32)
 
 
 class Convolution(nn.Module):
-    """Dense convolution k x k, k odd, zero padding k // 2."""
+    """Dense k x k convolution, k = `size` odd, with zero padding k // 2."""
 
     features: int
     size: int
@@ -45,7 +46,7 @@ class Convolution(nn.Module):
 
 
 class Depthwise(nn.Module):
-    """Depthwise convolution k x k, k odd, zero padding dilation * (k // 2)."""
+    """Depthwise k x k convolution, k odd, with zero padding dilation * (k // 2)."""
 
     size: int
     dilation: int = 1
@@ -68,8 +69,9 @@ class BatchNorm(nn.Module):
     the unbiased variance); otherwise by the running ones.
 
     Attributes:
-      train: which of the two.
-      axis_name: of a mapped axis over which the batch is spread.
+      train: whether to use the batch's statistics.
+      axis_name: of a mapped axis over which the batch is spread; the statistics are
+        then those of the whole batch.
     """
 
     train: bool
@@ -82,8 +84,8 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", lambda _: jnp.zeros(C, jnp.float32))
         mean = self.variable("statistics", "mean", jnp.zeros, C, jnp.float32)
         variance = self.variable("statistics", "variance", jnp.ones, C, jnp.float32)
-        # `primitives.batch_norm` would round differently: its gradient is written by
-        # hand. It is also for float32 only; float64 images stay float64 here.
+        # `primitives.batch_norm` would round differently, since its gradient is written
+        # by hand, and it computes in float32; float64 images stay float64 here.
         pixels = x.astype(wide(x))
         if self.train:
             m, v, count = self._of_batch(pixels)
@@ -99,8 +101,8 @@ class BatchNorm(nn.Module):
         return ((pixels - m) * factor + bias).astype(x.dtype)
 
     def _of_batch(self, x):
-        """Mean, biased variance, and how many numbers they are of."""
-        # No axis is mapped when weights are made.
+        """Mean, biased variance, and the number of values of each channel."""
+        # No axis is mapped while weights are initialised.
         axis_name = None if self.is_initializing() else self.axis_name
         count = x.size // x.shape[-1]
         if axis_name is not None:
@@ -109,9 +111,9 @@ class BatchNorm(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """ReLU, two 1 x 1 convolutions of stride 2, and norm; halves the image.
+    """Factorized reduce: ReLU, two 1 x 1 convolutions of stride 2, norm.
 
-    The second convolution reads one pixel further down and right. Sides are rounded
+    The second convolution reads one pixel further down and right. Odd sides are rounded
     up; see `halving.odd_pixels`.
     """
 
@@ -147,7 +149,8 @@ class DropPath(nn.Module):
     y = mask x / (1 - rate), mask ~ Bernoulli(1 - rate) for each image
 
     Needs the rng "drop_path". With `axis_name` it draws for the whole batch and takes
-    the device's share, so that devices with the same key drop as a single one would.
+    the device's share, so that devices with the same key drop the images that a single
+    device would drop.
 
     Source: Larsson et al. 2017, as in the public DARTS code.
     """
@@ -160,8 +163,8 @@ class DropPath(nn.Module):
         if self.axis_name is None:
             mask = jax.random.bernoulli(key, 1 - rate, (count,))
         else:
-            every = count * jax.lax.axis_size(self.axis_name)
-            mask = jax.random.bernoulli(key, 1 - rate, (every,))
+            whole = count * jax.lax.axis_size(self.axis_name)
+            mask = jax.random.bernoulli(key, 1 - rate, (whole,))
             start = jax.lax.axis_index(self.axis_name) * count
             mask = jax.lax.dynamic_slice_in_dim(mask, start, count)
         factor = (mask / (1 - rate)).astype(x.dtype)
@@ -169,7 +172,7 @@ class DropPath(nn.Module):
 
 
 class Linear(nn.Module):
-    """Logits in float32 (or wider) of [B, C]."""
+    """Linear layer: [B, C] -> logits [B, classes], float32 or wider."""
 
     classes: int
 

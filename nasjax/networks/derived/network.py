@@ -1,4 +1,4 @@
-"""Networks of one architecture, as trained from scratch."""
+"""Networks of one architecture that are trained from scratch."""
 
 import functools
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Network(nn.Module):
     """A classifier of one architecture.
 
     Its variables are `params` and `statistics` (running means and variances); only
-    operations that the architecture selects have any.
+    operations that the architecture selects have weights.
 
     Attributes:
       config: static.
@@ -38,19 +38,19 @@ class Network(nn.Module):
         Args:
           images: [B, H, W, image_channels], normalised; an odd side is rounded up where
             the network halves it.
-          train: static; normalise by the batch's statistics and move the running ones
-            (apply with `mutable=["statistics"]`), else by the running ones.
+          train: static; True normalises by the batch's statistics and moves the running
+            ones (apply with `mutable=["statistics"]`), False normalises by the latter.
           drop_path: probability [] that an image's output of an operation becomes zero
-            in training, identity skips excepted; needs the rng "drop_path" unless it
-            is the number 0.
+            in training, identity skips excepted; needs the rng "drop_path" in training
+            unless it is the number 0.
 
         Returns:
-          Logits [B, classes] float32; the same of the auxiliary head in training if
-          the network has one, else None.
+          Logits [B, classes], float32 (float64 of float64 images); and those of the
+          auxiliary head in training if the network has one, else None.
 
         Raises:
-          ValueError: images of other channels, or whose sides are too small for the
-            network, or too small or large for the auxiliary head.
+          ValueError: images of another rank or other channels, or whose sides are too
+            small for the network, or too small or large for the auxiliary head.
         """
         config = self.config
         image_sizes.check(images.shape, config.image_channels, config.halvings)
@@ -69,15 +69,16 @@ def init(
 ) -> Mapping[str, Any]:
     """Random variables `{"params": ..., "statistics": ...}`, float32.
 
-    Weights are drawn as today's PyTorch does: convolutions U(-1 / sqrt(n), 1 /
-    sqrt(n)), n the inputs of an output, scales 1; in DARTS's time (PyTorch 0.3) scales
-    were U(0, 1), and n of a depthwise convolution counted all channels. Means are 0,
-    variances 1.
+    Weights are drawn as `nasjax.networks.initializers` describes; scales are 1, shifts
+    and means 0, variances 1.
 
     Args:
       key: consumed once.
       config: static.
       image_size: pixels a side, or (height, width); static.
+
+    Raises:
+      ValueError: an image size that does not fit the network or its auxiliary head.
     """
     images = jnp.zeros((1, *image_sizes.sides(image_size), config.image_channels))
     return Network(config).init(key, images, train=True)

@@ -1,6 +1,6 @@
-"""Training a derived network.
+"""Training of a derived network.
 
-Pure functions on the images that they take; nothing here loops over epochs.
+Pure functions of the images passed to them; nothing here loops over epochs.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ class Recipe(training.Recipe):
         "cosine", "cosine, or linear (to zero); both move once an epoch"
     )
     warmup: int = setting(0, "epochs of linear warm-up, with the linear schedule")
-    label_smoothing: float = setting(0.0, "see `training.cross_entropy`")
+    label_smoothing: float = setting(0.0, "share of a label spread over all classes")
     auxiliary: float = setting(
         0.4, "weight of the auxiliary head's loss; 0: no such head"
     )
@@ -69,13 +69,16 @@ class Recipe(training.Recipe):
 def init(
     key: chex.PRNGKey, config: DerivedConfig, recipe: Recipe, image_size: Size = 32
 ) -> TrainState:
-    """Random weights, no momentum, statistics of mean 0 and variance 1."""
+    """Random weights, zero momentum, statistics of mean 0 and variance 1.
+
+    Arguments and errors as `network.init`.
+    """
     variables = network.init(key, config, image_size)
     return train_state.start(variables["params"], variables["statistics"], recipe)
 
 
 def learning_rate(recipe: Recipe, epoch: chex.Numeric) -> chex.Array:
-    """The rate of an epoch, counted from 0."""
+    """Learning rate of an epoch, counted from 0, by the recipe's schedule."""
     if recipe.schedule == "linear":
         return training.linear(recipe, epoch, recipe.warmup)
     return training.cosine(recipe, epoch)
@@ -92,17 +95,17 @@ def gradient(
     config: DerivedConfig,
     recipe: Recipe,
 ) -> tuple[Any, Metrics, Any]:
-    """Gradient of the mean loss, metrics, and the statistics moved on.
+    """Gradient of the mean loss, metrics, and the updated running statistics.
 
-    loss = H(logits) + w H(auxiliary logits), H the cross-entropy
+    loss = H(logits) + w H(auxiliary logits), H the mean cross-entropy
 
     Args:
       key: of the batch, the same on every device.
       params, statistics: of the network.
-      drop_path: probability [].
+      drop_path: probability []; unused if the recipe's is 0.
       images: [B, H, W, C], normalised.
       labels: int32 [B].
-      config, recipe: static.
+      config, recipe: static; w is `recipe.auxiliary`.
     """
     options: dict[str, Any] = {"mutable": ["statistics"]}
     if recipe.drop_path:
@@ -146,9 +149,9 @@ def step(
       labels: int32 [N].
       index: int32 [B], the batch's rows.
       config, recipe, augment, steps_per_epoch: static.
-      mesh: with `config.axis_name = "data"`, devices over which the batch is divided.
-        Without a mesh, but with an axis name, this is one device's part of a `pmap`,
-        and `index` its share of the rows.
+      mesh: devices over which the batch is divided; needs `config.axis_name = "data"`.
+        Without a mesh, but with an axis name, the call is one device's part of a
+        `pmap`, and `index` is its share of the rows.
 
     Returns:
       The next state and the batch's metrics.
@@ -182,10 +185,10 @@ def learn(
     steps_per_epoch: int,
     mesh: Mesh | None = None,
 ) -> tuple[TrainState, Metrics]:
-    """`step` without its data set: one update on a batch that is ready.
+    """Trains on one batch that is already augmented; `step` without its data set.
 
     Args:
-      key: of the batch.
+      key: of the batch's drop path.
       images: [B, H, W, C], augmented and normalised.
       labels: int32 [B].
       state, config, recipe, steps_per_epoch, mesh: as in `step`.
@@ -214,14 +217,14 @@ def correct(
     augment: augmentation.AugmentConfig,
     mesh: Mesh | None = None,
 ) -> chex.Array:
-    """Number of images that are classified right, by the running statistics.
+    """Number of images that are classified correctly, by the running statistics.
 
     Args:
       state: of the network.
       images: uint8 [B, H, W, C].
       labels: int32 [B].
       counted: bool [B], False for rows that only fill the batch.
-      config, augment: static; of the latter the normalisation only.
+      config, augment: static; only the normalisation of `augment` is applied.
       mesh: devices over which the batch is divided.
 
     Returns:

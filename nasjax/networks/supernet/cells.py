@@ -1,19 +1,19 @@
 """A cell with every operation on every edge, their weights stacked.
 
-`path` and `dense`, of the modules of these names, compute it. A normal DARTS cell keeps
-inputs and nodes in one array, since all images have one size; a reduction cell needs
-two, for its edges that leave an input halve the image:
+`path.path` and `dense.dense` compute it. A normal DARTS cell keeps inputs and nodes in
+one array, since all images have one size; a reduction cell needs two, since its edges
+that leave an input halve the image:
 
     node               0     1   |   2     3     4     5
     stride 1   nodes  [0]   [1]     [2]   [3]   [4]   [5]    [inputs + N, B, H, W, C]
     stride 2   inputs [0]   [1]                              [inputs, B, H, W, C]
                nodes                [0]   [1]   [2]   [3]    [N, B, H / 2, W / 2, C]
 
-Thus node j is `nodes[j - first]`, `first` the node at index 0 of that array. Nodes are
-written in place, one after the other: concatenating images is slow.
+So node j is `nodes[j - first]`, where `first` is the node at index 0 of that array.
+Nodes are written in place, one after the other, since concatenating images is slow.
 
 Weights are stacked by `Group`, the edges of one stride: row r of a stack belongs to the
-edge `group.edges[r]`, whose number is that in the architecture.
+edge `group.edges[r]`, which is the edge's number in the architecture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,19 +31,19 @@ Weights = Any
 
 
 class Group(NamedTuple):
-    """Edges of a cell that have the same stride; their weights are stacked."""
+    """The G edges of a cell that have the same stride; their weights are stacked."""
 
-    from_inputs: bool  # they read inputs, whose shape is not that of the nodes
+    from_inputs: bool  # whether they read `Features.inputs`, else `Features.nodes`
     stride: int
-    edges: tuple[int, ...]
+    edges: tuple[int, ...]  # numbers in the architecture
 
 
 class Cell(NamedTuple):
-    """The static part of a cell; hashable. Nodes are numbered inputs first."""
+    """The static part of a cell; hashable. Inputs are the first nodes."""
 
     edges: tuple[tuple[int, int], ...]  # (source, target), as in the architecture
     names: tuple[str, ...]  # of the O operations
-    kind: str  # the family, whose operations the names mean
+    kind: str  # the family that defines operations of these names
     channels: int  # C
     inputs: int  # number of nodes that are outputs of earlier cells
     stride: int = 1  # of edges that leave an input
@@ -62,15 +62,15 @@ class Cell(NamedTuple):
 
     @property
     def seen(self) -> int:
-        """Channels that operations see."""
+        """Number of channels that operations see."""
         return self.channels // self.parts
 
     @property
     def groups(self) -> tuple[Group, ...]:
         """Edges by stride, in an order in which they can be computed.
 
-        Edges that halve the image leave an input: they wait for nothing, so they come
-        first.
+        Edges that halve the image leave an input, which is there from the start, so
+        they come first.
         """
         every = tuple(range(len(self.edges)))
         if self.stride == 1:
@@ -88,7 +88,7 @@ class Cell(NamedTuple):
 
 
 def init(key: chex.PRNGKey, cell: Cell) -> Weights:
-    """Weights `[group][operation][name]`, stacked over the group's edges."""
+    """Random weights `[group][operation][name]`, stacked over the group's edges."""
     stacks = []
     for g, group in enumerate(cell.groups):
         keys = jax.random.split(jax.random.fold_in(key, g), len(cell.names))
@@ -102,7 +102,7 @@ def init(key: chex.PRNGKey, cell: Cell) -> Weights:
 
 
 def selected(cell: Cell, weights: Weights, alpha: chex.Array) -> Weights:
-    """The rows that a mask [E, O] selects: bool [G, 1, ...], like weights [G, ...]."""
+    """Rows that a mask [E, O] selects: bool [G, 1, ...] for weights [G, ...]."""
     used = alpha != 0
 
     def rows(group, operation, stack):
@@ -116,20 +116,24 @@ def selected(cell: Cell, weights: Weights, alpha: chex.Array) -> Weights:
 
 
 def no_statistics(cell: Cell) -> chex.Array:
-    """float32 [E, O, 2, 2, C]: two normalisations, each mean 0 and variance 1."""
+    """Means 0 and variances 1, float32 [E, O, 2, 2, `cell.seen`]: nothing normalised.
+
+    An operation normalises at most twice; the axes are edge, operation, normalisation,
+    mean or variance, and channel.
+    """
     zeros = jnp.zeros((len(cell.edges), len(cell.names), 2, 1, cell.seen))
     return jnp.concatenate([zeros, zeros + 1], axis=-2)
 
 
 class Features(NamedTuple):
-    """Images of the nodes, laid out as in the module's picture."""
+    """Images of inputs and nodes, laid out as in the module's picture."""
 
     inputs: chex.Array  # [inputs, B, H, W, C], or [0, ...] with stride 1
     nodes: chex.Array  # [N, B, H', W', C], or [inputs + N, ...] with stride 1
 
 
 def initial_features(cell: Cell, inputs: Sequence[chex.Array]) -> Features:
-    """The inputs in place, the other nodes zero."""
+    """Features that hold the inputs, [B, H, W, C] each; computed nodes are zero."""
     B, H, W, C = inputs[0].shape
     dtype, s = inputs[0].dtype, cell.stride
     shape = (cell.inputs - cell.first + cell.nodes, B, -(-H // s), -(-W // s), C)
@@ -141,7 +145,7 @@ def initial_features(cell: Cell, inputs: Sequence[chex.Array]) -> Features:
 
 
 def write(array: chex.Array, start: int, images: Sequence[chex.Array]) -> chex.Array:
-    """Writes images at indices from `start` on."""
+    """The array with images written at indices from `start` on."""
     for i, image in enumerate(images):
         array = array.at[start + i].set(image)
     return array
@@ -155,7 +159,7 @@ def computed(cell: Cell, nodes: chex.Array) -> tuple[chex.Array, ...]:
 def read(
     cell: Cell, group: Group, features: Features, source: chex.Numeric
 ) -> chex.Array:
-    """The image of a node that an edge of the group leaves."""
+    """The image of the node `source`, which an edge of the group leaves."""
     if group.from_inputs:
         return features.inputs[source]
     return features.nodes[source - cell.first]
@@ -164,5 +168,5 @@ def read(
 def add(
     cell: Cell, features: Features, node: chex.Numeric, image: chex.Array
 ) -> Features:
-    """Adds to the image of a node in the array of nodes."""
+    """Features with an image added to that of a node in the array of nodes."""
     return features._replace(nodes=features.nodes.at[node - cell.first].add(image))

@@ -15,6 +15,10 @@ class SupernetConfig(NetworkConfig):
     Attributes:
       kind: the family, a key of FAMILIES: the network around the cells.
       parts: K; operations see 1 / K of the channels (PC-DARTS).
+
+    Raises:
+      ValueError: `channels` is no multiple of 2 K, or the family lacks an operation of
+        the space.
     """
 
     kind: str = dataclasses.field(default="darts", kw_only=False)
@@ -36,9 +40,9 @@ class SupernetConfig(NetworkConfig):
 
 
 def darts(none: bool = False, **settings: Any) -> SupernetConfig:
-    """DARTS: 8 cells of 16 channels, 7 operations (8 with `none`).
+    """DARTS: 8 cells from 16 channels on, 7 operations (8 with `none`).
 
-    Source: Liu et al. 2019; thesis 4.2.2 and, with `none=True, cells=6`, 3.2.
+    Source: Liu et al. 2019; thesis 4.2.2 and, with `none=True, cells=6`, 3.4.1.
     """
     return SupernetConfig(spaces.darts(none=none), "darts", **settings)
 
@@ -46,14 +50,15 @@ def darts(none: bool = False, **settings: Any) -> SupernetConfig:
 def pc_darts(none: bool = False, parts: int = 4, **settings: Any) -> SupernetConfig:
     """PC-DARTS: operations see 1 / K of the channels, K = `parts`.
 
-    Source: Xu et al. 2020; edges are selected, so there are no edge weights (thesis
-    4.1.3). K = 4 on CIFAR, K = 2 with `stem="imagenet"`.
+    Architectures select edges, so there are no edge weights (thesis 4.1.3).
+
+    Source: Xu et al. 2020, with K = 4 on CIFAR and K = 2 on ImageNet.
     """
     return SupernetConfig(spaces.darts(none=none), "darts", parts=parts, **settings)
 
 
 def nas_bench_201(**settings: Any) -> SupernetConfig:
-    """NAS-Bench-201: three stages of 5 cells, residual blocks between them.
+    """NAS-Bench-201: three stages of 5 cells, with 16, 32 and 64 channels.
 
     Source: Dong and Yang 2020.
     """

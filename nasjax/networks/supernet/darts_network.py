@@ -22,7 +22,7 @@ NORMAL, REDUCTION = 0, 1
 
 
 def plan(config: SupernetConfig) -> Mapping[str, tuple[int, cells.Cell]]:
-    """The cells by name, in order, each with its kind: 0 normal, 1 reduction.
+    """The cells by name, in order, each with its row: NORMAL or REDUCTION.
 
     Reduction cells, at a third and two thirds, halve the image and double C.
     """
@@ -83,7 +83,7 @@ def init(key: chex.PRNGKey, config: SupernetConfig) -> Any:
 
 
 def _stem(params, images, config: SupernetConfig, norms: Norms):
-    """The first two inputs of cells: one convolution, or three of stride 2."""
+    """The inputs of the first cell: from one convolution, or three of stride 2."""
     x, seen = images, []
     for i in range(1 if config.stem == "cifar" else 3):
         name = f"stem{i}"

@@ -23,12 +23,12 @@ def dense(
     node_j = sum over edges (i, j) and operations o of alpha[(i, j), o] o(node_i)
 
     Args:
-      cell, weights, inputs, statistics: see `path`.
+      cell, weights, inputs, statistics: see `path.path`.
       alpha: float [E, O]: one-hot rows, zeros for absent edges, or any soft mask. The
         channels that PC-DARTS leaves untouched count once where a row is not zero.
 
     Returns:
-      See `path`.
+      As `path.path`, with statistics of all operations.
     """
     features = cells.initial_features(cell, inputs)
     used, ends = cells.no_statistics(cell), np.array(cell.edges, np.int32)

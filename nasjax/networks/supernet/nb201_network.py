@@ -1,4 +1,4 @@
-"""The network around NAS-Bench-201 cells: three stages, residual blocks between.
+"""The network around NAS-Bench-201 cells: three stages, residual blocks between them.
 
 Source: Dong and Yang 2020, as laid out in their public code.
 """
@@ -22,7 +22,7 @@ STAGES = 3
 
 
 def plan(config: SupernetConfig) -> Mapping[str, tuple[int, cells.Cell]]:
-    """The cells by name, in order; all follow the one architecture."""
+    """The cells by name, in order; all follow row 0, the only one."""
     plan: dict[str, tuple[int, cells.Cell]] = {}
     for stage in range(STAGES):
         cell = cells.Cell(
@@ -62,7 +62,7 @@ def init(key: chex.PRNGKey, config: SupernetConfig) -> Any:
 
 
 def _block(params, name, x, norms: Norms):
-    """Residual block of stride 2; the shortcut is an average pool and a 1 x 1."""
+    """Residual block of stride 2; its shortcut is an average pool and a 1 x 1."""
     weights = jax.tree.map(lambda w: w.astype(x.dtype), params[name])
     y = norms(f"{name}.first", convolution(jax.nn.relu(x), weights["first"], 2))
     y = norms(f"{name}.second", convolution(jax.nn.relu(y), weights["second"]))
@@ -70,7 +70,7 @@ def _block(params, name, x, norms: Norms):
 
 
 def apply(params, choice, images, config: SupernetConfig, mode: str, norms: Norms):
-    """The features that the last pool takes; see `network.apply`."""
+    """The input of the last pool; see `network.apply`."""
     weights = jax.tree.map(lambda w: w.astype(images.dtype), params["stem"])
     x = norms("stem", convolution(images, weights["kernel"]))
     x = x * weights["scale"] + weights["bias"]

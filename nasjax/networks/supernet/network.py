@@ -1,8 +1,9 @@
 """Weight-sharing supernets: `init` and `apply` on stacked weights.
 
 One compiled program serves every architecture of the space: the architecture is a
-traced integer array. A normalisation has no learnt scale but the stem's, and by default
-takes the batch's own statistics; running ones are an option for evaluation.
+traced integer array. Normalisations, except the stem's, have no learnt scale and shift;
+by default they take the batch's own statistics, and running ones are an option for
+evaluation.
 """
 
 import dataclasses
@@ -24,13 +25,13 @@ MODES = ("path", "dense")
 
 
 class Norms:
-    """Normalises at named places of a network and notes the statistics used.
+    """Normalisations at named places of a network; keeps the statistics used.
 
-    Lives for one trace.
+    An instance serves one trace.
 
     Args:
       axis_name: see `primitives.batch_norm`.
-      fixed: statistics to normalise by, by place; None: each batch's own.
+      fixed: statistics to normalise by, by place; None takes the batch's own.
     """
 
     def __init__(self, axis_name: str | None, fixed: Mapping[str, Any] | None):
@@ -41,14 +42,14 @@ class Norms:
         return None if self._fixed is None else self._fixed[name]
 
     def __call__(self, name: str, x: chex.Array) -> chex.Array:
-        """A batch [B, H, W, C], normalised at a place."""
+        """Normalises a batch [B, H, W, C] at a place."""
         x, self.used[name] = operations.normalize(x, self._at(name), self._axis_name)
         return x
 
     def cell(
         self, name: str, cell: cells.Cell, mode: str, weights, inputs, choice
     ) -> list[chex.Array]:
-        """The nodes of a cell, by `path` of an architecture or `dense` of a mask."""
+        """The nodes of a cell, computed by `path` or `dense` as `mode` says."""
         compute: Any = {"path": path.path, "dense": dense.dense}[mode]
         nodes, self.used[name] = compute(cell, weights, inputs, choice, self._at(name))
         return list(nodes)
@@ -59,11 +60,7 @@ def _network(config: SupernetConfig) -> Supernet:
 
 
 def init(key: chex.PRNGKey, config: SupernetConfig) -> Params:
-    """Random weights, drawn as today's PyTorch does: dicts of float32 arrays.
-
-    Convolutions are U(-1 / sqrt(n), 1 / sqrt(n)), n the inputs of an output, scales 1.
-    In DARTS's time (PyTorch 0.3) scales were U(0, 1), and n of a depthwise convolution
-    counted all channels.
+    """Random weights, drawn as `initializers` describes: dicts of float32 arrays.
 
     `params["cell3"]["edges"][group][operation][name]` is stacked over edges.
     """
@@ -71,11 +68,15 @@ def init(key: chex.PRNGKey, config: SupernetConfig) -> Params:
 
 
 def masks(config: SupernetConfig, choice: chex.Array) -> chex.Array:
-    """float32 [cells, E, O] from an architecture or mask; see `apply`."""
+    """Mask float32 [cells, E, O] of an architecture or mask; see `apply`.
+
+    Raises:
+      AssertionError: a choice of another shape.
+    """
     space = config.space
     integers = jnp.issubdtype(jnp.asarray(choice).dtype, jnp.integer)
     alpha = space.one_hot(choice) if integers else choice
-    # A transposed architecture has as many numbers.
+    # `reshape` alone would accept a transposed architecture.
     chex.assert_shape(alpha, space.alpha_shape)
     shape = (space.cells, space.num_edges, space.num_operations)
     return jnp.asarray(alpha, jnp.float32).reshape(shape)
@@ -100,15 +101,15 @@ def apply(
         the network halves it.
       config: static.
       mode: `path` computes the selected operations; `dense` all, under the mask.
-      statistics: to normalise by, as `initial_statistics` shapes them; None takes the
+      statistics: to normalise by, shaped like `initial_statistics`; None takes the
         batch's own.
 
     Returns:
-      Logits float32 [B, classes], and the statistics used.
+      Logits float32 [B, classes], and the statistics used, without a gradient.
 
     Raises:
-      ValueError: an unknown mode, a mask with `mode="path"`, or images of other
-        channels or of fewer pixels than the network halves.
+      ValueError: an unknown mode, a mask with `mode="path"`, or images of another rank
+        or other channels, or whose sides are too small to be halved as often.
       AssertionError: a choice of another shape.
     """
     if mode not in MODES:
@@ -141,6 +142,13 @@ def initial_statistics(
     Args:
       config: static.
       image_size: pixels a side, or (height, width).
+
+    Returns:
+      A dict of float32 [..., 2, C], mean and variance, by place; of a cell
+      [E, O, 2, 2, C / parts], see `cells.no_statistics`.
+
+    Raises:
+      ValueError: an image size that does not fit the network.
     """
     shape = (1, *image_sizes.sides(image_size), config.image_channels)
     images = jax.ShapeDtypeStruct(shape, jnp.float32)
@@ -152,7 +160,7 @@ def initial_statistics(
         lambda p, a, x: apply(p, a, x, alone)[1], params, arch, images
     )
 
-    def start(shape):  # [..., 2, C]: mean and variance
+    def start(shape):
         zeros = jnp.zeros((*shape.shape[:-2], 1, shape.shape[-1]))
         return jnp.concatenate([zeros, zeros + 1], axis=-2)
 
@@ -160,11 +168,12 @@ def initial_statistics(
 
 
 def selected(config: SupernetConfig, choice: chex.Array) -> Params:
-    """The weights that an architecture or mask selects.
+    """Mask of the weights that an architecture or mask selects.
 
     Returns:
-      bool arrays like `init`'s parameters, with trailing axes of size 1: True outside
-      the cells' edges, and in them where the mask is not zero.
+      Bool arrays in the tree of `init`, which broadcast against its arrays: in the
+      cells' edges [G, 1, ...], True where the mask is not zero; elsewhere True, all
+      axes of size 1.
     """
     alpha = masks(config, choice)
     shapes = jax.eval_shape(lambda: init(jax.random.key(0), config))
@@ -182,10 +191,13 @@ def update_statistics(
     choice: chex.Array,
     momentum: float = 0.1,
 ) -> Statistics:
-    """running <- (1 - momentum) running + momentum used, where something was computed.
+    """Running statistics after a batch that `choice` was computed on.
 
-    Variances are biased ones (PyTorch's are not; over a batch of images there is no
-    difference to speak of).
+    running <- (1 - momentum) running + momentum used
+
+    The statistics of operations that `choice` does not select stay as they are.
+    Variances are biased ones; PyTorch's are not, but over a batch of images the
+    difference is negligible.
     """
     alpha = masks(config, choice)
     plan = _network(config).plan(config)

@@ -1,8 +1,9 @@
 """Operations on edges of a supernet: pure init/apply pairs.
 
-`init(key, edges, channels, stride)` makes the weights of an operation on so many edges
-of a cell, stacked along the first axis; `apply(weights, x, stride, norm)` computes an
-edge from a row of them. Normalisations inside a supernet have no learnt scale or shift.
+`init(key, edges, channels, stride)` makes the weights of an operation on `edges` edges
+of a cell, stacked along the first axis; `apply(weights, x, stride, norm)` computes one
+edge from a row of them. x is [B, H, W, C]; the channels C stay, a stride of 2 halves
+the image. Normalisations have no learnt scale or shift.
 
 Source: Liu et al. 2019 and Dong and Yang 2020, as laid out in their public code.
 """
@@ -24,19 +25,19 @@ Weights = Mapping[str, chex.Array]
 def normalize(
     x: chex.Array, statistics: chex.Array | None, axis_name: str | None
 ) -> tuple[chex.Array, chex.Array]:
-    """`primitives.batch_norm`, or by statistics [2, C]; also returns those used."""
+    """Normalises by given statistics [2, C] or the batch's own; also returns those."""
     if statistics is None:
         return primitives.batch_norm(x, axis_name)
     return primitives.normalize(x, statistics), statistics
 
 
 class Norm:
-    """Normalises the batches of an edge in turn and notes the statistics used.
+    """The normalisations of one operation in turn; keeps the statistics used.
 
-    An operation normalises twice at most. Lives for one trace of it.
+    An operation normalises at most twice. An instance serves one trace of it.
 
     Args:
-      fixed: float32 [2, 2, C], statistics to normalise by; None: the batch's own.
+      fixed: float32 [2, 2, C], statistics to normalise by; None takes the batch's own.
       axis_name: see `primitives.batch_norm`.
     """
 
@@ -57,7 +58,7 @@ class Norm:
         return self(x)
 
     def statistics(self, channels: int) -> chex.Array:
-        """float32 [2, 2, C]: mean and variance of each; 0 and 1 where there is none."""
+        """Statistics used, float32 [2, 2, C]; of an unused normalisation 0 and 1."""
         none = jnp.stack([jnp.zeros(channels), jnp.ones(channels)])
         return jnp.stack([*self._used, none, none][:2])
 
@@ -102,9 +103,15 @@ class Operation(NamedTuple):
 def reduce_by_two(
     weights: chex.Array, x: chex.Array, norm: Callable[[chex.Array], chex.Array]
 ) -> chex.Array:
-    """Factorized reduce: halves the image, [2, C, D / 2] weights, D channels out.
+    """Factorized reduce: ReLU, two 1 x 1 convolutions of stride 2, norm.
 
-    Two 1 x 1 convolutions of stride 2, the second one pixel further down and right.
+    The second convolution reads one pixel further down and right. Odd sides are rounded
+    up; see `halving.odd_pixels`.
+
+    Args:
+      weights: [2, C, D / 2].
+      x: [B, H, W, C].
+      norm: normalises [B, ceil(H / 2), ceil(W / 2), D], the result.
     """
     x = jax.nn.relu(x)
     first = pointwise(x[:, ::2, ::2], weights[0])
@@ -140,7 +147,7 @@ def _skip(weights, x, stride, norm):
 
 
 def _convolutions(size: int, dilation: int, times: int) -> Operation:
-    """`times` x (ReLU, depthwise, 1 x 1, norm); only the first has a stride."""
+    """ReLU, depthwise, 1 x 1, norm, `times` times; only the first has the stride."""
 
     def init(key, edges, channels, stride):
         key_depth, key_point = jax.random.split(key)
@@ -204,7 +211,7 @@ NB201: Mapping[str, Operation] = {
 
 
 def shuffle(x: chex.Array, groups: int) -> chex.Array:
-    """Channel shuffle: channel g * (C / groups) + j moves to j * groups + g."""
+    """Channel shuffle of [..., C]: channel g (C / groups) + j moves to j groups + g."""
     parts = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
     return jnp.swapaxes(parts, -1, -2).reshape(x.shape)
 
@@ -212,10 +219,10 @@ def shuffle(x: chex.Array, groups: int) -> chex.Array:
 def partially(
     apply: Callable[[chex.Array], chex.Array], x: chex.Array, parts: int, stride: int
 ) -> chex.Array:
-    """Applies `apply` to the first C / parts channels; the others stay as they are.
+    """An operation on the first C / parts channels; the others stay as they are.
 
-    With stride 2 the others go through a 2 x 2 max pool; then the channels are
-    shuffled.
+    With stride 2 the others go through a 2 x 2 max pool. Then the channels are
+    shuffled, unless parts is 1.
 
     Source: Xu et al. 2020 (PC-DARTS).
     """
@@ -229,7 +236,7 @@ def partially(
 
 
 def classifier(key: chex.PRNGKey, inputs: int, classes: int) -> Weights:
-    """Weights [inputs, classes] and bias of the last layer."""
+    """Random weights of the last layer: kernel [inputs, classes] and bias [classes]."""
     key_kernel, key_bias = jax.random.split(key)
     return {
         "kernel": uniform(key_kernel, (inputs, classes), inputs),

@@ -1,8 +1,8 @@
-"""One architecture of a cell: a loop over the edges that it selects.
+"""One architecture of a cell, computed by a loop over the edges that it selects.
 
 Inside the loop a `lax.switch` takes the edge's operation, so that one compiled program
 serves every architecture, small enough to compile in seconds. The gradient is the same
-loop run backwards. Images and weights are laid out as `cells` says.
+loop run backwards. Images and weights are laid out as in `cells`.
 """
 
 import functools
@@ -20,19 +20,22 @@ from nasjax.networks.supernet.operations import LateNorm, Norm
 
 
 class Slots(NamedTuple):
-    """A group's edges, those that compute something first; int32 arrays [G]."""
+    """A group's edges, those that are computed first; int32 arrays [G]."""
 
     row: chex.Array  # position in the group's stack
     edge: chex.Array  # number in the architecture
-    source: chex.Array
-    target: chex.Array
-    operation: chex.Array
+    source: chex.Array  # node
+    target: chex.Array  # node
+    operation: chex.Array  # number in `Cell.names`
 
 
 def _slots(
     cell: cells.Cell, group: cells.Group, arch: chex.Array
 ) -> tuple[Slots, chex.Array]:
-    """The slots and how many of them compute something."""
+    """The slots, and the number of those that are computed.
+
+    With partial channels `none` is computed, too: the untouched channels pass an edge.
+    """
     edges = np.array(group.edges, np.int32)
     ends = np.array(cell.edges, np.int32)[edges]
     operation = arch[edges].astype(jnp.int32)
@@ -91,7 +94,7 @@ def _edge(cell, group, name, weights, x, norm):
 
 
 def _forward(cell, group, stack, arch, statistics, carry):
-    """Adds a group's edges to (features, statistics used)."""
+    """The carry (features, statistics used) with a group's edges added."""
     slots, count = _slots(cell, group, arch)
     rows = _selected(cell, group, stack, slots, carry[0].nodes.dtype)
 
@@ -119,13 +122,13 @@ def _forward(cell, group, stack, arch, statistics, carry):
 
 
 def _backward(cell, group, stack, arch, statistics, features, grads):
-    """The loop of `_forward` run backwards; each edge is computed again for its own.
+    """The loop of `_forward` run backwards.
 
-    Only nodes are stored: a conditional would have to return the residuals of all its
-    branches.
+    Only nodes are stored, so each edge is computed again for its gradient: a
+    conditional would have to return the residuals of all its branches.
 
     Returns:
-      Gradients by the features, and by the group's weights.
+      Gradients with respect to the features and the group's weights.
     """
     slots, count = _slots(cell, group, arch)
     select = functools.partial(
@@ -176,19 +179,21 @@ def path(
 ) -> tuple[tuple[chex.Array, ...], chex.Array]:
     """The nodes of the cell under one architecture.
 
-    Edges that are absent or hold `none` are not computed, and weights that are not
-    selected have a gradient of exactly zero.
+    Absent edges are not computed, nor are those that hold `none`, except with partial
+    channels: there an edge passes the untouched channels on. Weights that are not
+    selected have a gradient of exactly zero; statistics have none.
 
     Args:
       cell: static.
-      weights: from `init`.
-      inputs: of [B, H, W, C].
+      weights: from `cells.init`.
+      inputs: [B, H, W, C] each.
       arch: integers [E] in 0 .. O, O where an edge is absent; may be traced.
-      statistics: float32 [E, O, 2, 2, C], to normalise by; None takes the batch's own.
+      statistics: float32 [E, O, 2, 2, C / parts], to normalise by; None takes the
+        batch's own.
 
     Returns:
-      The N nodes, each [B, H', W', C], and the statistics used, [E, O, 2, 2, C] (mean
-      0 and variance 1 where nothing was computed).
+      The N nodes, each [B, H', W', C], and the statistics used, shaped like
+      `statistics` (mean 0 and variance 1 where nothing was normalised).
     """
     return _path_forward(cell, weights, inputs, arch, statistics)[0]
 

@@ -1,6 +1,6 @@
-"""Training a supernet: one architecture per batch, or all of it at once.
+"""Training of a supernet: one architecture per batch, or all operations at once.
 
-Pure functions on the images that they take; nothing here loops over epochs.
+Pure functions of the images passed to them; nothing here loops over epochs.
 """
 
 import functools
@@ -29,7 +29,10 @@ def init(
     recipe: training.Recipe,
     image_size: image_sizes.Size = 32,
 ) -> TrainState:
-    """Random weights, no momentum, statistics of mean 0 and variance 1."""
+    """Random weights, zero momentum, statistics of mean 0 and variance 1.
+
+    Errors as `network.initial_statistics`.
+    """
     params = network.init(key, config)
     statistics = network.initial_statistics(config, image_size)
     return train_state.start(params, statistics, recipe)
@@ -40,8 +43,8 @@ def choose(
 ) -> tuple[chex.Array, str]:
     """The architecture or mask that a batch trains, and its mode of `network.apply`.
 
-    `uniform` draws an architecture uniformly, as the discretisation of alpha ~ U(0, 1)
-    would; `one-shot` takes every operation of every edge.
+    `uniform` draws an architecture uniformly, as discretising alpha ~ U(0, 1) does;
+    `one-shot` takes every operation of every edge.
 
     Raises:
       ValueError: the policy is not one of POLICIES.
@@ -66,7 +69,7 @@ def gradient(
     """Gradient of the mean cross-entropy, metrics, and the batch's statistics.
 
     Args:
-      params, choice, config, mode: see `network.apply`.
+      params, choice, config, mode: see `network.apply`, also for errors.
       images: [B, H, W, C], normalised.
       labels: int32 [B].
     """
@@ -98,7 +101,7 @@ def train(
     """Trains what `choice` selects on one batch; other weights keep their bits.
 
     Args:
-      key: of the augmentation.
+      key: of the batch's augmentation.
       choice, mode: see `network.apply`.
       images: uint8 [B, H, W, C].
       labels: int32 [B].
@@ -140,7 +143,7 @@ def step(
       index: int32 [B], the batch's rows.
       config, recipe, augment, steps_per_epoch: static.
       policy: see `choose`; static.
-      mesh: with `config.axis_name = "data"`, devices over which the batch is divided.
+      mesh: devices over which the batch is divided; needs `config.axis_name = "data"`.
 
     Returns:
       The next state and the batch's metrics.
