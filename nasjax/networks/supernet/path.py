@@ -56,18 +56,18 @@ def _selected(cell, group, stack, slots, dtype):
     One gather for the whole group: in the loop it would be one for each array.
     """
 
+    none = jnp.zeros((len(group.edges), 0), dtype)
+
     def flat(weights):
         arrays = [w.reshape(len(group.edges), -1) for w in weights.values()]
-        return jnp.concatenate(arrays, axis=1, dtype=dtype) if arrays else None
+        return jnp.concatenate([none, *arrays], axis=1, dtype=dtype)
 
     rows = [flat(stack[name]) for name in cell.names]
-    size = max((row.shape[1] for row in rows if row is not None), default=0)
-    none = jnp.zeros((len(group.edges), 0), dtype)
-    rows = [none if row is None else row for row in rows]
-    rows = jnp.stack([jnp.pad(row, ((0, 0), (0, size - row.shape[1]))) for row in rows])
+    size = max(row.shape[1] for row in rows)
+    table = jnp.stack([jnp.pad(x, ((0, 0), (0, size - x.shape[1]))) for x in rows])
     # Slots of absent edges have no operation; they are not computed.
     operation = jnp.minimum(slots.operation, len(cell.names) - 1)
-    return rows[operation, slots.row]
+    return table[operation, slots.row]
 
 
 def _unflatten(weights, row):
