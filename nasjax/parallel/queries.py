@@ -83,6 +83,11 @@ class Queries:
         self.diverged: int | None = None
         self.state: Any = None
 
+    def told_rows(self) -> list[Query]:
+        """The queries that were told, in the order of telling."""
+        told = [row for row in self.rows if row.order is not None]
+        return sorted(told, key=lambda row: row.order or 0)
+
     def begin(self, queries: int, earlier: int = 0) -> dict[str, Any]:
         """Makes the state; returns the event."""
         env = Environment((), (), _no_evaluate)

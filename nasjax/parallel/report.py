@@ -132,9 +132,7 @@ def write(state: Queries, saved: Store, reason: str, show: bool) -> Result:
     """Writes results.csv, best.json and results.png; prints the best."""
     chosen = best(state)
     folder = saved.folder
-    told = sorted(
-        (r for r in state.rows if r.order is not None), key=lambda r: r.order or 0
-    )
+    told = state.told_rows()
     spent = hours(told, saved.breaks)
     if folder is not None:
         folder.write_text(

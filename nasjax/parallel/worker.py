@@ -1,4 +1,4 @@
-"""What runs where architectures are evaluated."""
+"""The function that runs in a worker: evaluates one architecture and reports."""
 
 import multiprocessing
 import os
@@ -17,9 +17,11 @@ import numpy as np
 from nasjax.runs.errors import StoppedError
 from nasjax.search import outcomes
 
+POOL_BROKE = "pool broke"  # another evaluation's process died: not counted as failure
+
 
 class Report(NamedTuple):
-    """What came of one attempt at one query."""
+    """The result of one attempt at one query."""
 
     accuracy: float | None
     loss: float | None

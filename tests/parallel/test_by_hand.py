@@ -1,15 +1,23 @@
 """`python -m nasjax.parallel`, which a program in any language can call."""
 
+import functools
 import json
 
 import pytest
 
 from nasjax.parallel.__main__ import main
+from nasjax.runs import methods
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
-def test_ask_tell_best(tmp_path, capsys):
+def test_ask_tell_best(tmp_path, capsys, monkeypatch):
+    factory = methods.factory
+    # One searcher of a method for all calls, so that it is compiled once.
+    searcher = functools.cache(lambda method, space: factory(method, {})(space))
+    monkeypatch.setattr(
+        methods, "factory", lambda method, _: functools.partial(searcher, method)
+    )
     out = ["--out", str(tmp_path / "run")]
     settings = ["--space", "nb201", "--method", "evolution", "--queries", "3"]
     earlier = tmp_path / "earlier.csv"
