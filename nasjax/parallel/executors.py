@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from nasjax.parallel import worker
 from nasjax.parallel.pools import DEAD, Singles, kill
-from nasjax.parallel.worker import POOL_BROKE, Report
+from nasjax.parallel.worker import Report
 
+POOL_BROKE = "pool broke"  # reason of a failure that may be another evaluation's
 POLL = 1.0  # seconds between checks of futures without callbacks
 
 

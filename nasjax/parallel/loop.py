@@ -13,9 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from nasjax.parallel import report, store
-from nasjax.parallel.executors import Workers, one_line
+from nasjax.parallel.executors import POOL_BROKE, Workers, one_line
 from nasjax.parallel.queries import Queries, Query
-from nasjax.parallel.worker import POOL_BROKE
 from nasjax.runs.errors import RunError, StoppedError
 from nasjax.search import check_integer
 
@@ -116,15 +115,15 @@ class Loop:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self._signal or not self._wait:
-            self._wait = False
-            if self._workers.serial:
-                raise StoppedError(number, "the evaluation is abandoned")
-        self._signal, self.reason = number, signal.Signals(number).name
+        self._wait = self._wait and not self._signal
+        name = signal.Signals(number).name
+        self._signal, self.reason = number, self.reason or name
         if self._wait:
             count = len(self._state.pending)
             text = f"waiting for {count} pending; once more abandons them"
-            print(f"\n{self.reason}: {text}", file=sys.stderr, flush=True)
+            print(f"\n{name}: {text}", file=sys.stderr, flush=True)
+        elif self._workers.serial:
+            raise StoppedError(number, "the evaluation is abandoned")
 
     def run(self) -> None:
         """Runs until all queries are told, a limit is reached, or a signal comes."""
@@ -175,7 +174,7 @@ class Loop:
             else:
                 break
             batch.append(query)
-            self._note({"event": "started"}, query.number, query.attempts)
+            self._note("started", query.number, query.attempts)
         self._flush()
         for index, query in enumerate(batch):
             try:
@@ -188,8 +187,8 @@ class Loop:
                 self._break(RunError, reason)
                 return
 
-    def _note(self, event: dict[str, Any], query: int, attempt: int) -> None:
-        event = {"event": event["event"], "query": query, "attempt": attempt} | event
+    def _note(self, name: str, query: int, attempt: int, **fields: Any) -> None:
+        event = {"event": name, "query": query, "attempt": attempt, **fields}
         self._state.note(event)
         self._events.append(event)
 
@@ -201,13 +200,14 @@ class Loop:
         """Waits for attempts that ended, writes them down, then tells them."""
         ended = self._workers.wait(TICK)
         for run, outcome in ended:
-            event = outcome._asdict()
+            fields = outcome._asdict()
             if outcome.reason:
-                event |= {"event": "failed", "counted": outcome.reason != POOL_BROKE}
+                fields["counted"] = outcome.reason != POOL_BROKE
+                self._note("failed", run.query, run.attempt, **fields)
             else:
                 names = ("accuracy", "loss", "seconds", "worker")
-                event = {"event": "finished"} | {name: event[name] for name in names}
-            self._note(event, run.query, run.attempt)
+                fields = {name: fields[name] for name in names}
+                self._note("finished", run.query, run.attempt, **fields)
         self._flush()
         for run, outcome in ended:
             query = self._state.rows[run.query]

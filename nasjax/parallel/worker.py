@@ -17,8 +17,6 @@ import numpy as np
 from nasjax.runs.errors import StoppedError
 from nasjax.search import outcomes
 
-POOL_BROKE = "pool broke"  # another evaluation's process died: not counted as failure
-
 
 class Report(NamedTuple):
     """The result of one attempt at one query."""

@@ -5,10 +5,12 @@ import itertools
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import faults
 import jax
@@ -109,3 +111,52 @@ def test_a_second_signal_abandons_what_is_pending(tmp_path):
     assert not [event for event in events if event["event"] == "told"]
     result = go(own_evaluations.score, queries=9, out=tmp_path, resume=True)
     assert all(row.order is not None for row in result.rows)
+
+
+def test_a_signal_without_wait_ends_an_evaluation_in_this_process(tmp_path):
+    def evaluate(arch):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return own_evaluations.score(arch)
+
+    with pytest.raises(StoppedError, match="SIGTERM: 0 of 9 queries are told"):
+        go(evaluate, queries=9, wait=False, out=tmp_path)
+    assert journals.read(tmp_path / journals.NAME).events[-1]["reason"] == "SIGTERM"
+
+
+SCRIPT = """
+import sys
+import jax, faults, own_evaluations
+from nasjax import parallel
+from nasjax.runs.script import script
+
+@script
+def main(argv):
+    parallel.search(jax.random.key(7), faults.SEARCHER, own_evaluations.slow,
+                    queries=5000, out=argv[0], progress=False)
+
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_process_that_gets_sigterm_can_be_resumed(tmp_path):
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    child = subprocess.Popen(
+        command, cwd=Path(faults.__file__).parent, stderr=subprocess.PIPE, text=True
+    )
+    path = tmp_path / journals.NAME
+    while child.poll() is None and not (
+        path.exists() and path.read_text().count('"told"') > 2
+    ):
+        time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)
+    text = child.communicate(timeout=60)[1]
+    assert child.returncode == 128 + signal.SIGTERM, text
+    assert "of 5000 queries are told; resume goes on in" in text
+    events = journals.read(path).events
+    assert events[-1]["reason"] == "SIGTERM"
+    told = [event["query"] for event in events if event["event"] == "told"]
+    result = go(own_evaluations.score, queries=len(told) + 2, out=tmp_path, resume=True)
+    assert told == list(range(len(told)))
+    asked = [event["arch"] for event in events if event["event"] == "asked"]
+    assert [row.arch.tolist() for row in result.rows[: len(told)]] == asked
+    assert [row.order for row in result.rows] == list(range(len(told) + 2))
