@@ -4,9 +4,9 @@
     from nasjax import bayesian_actor_critic, darts, parallel
 
     result = parallel.search(key, bayesian_actor_critic(darts()), train_and_validate,
-                             queries=300, executor=ProcessPoolExecutor(8), out="mine")
+                             queries=300, executor=ProcessPoolExecutor(8), out="runs/search")
 
-`python -m nasjax.parallel ask|tell|best --out mine` does the same by hand, for
+`python -m nasjax.parallel ask|tell|best --out runs/search` does the same by hand, for
 evaluations in any language.
 """
 
