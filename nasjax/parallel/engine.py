@@ -44,7 +44,7 @@ def search(
     architectures are those of `search.drive`.
 
     Args:
-      key: of the search; the same one on resuming.
+      key: key of the search; the same one on resuming.
       searcher: such as `bayesian_actor_critic(darts())`.
       evaluate: from uint8 [*arch_shape] (NumPy) to an accuracy, a pair (accuracy, loss)
         or an `Outcome`. An exception, an accuracy that is not finite, or a worker that
@@ -79,7 +79,8 @@ def search(
       FailuresError: too many failures in a row.
       StoppedError: SIGINT or SIGTERM came. A second one does not wait for pending
         queries.
-      RunError: the executor broke for good, or the disk is full.
+      RunError: the executor broke for good, the disk is full, or the searcher cannot
+        use a score, such as a percentage.
     """
     limits = Limits(queries, retries, max_failures, timeout, seconds, target, patience)
     space = searcher.space if space is None else space

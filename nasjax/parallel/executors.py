@@ -1,4 +1,4 @@
-"""Any executor with `submit`: hands out attempts, and reads what became of them."""
+"""Attempts at queries on any executor that has `submit`."""
 
 import itertools
 import pickle
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from nasjax.parallel import worker
 from nasjax.parallel.pools import DEAD, Singles, kill
-from nasjax.parallel.worker import Report
+from nasjax.parallel.worker import Report, one_line
 
 POOL_BROKE = "pool broke"  # reason of a failure that may be another evaluation's
 POLL = 1.0  # seconds between checks of futures without callbacks
@@ -33,7 +33,7 @@ class Running(NamedTuple):
     query: int
     attempt: int
     future: Any
-    shared: bool  # if the pool breaks, nobody knows whose process died
+    shared: bool  # in a pool of several processes: when it breaks, any of them died
 
 
 class Workers:
@@ -75,7 +75,7 @@ class Workers:
         self._executor, self._evaluate, self._timeout = executor, evaluate, timeout
         self._session, self._counter = uuid.uuid4().hex, itertools.count()
         self._done: queue.SimpleQueue[Running] = queue.SimpleQueue()
-        self._since: dict[int, float | None] = {}
+        self._since: dict[int, float | None] = {}  # when a query was first seen to run
         self.running: dict[int, Running] = {}
 
     @property
@@ -111,7 +111,7 @@ class Workers:
             run.future.add_done_callback(lambda _, run=run: self._done.put(run))
 
     def wait(self, seconds: float) -> list[tuple[Running, Report]]:
-        """Waits for attempts to end; those that did, in their order, maybe none."""
+        """Waits for an attempt to end; returns those that did, in order, maybe none."""
         ended = [(run, self._read(run)) for run in self._done_within(seconds)]
         text = "it did not end in time"
         late = Report(None, None, float("nan"), "", "timeout", text)
@@ -160,7 +160,7 @@ class Workers:
         if self._timeout is None:
             return []
         late, now = [], time.monotonic()
-        grace = min(max(1.0, 0.1 * self._timeout), 30.0)
+        grace = min(max(1.0, 0.1 * self._timeout), 30.0)  # the worker's alarm is first
         for run in list(self.running.values()):
             since = self._since[run.query]
             if since is None and getattr(run.future, "running", lambda: True)():
@@ -175,7 +175,7 @@ class Workers:
         if isinstance(self._executor, Singles):
             self._executor.kill(run.future)
         elif isinstance(self._executor, ProcessPoolExecutor):
-            kill(self._executor)  # one of them hangs; the others are run again
+            kill(self._executor)  # one of its processes hangs; the rest is run again
         elif hasattr(run.future, "cancel"):
             run.future.cancel()
 
@@ -186,7 +186,7 @@ class Workers:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """Cancels what still runs and ends its processes."""
+        """Cancels what still runs, and ends the processes of a pool that runs it."""
         end = bool(self.running)
         for run in self.running.values():
             if hasattr(run.future, "cancel"):
@@ -195,8 +195,3 @@ class Workers:
             self._executor.shutdown(end)
         elif end and isinstance(self._executor, ProcessPoolExecutor):
             kill(self._executor)
-
-
-def one_line(error: BaseException) -> str:
-    """Type and first line of an exception, at most 300 characters."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]

@@ -13,8 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from nasjax.parallel import report, store
-from nasjax.parallel.executors import POOL_BROKE, Workers, one_line
+from nasjax.parallel.executors import POOL_BROKE, Workers
 from nasjax.parallel.queries import Queries, Query
+from nasjax.parallel.worker import one_line
 from nasjax.runs.errors import RunError, StoppedError
 from nasjax.search import check_integer
 
@@ -62,7 +63,7 @@ class Limits:
         if self.target is not None and best >= self.target:
             return f"the target of {self.target:g} is reached"
         if self.patience is not None and since_best >= self.patience:
-            return f"no better one in {since_best} results"
+            return f"no better score in {since_best} results"
         if self.seconds is not None and time.monotonic() - self.began > self.seconds:
             return f"{self.seconds:g} s are over"
         return ""

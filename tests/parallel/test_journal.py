@@ -63,7 +63,7 @@ def test_other_files_are_refused(path, tmp_path):
         journals.check_space(path, events, nasjax.darts())
     other = tmp_path / "other"
     other.write_text('{"event": "asked"}\n')
-    with pytest.raises(JournalError, match="no journal"):
+    with pytest.raises(JournalError, match="not a journal"):
         journals.read(other)
     Journal.create(other, [HEADER | {"version": 99}]).close()
     with pytest.raises(JournalError, match="format 99"):

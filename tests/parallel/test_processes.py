@@ -60,6 +60,11 @@ def test_an_evaluation_that_cannot_be_pickled_is_refused(pool, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_processes_without_a_device_are_refused():
+    with pytest.raises(ValueError, match="number of devices must be at least 1"):
+        parallel.processes(2, devices=[])
+
+
 def test_kills_of_workers_and_of_the_search(tmp_path):
     """The longer form is `python tests/faults.py`."""
     killed = faults.round_of_kills(tmp_path, 30, 2, 0, iter(("worker", "main")))
