@@ -128,8 +128,7 @@ def _guard() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     above = os.getppid()
 
-    # `is_alive` reads a pipe, which a forked process may hold open itself: it is then
-    # given another parent.
+    # A forked process gets another parent; for others the pipe of `is_alive` closes.
     def watch() -> None:
         while parent.is_alive() and os.getppid() == above:
             time.sleep(1)
