@@ -1,17 +1,18 @@
 """A search by hand: one architecture at a time, for evaluations in any language.
 
-    python -m nasjax.parallel ask --out runs/mine --space darts --queries 100
+    python -m nasjax.parallel ask --out runs/search --space darts --queries 100
 
 `ask` prints an architecture as one line of JSON: its number `query`, `arch` (see
 `nasjax.spaces`) and its `genotype`. The first `ask` fixes the search; later ones need
---out alone. As many may be asked as are evaluated at a time. `tell` takes an outcome
-and prints its line of the journal:
+only --out. To evaluate several at a time, ask several times before telling. `tell`
+takes an outcome and prints its line of the journal:
 
-    python -m nasjax.parallel tell --out runs/mine --query 0 --accuracy 0.931
-    python -m nasjax.parallel tell --out runs/mine --query 1 --failed
+    python -m nasjax.parallel tell --out runs/search --query 0 --accuracy 0.931
+    python -m nasjax.parallel tell --out runs/search --query 1 --failed
 
-`best` prints the best so far and what is pending, and writes results.csv and a picture.
-`parallel.search(..., out="runs/mine", resume=True)` goes on with the same search.
+`best` prints the best so far and the numbers of pending queries, and writes
+results.csv, best.json and a picture. `parallel.search(..., out="runs/search",
+resume=True)` continues the same search.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from typing import Any
 
 import jax
 
+from nasjax.networks import families
 from nasjax.parallel import journal as journals
 from nasjax.parallel import report, store
 from nasjax.parallel.queries import Queries
@@ -33,13 +35,9 @@ from nasjax.runs.configs import read_object
 from nasjax.runs.errors import RefusedError
 from nasjax.runs.folder import CONFIG
 from nasjax.runs.script import refusals, script
-from nasjax.spaces import darts, nas_bench_201
+from nasjax.spaces import CellSpace, darts
 
-SPACES = {
-    "nb201": nas_bench_201,
-    "darts": darts,
-    "darts-none": lambda: darts(none=True),
-}
+NONE = "darts-none"  # the space of `--space darts` with the operation `none`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +51,14 @@ class Settings:
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line; the choices of --space are the registered spaces."""
     parser = cli.Parser(__doc__ or "", prog="python -m nasjax.parallel")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     plain: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     ask = commands.add_parser("ask", help="the next architecture to evaluate", **plain)
-    ask.add_argument("--space", choices=SPACES, help="search space (default darts)")
+    spaces = (*families.variants(), NONE)
+    text = "search space (default darts); darts-none has the operation `none`"
+    ask.add_argument("--space", choices=spaces, help=text)
     ask.add_argument(
         "--method", choices=methods.METHODS, help=f"searcher (default {methods.BEST})"
     )
@@ -98,15 +99,22 @@ def _fraction(text: str) -> float:
     return value
 
 
+def _space(name: str) -> CellSpace:
+    if name == NONE:
+        return darts(none=True)
+    return families.variants()[name].config().space
+
+
 @script
 def main(argv: Sequence[str] | None = None) -> int | None:
+    """Runs one command."""
     args = parse(argv)
     there = (Path(args.out) / journals.NAME).exists()
     if not there and args.command != "ask":
         raise RefusedError(f"{args.out} holds no search; the first `ask` starts one")
     with refusals():
         settings = _settings(args, there)
-        space = SPACES[settings.space]()
+        space = _space(settings.space)
         searcher = methods.factory(settings.method, {})(space)
         state = Queries(jax.random.key(settings.seed), searcher, space)
         opened = store.open_store(
@@ -126,16 +134,16 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 def _settings(args: argparse.Namespace, there: bool) -> Settings:
-    """Those of the search that is there, or those of the flags.
+    """The settings of the search in --out or, if there is none, those of the flags.
 
     Raises:
-      ValueError: a flag differs from what the search was begun with.
+      ValueError: a flag differs from the setting with which the search was begun, or
+        the search is one of `parallel.search`.
     """
-    names = [field.name for field in dataclasses.fields(Settings)]
     flags: dict[str, Any] = {
-        name: value
-        for name in names
-        if (value := getattr(args, name, None)) is not None
+        field.name: value
+        for field in dataclasses.fields(Settings)
+        if (value := getattr(args, field.name, None)) is not None
     }
     if not there:
         return Settings(**flags)
@@ -169,9 +177,9 @@ def _ask(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:
 
 def _tell(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:
     if args.query not in state.pending:
-        known = "told already" if args.query < len(state.rows) else "never asked"
-        waiting = ", ".join(map(str, state.pending)) or "none"
-        raise RefusedError(f"query {args.query} was {known}; pending: {waiting}")
+        reason = "told already" if args.query < len(state.rows) else "never asked"
+        pending = ", ".join(map(str, state.pending)) or "none"
+        raise RefusedError(f"query {args.query} was {reason}; pending: {pending}")
     query = state.pending[args.query]
     if args.failed is None:
         state.check(args.accuracy, args.loss)

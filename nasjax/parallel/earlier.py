@@ -1,4 +1,4 @@
-"""Evaluations of before the search: journals, CSV files, arrays."""
+"""Evaluations made before a search: from journals, CSV files and arrays."""
 
 import csv
 import os
@@ -13,7 +13,7 @@ from nasjax.spaces import CellSpace, genotypes
 
 
 class Earlier(NamedTuple):
-    """One evaluation."""
+    """An evaluation made before the search."""
 
     arch: np.ndarray  # uint8 [*arch_shape]
     accuracy: float  # NaN if it failed
@@ -22,7 +22,7 @@ class Earlier(NamedTuple):
 
 
 def read(source: Any, space: CellSpace) -> list[Earlier]:
-    """Evaluations of the space from any of these, in their order.
+    """Reads evaluations of architectures of the space, in the order of the source.
 
     Args:
       source: None; a journal or the folder of a search; a CSV file with the columns
@@ -30,8 +30,8 @@ def read(source: Any, space: CellSpace) -> list[Earlier]:
         accuracy, loss)`; or a list of those.
 
     Raises:
-      ValueError: something else, or an architecture of another space. JournalError is
-        one.
+      ValueError: something else, a missing column, or an architecture of another space;
+        JournalError, a kind of it, for a journal that is damaged or of another space.
       OSError: there is no such file.
     """
     if source is None:
@@ -60,7 +60,7 @@ def _of_journal(path: Path, space: CellSpace) -> list[Earlier]:
             asked[event["query"]] = event["arch"]
         elif event["event"] in ("earlier", "told"):
             arch = event["arch"] if "arch" in event else asked[event["query"]]
-            accuracy, loss = (_number(event.get(n)) for n in ("accuracy", "loss"))
+            accuracy, loss = (score(event.get(n)) for n in ("accuracy", "loss"))
             row = architecture(space, arch)
             evaluations.append(Earlier(row, accuracy, loss, str(path)))
     return evaluations
@@ -76,7 +76,7 @@ def _of_csv(path: Path, space: CellSpace) -> list[Earlier]:
         for row in reader:
             try:
                 arch = architecture(space, row["arch"])
-                accuracy, loss = (_number(row.get(n)) for n in ("accuracy", "loss"))
+                accuracy, loss = (score(row.get(n)) for n in ("accuracy", "loss"))
             except ValueError as error:
                 raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
             evaluations.append(Earlier(arch, accuracy, loss, str(path)))
@@ -91,20 +91,21 @@ def _of_arrays(source: tuple, space: CellSpace) -> list[Earlier]:
         )
     losses = source[2] if len(source) == 3 else [None] * len(source[0])
     return [
-        Earlier(architecture(space, arch), _number(accuracy), _number(loss), "arrays")
+        Earlier(architecture(space, arch), score(accuracy), score(loss), "arrays")
         for arch, accuracy, loss in zip(*source[:2], losses, strict=True)
     ]
 
 
-def _number(value: Any) -> float:
+def score(value: Any) -> float:
+    """A score as a float; NaN for None and for an empty field of a CSV file."""
     return float("nan") if value is None or value == "" else float(value)
 
 
 def architecture(space: CellSpace, value: Any) -> np.ndarray:
-    """uint8 [*arch_shape] from numbers, a text of numbers, or a genotype.
+    """Architecture, uint8 [*arch_shape], from numbers, a text of them, or a genotype.
 
     Raises:
-      ValueError: it is no architecture of the space.
+      ValueError: the value is not an architecture of the space.
     """
     if isinstance(value, str):
         if re.fullmatch(r"[\d\s,;\[\]()]+", value):
@@ -117,25 +118,10 @@ def architecture(space: CellSpace, value: Any) -> np.ndarray:
     wrong = arch.size != int(np.prod(space.arch_shape)) or arch.dtype.kind not in "iu"
     if not wrong:
         arch = arch.reshape(space.arch_shape)
-        wrong = (
-            arch.min() < 0
-            or arch.max() > space.num_operations
-            or not _keeps(space, arch)
-        )
+        present = arch < space.num_operations
+        kept = space.keep(present.astype(np.float32))  # as many in-edges as it keeps
+        outside = arch.min() < 0 or arch.max() > space.num_operations
+        wrong = outside or not np.array_equal(kept, present)
     if wrong:
-        raise ValueError(f"{arch.tolist()} is no architecture of {space.name}")
+        raise ValueError(f"{arch.tolist()} is not an architecture of {space.name}")
     return arch.astype(np.uint8)
-
-
-def _keeps(space: CellSpace, arch: np.ndarray) -> bool:
-    """Whether every node has the in-edges that it must have."""
-    present = arch.reshape(-1, space.num_edges) < space.num_operations
-    if space.inputs_per_node is None:
-        return bool(present.all())
-    targets = np.array([target for _, target in space.edges])
-    for node in np.unique(targets):
-        inside = present[:, targets == node]
-        kept = min(space.inputs_per_node, inside.shape[1])
-        if not (inside.sum(axis=1) == kept).all():
-            return False
-    return True

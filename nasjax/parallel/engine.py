@@ -1,4 +1,4 @@
-"""`parallel.search`: its arguments, checked before any work."""
+"""`parallel.search`: checks its arguments, then runs the loop."""
 
 import os
 from collections.abc import Callable
@@ -9,8 +9,7 @@ import numpy as np
 
 from nasjax.parallel import report, store
 from nasjax.parallel.executors import Workers
-from nasjax.parallel.limits import Limits
-from nasjax.parallel.loop import Loop
+from nasjax.parallel.loop import Limits, Loop
 from nasjax.parallel.queries import Queries
 from nasjax.search import Searcher, check_integer
 from nasjax.spaces import CellSpace
@@ -38,46 +37,50 @@ def search(
     space: CellSpace | None = None,
     progress: bool = True,
 ) -> report.Result:
-    """Searches by evaluations of one's own, several at a time.
+    """Searches with your own evaluation function, several evaluations at a time.
 
-    As soon as a result is in, the searcher is told and asked for the next architecture;
-    it knows which are pending. With one at a time the architectures are those of
-    `search.drive`.
+    As soon as a result arrives, the searcher is told and proposes the next
+    architecture; it knows which ones are pending. With one evaluation at a time the
+    architectures are those of `search.drive`.
 
     Args:
-      key: of the search; the same one on resuming.
+      key: key of the search; the same one on resuming.
       searcher: such as `bayesian_actor_critic(darts())`.
       evaluate: from uint8 [*arch_shape] (NumPy) to an accuracy, a pair (accuracy, loss)
         or an `Outcome`. An exception, an accuracy that is not finite, or a worker that
         dies is a failure.
-      queries: how many architectures are asked in all.
+      queries: number of architectures to evaluate in all, those before a resume
+        included.
       executor: anything with `submit(function, *args)`: the standard library's pools,
         `parallel.processes`, a dask client, mpi4py's or submitit's executors. None
-        evaluates here, one at a time. It stays the caller's to shut down.
-      pending: how many are out at a time; None for as many as the executor has
-        workers.
+        evaluates here, one at a time. The caller shuts it down.
+      pending: number of queries that run at a time; None for as many as the executor
+        has workers.
       out: folder of the run; None writes nothing.
-      resume: go on with the run in `out`; in a folder without one this starts one.
+      resume: continue the run in `out`; if it holds none, start one.
       overwrite: remove the run in `out` first.
-      timeout: seconds for one evaluation. A process that goes on is ended; a thread or
-        a dask task cannot be, its result is passed over.
+      timeout: seconds for one evaluation. A process that takes longer is ended; a
+        thread or a dask task cannot be ended, so its result is ignored.
       retries: how often a failed evaluation is tried again.
-      max_failures: more failed queries in a row than so many stop the search.
-      seconds: no further query is asked after so many seconds of this call.
-      target: none after an accuracy of at least this.
-      patience: none after so many results that brought no better one.
-      wait: at such a stop, or a signal, wait for what is pending; else it is abandoned
-        and asked again on resuming.
-      earlier: evaluations of before, told first: see `nasjax.parallel.earlier.read`.
-      space: of the searcher, where that does not say.
-      progress: show a line of progress.
+      max_failures: the search stops when more queries than this fail in a row.
+      seconds: ask no further query after this many seconds of this call.
+      target: ask no further query after an accuracy of at least this.
+      patience: ask no further query after this many results without a better one.
+      wait: at such a stop, or a signal, wait for pending queries; otherwise they are
+        abandoned and evaluated again on resuming.
+      earlier: evaluations made before the search, which the searcher is told first:
+        see `nasjax.parallel.earlier.read`.
+      space: the search space, needed if `searcher.space` is None.
+      progress: show a progress bar and print the best at the end.
 
     Raises:
-      TypeError, ValueError, OSError: a bad argument, a folder or a journal that is not
-        this search's; before any work.
+      TypeError, ValueError, OSError: a bad argument, or a folder or journal of another
+        search; before any work.
       FailuresError: too many failures in a row.
-      StoppedError: SIGINT or SIGTERM came. A second one does not wait.
-      RunError: the executor broke for good, or the disk is full.
+      StoppedError: SIGINT or SIGTERM came. A second one does not wait for pending
+        queries.
+      RunError: the executor broke for good, the disk is full, or the searcher cannot
+        use a score, such as a percentage.
     """
     limits = Limits(queries, retries, max_failures, timeout, seconds, target, patience)
     space = searcher.space if space is None else space
@@ -90,8 +93,7 @@ def search(
     check_integer("pending", pending, 1)
     state = Queries(key, searcher, space)
     with store.open_store(out, state, queries, earlier, resume, overwrite) as saved:
-        loop = Loop(state, saved, workers, limits, pending, wait, progress)
-        with loop:
+        with Loop(state, saved, workers, limits, pending, wait, progress) as loop:
             loop.run()
         result = report.write(state, saved, loop.reason, progress)
         loop.end()

@@ -1,4 +1,4 @@
-"""Executors: anything with `submit`."""
+"""Attempts at queries on any executor that has `submit`."""
 
 import itertools
 import pickle
@@ -6,13 +6,16 @@ import queue
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, NamedTuple
 
 from nasjax.parallel import worker
-from nasjax.parallel.pools import Singles, kill
+from nasjax.parallel.pools import DEAD, Singles, kill
+from nasjax.parallel.worker import Report, one_line
 
-POLL = 1.0  # seconds between looks at futures that call nobody back
+POOL_BROKE = "pool broke"  # reason of a failure that may be another evaluation's
+POLL = 1.0  # seconds between checks of futures without callbacks
 
 
 class Serial:
@@ -30,22 +33,22 @@ class Running(NamedTuple):
     query: int
     attempt: int
     future: Any
-    shared: bool  # in a pool of which nobody knows which process does what
+    shared: bool  # in a pool of several processes: when it breaks, any of them died
 
 
 class Workers:
-    """The executor as the engine sees it.
+    """The executor of a search and the attempts that run on it.
 
     Args:
-      executor: has `submit(function, *args)`, whose future has `done`, `result` and
-        `exception`; `add_done_callback`, `running` and `cancel` are used where it has
-        them. None for `Serial`.
-      evaluate: of the user.
+      executor: has `submit(function, *args)`, whose future has `done` and `result`;
+        `add_done_callback`, `running` and `cancel` are used if the future has them.
+        None for `Serial`.
+      evaluate: the user's function of an architecture.
       timeout: seconds for an evaluation, or None.
 
     Raises:
-      TypeError: the executor is none, or `evaluate` cannot be called.
-      ValueError: `evaluate` cannot be pickled, as a process pool must.
+      TypeError: the executor has no `submit`, or `evaluate` cannot be called.
+      ValueError: `evaluate` cannot be pickled, which a process pool needs.
     """
 
     def __init__(self, executor: Any, evaluate: Any, timeout: float | None):
@@ -72,7 +75,7 @@ class Workers:
         self._executor, self._evaluate, self._timeout = executor, evaluate, timeout
         self._session, self._counter = uuid.uuid4().hex, itertools.count()
         self._done: queue.SimpleQueue[Running] = queue.SimpleQueue()
-        self._since: dict[int, float | None] = {}
+        self._since: dict[int, float | None] = {}  # when a query was first seen to run
         self.running: dict[int, Running] = {}
 
     @property
@@ -82,7 +85,7 @@ class Workers:
 
     @property
     def capacity(self) -> int | None:
-        """How many evaluations run at once; None if that is not known."""
+        """Number of evaluations that run at once; None if it is not known."""
         if self.serial:
             return 1
         return getattr(self._executor, "_max_workers", None)
@@ -91,19 +94,43 @@ class Workers:
         """Hands one attempt to the executor.
 
         Raises:
-          Exception: as `executor.submit`; `recover` may help.
+          Exception: that of `executor.submit`, if a new pool does not help.
         """
         token = f"{self._session}-{next(self._counter)}"
         args = worker.evaluate, self._evaluate, arch, self._timeout, token
+        try:
+            future = self._executor.submit(*args)
+        except DEAD:
+            self._recover()
+            future = self._executor.submit(*args)
         shared = isinstance(self._executor, ProcessPoolExecutor)
-        run = Running(query, attempt, self._executor.submit(*args), shared)
+        run = Running(query, attempt, future, shared)
         self.running[query] = run
         self._since[query] = None
         if hasattr(run.future, "add_done_callback"):
             run.future.add_done_callback(lambda _, run=run: self._done.put(run))
 
-    def wait(self, seconds: float) -> list[Running]:
-        """Attempts that are done, in the order in which they came, maybe none."""
+    def wait(self, seconds: float) -> list[tuple[Running, Report]]:
+        """Waits for an attempt to end; returns those that did, in order, maybe none."""
+        ended = [(run, self._read(run)) for run in self._done_within(seconds)]
+        text = "it did not end in time"
+        late = Report(None, None, float("nan"), "", "timeout", text)
+        return ended + [(run, late) for run in self._overdue()]
+
+    def _read(self, run: Running) -> Report:
+        try:
+            return run.future.result()
+        except BaseException as error:
+            if isinstance(error, BrokenProcessPool) and run.shared:
+                self._recover()
+                reason, text = POOL_BROKE, "a process of the pool died"
+            else:
+                killed = "Killed" in type(error).__name__  # dask's KilledWorker
+                died = killed or isinstance(error, BrokenExecutor)
+                reason, text = "worker died" if died else "exception", one_line(error)
+            return Report(None, None, float("nan"), "", reason, text)
+
+    def _done_within(self, seconds: float) -> list[Running]:
         polled = [
             run
             for run in self.running.values()
@@ -128,12 +155,12 @@ class Workers:
             del self.running[run.query]
         return ready
 
-    def overdue(self) -> list[Running]:
-        """Attempts that the executor did not end in time; they are given up."""
+    def _overdue(self) -> list[Running]:
+        """Gives up the attempts that the executor did not end in time."""
         if self._timeout is None:
             return []
         late, now = [], time.monotonic()
-        grace = min(max(1.0, 0.1 * self._timeout), 30.0)
+        grace = min(max(1.0, 0.1 * self._timeout), 30.0)  # the worker's alarm is first
         for run in list(self.running.values()):
             since = self._since[run.query]
             if since is None and getattr(run.future, "running", lambda: True)():
@@ -148,18 +175,19 @@ class Workers:
         if isinstance(self._executor, Singles):
             self._executor.kill(run.future)
         elif isinstance(self._executor, ProcessPoolExecutor):
-            kill(self._executor)  # one of them hangs; the others are run again
+            kill(self._executor)  # one of its processes hangs; the rest is run again
         elif hasattr(run.future, "cancel"):
             run.future.cancel()
 
-    def recover(self) -> None:
-        """Replaces a broken pool by one whose processes fail alone."""
+    def _recover(self) -> None:
+        """Replaces a broken process pool by pools of one process each."""
         if isinstance(self._executor, ProcessPoolExecutor):
             pool, self._executor = self._executor, Singles(self._executor)
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def close(self, end: bool) -> None:
-        """Ends processes of its own, and with `end` whatever still runs."""
+    def close(self) -> None:
+        """Cancels what still runs, and ends the processes of a pool that runs it."""
+        end = bool(self.running)
         for run in self.running.values():
             if hasattr(run.future, "cancel"):
                 run.future.cancel()

@@ -1,24 +1,25 @@
 """The journal of a search: one JSON object per line, appended and synced.
 
-The journal is the truth: a search that was killed is replayed from it. Every line has
-`event` and `time` (seconds since 1970), and by event:
+A search that was killed is replayed from its journal alone. Every line has `event` and
+`time` (seconds since 1970), and by event:
 
     search    first line: `version` of this format, `nasjax`, `space` (the fields of
-              `CellSpace`), `key` (words of the key), `queries`, `earlier` (how many)
+              `CellSpace`), `key` (words of the key), `queries`, `earlier` (numbers of)
     earlier   an evaluation from before the search: `arch`, `accuracy`, `loss`, `source`
     asked     the searcher proposed `arch` as number `query`, counted from 0
     started   attempt number `attempt` at `query` was handed to the executor
-    finished  it came back: `accuracy`, `loss`, `seconds`, `worker`
-    failed    it did not: `reason`, `error` (one line), `traceback`; `counted` is false
-              where that was not the evaluation's doing
-    told      the searcher was told of `query`: `accuracy`, `loss`; null if it failed
+    finished  the attempt has a result: `accuracy`, `loss`, `seconds`, `worker`
+    failed    the attempt has none: `reason`, `error` (one line), `traceback`; `counted`
+              is false if a pool of processes broke, maybe by another evaluation
+    told      the searcher was told of `query`, as number `order`: `accuracy`, `loss`;
+              a failure has the accuracy null
     grown     the search now has room for `queries`
-    resumed   another process went on
-    stopped   the process ended: `reason`
+    resumed   another call continued the search, with this version of `nasjax`
+    stopped   the call ended: `reason`
 
-Architectures are nested lists of integers. A number that is not finite is null. Lines
-of other events may be added by later versions; a reader passes over them. Pandas reads
-it by `pd.read_json("journal.jsonl", lines=True)`.
+Architectures are nested lists of integers. A number that is not finite is null. Later
+versions may add other events and fields; readers skip those that they do not know.
+Pandas reads a journal with `pd.read_json("journal.jsonl", lines=True)`.
 """
 
 import json
@@ -34,15 +35,15 @@ from nasjax.spaces import CellSpace
 
 VERSION = 1
 NAME = "journal.jsonl"
-TORN = "journal-torn.txt"  # what a kill left of a last line, kept aside
+TORN = "journal-torn.txt"  # the part of a last line that a kill left
 
 
 class JournalError(ValueError):
-    """A journal that cannot be read, or that is another search's."""
+    """A journal that is damaged or belongs to another search."""
 
 
 class Contents(NamedTuple):
-    """What a journal holds."""
+    """The contents of a journal."""
 
     events: list[dict[str, Any]]
     size: int  # bytes of whole lines
@@ -53,8 +54,8 @@ def read(path: str | os.PathLike[str]) -> Contents:
     """Reads a journal; a torn last line is set apart.
 
     Raises:
-      JournalError: another line is damaged, the first is none of a search, or it was
-        written in a later format.
+      JournalError: a line before the last is damaged, the first is not that of a
+        search, or the format is a later one.
       OSError: there is no such file.
     """
     data = Path(path).read_bytes()
@@ -70,7 +71,7 @@ def read(path: str | os.PathLike[str]) -> Contents:
         events.append(event)
         at = end
     if not events or events[0].get("event") != "search":
-        raise JournalError(f"{path} is no journal of a search")
+        raise JournalError(f"{path} is not a journal of a search")
     if events[0].get("version", 0) > VERSION:
         raise JournalError(
             f"{path} is of format {events[0]['version']}; this version of nasjax reads "
@@ -88,24 +89,24 @@ def _event(line: bytes) -> dict[str, Any] | None:
 
 
 def describe(space: CellSpace) -> dict[str, Any]:
-    """A space as the first line holds it."""
+    """The space as the first line of a journal has it."""
     fields = ("name", "operations", "edges", "cells", "inputs_per_node")
     return json.loads(json.dumps({name: getattr(space, name) for name in fields}))
 
 
 def check_space(path: Any, events: list[dict[str, Any]], space: CellSpace) -> None:
-    """JournalError if the journal is of another space."""
-    there, here = events[0].get("space", {}), describe(space)
-    if there != here:
-        wrong = [name for name in here if there.get(name) != here[name]]
+    """Raises JournalError if the journal is of another space."""
+    journals, searched = events[0].get("space", {}), describe(space)
+    if journals != searched:
+        wrong = [name for name in searched if journals.get(name) != searched[name]]
         raise JournalError(
-            f"{path} is a journal of another space: {there.get('name')!r}, not "
+            f"{path} is a journal of another space: {journals.get('name')!r}, not "
             f"{space.name!r}; they differ in {', '.join(wrong)}"
         )
 
 
 class Journal:
-    """A journal that is written; in memory only if `path` is None."""
+    """A journal to append to; nothing is kept if `path` is None."""
 
     def __init__(self, path: Path | None):
         self.path = path
@@ -115,14 +116,20 @@ class Journal:
     def create(
         cls, path: Path | None, events: Iterable[Mapping[str, Any]]
     ) -> "Journal":
-        """A new one that starts with `events`, written in one step."""
+        """Creates a journal that starts with `events`, written in one step."""
         if path is not None:
             files.write_text(path, "".join(map(_line, events)))
         return cls(path)
 
     @classmethod
     def resume(cls, path: Path, torn: Path) -> tuple["Journal", list[dict[str, Any]]]:
-        """Opens one to go on, and what it holds; a torn line is appended to `torn`."""
+        """Opens a journal to append to; returns it and its events.
+
+        A torn last line is moved to the end of the file `torn`.
+
+        Raises:
+          JournalError, OSError: see `read`.
+        """
         contents = read(path)
         if contents.torn:
             with torn.open("ab") as aside:

@@ -1,11 +1,11 @@
-"""The asynchronous loop: ask, submit, wait, tell, with a journal of it all."""
+"""The asynchronous loop: ask, submit, wait, tell, with a journal of every step."""
 
+import dataclasses
+import math
 import signal
 import sys
 import threading
 import time
-from concurrent.futures import BrokenExecutor
-from concurrent.futures.process import BrokenProcessPool
 from types import FrameType
 from typing import Any
 
@@ -13,23 +13,64 @@ import numpy as np
 from tqdm import tqdm
 
 from nasjax.parallel import report, store
-from nasjax.parallel.executors import Running, Workers
-from nasjax.parallel.limits import Limits
-from nasjax.parallel.pools import DEAD
+from nasjax.parallel.executors import POOL_BROKE, Workers
 from nasjax.parallel.queries import Queries, Query
-from nasjax.parallel.worker import Report
+from nasjax.parallel.worker import one_line
 from nasjax.runs.errors import RunError, StoppedError
+from nasjax.search import check_integer
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-TICK = 0.5  # seconds between looks at the clock while nothing comes in
+TICK = 0.5  # seconds to wait for a result before the limits are checked again
 
 
 class FailuresError(RunError):
-    """More evaluations failed in a row than were allowed."""
+    """More evaluations failed in a row than `max_failures` allows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Numbers that end a search; None for no limit. See `parallel.search`."""
+
+    queries: int
+    retries: int
+    max_failures: int
+    timeout: float | None
+    seconds: float | None
+    target: float | None
+    patience: int | None
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        check_integer("queries", self.queries, 1)
+        check_integer("retries", self.retries, 0)
+        check_integer("max_failures", self.max_failures, 0)
+        if self.patience is not None:
+            check_integer("patience", self.patience, 1)
+        for name in ("seconds", "timeout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise ValueError(f"{name} must be at least 0, got {value}")
+        if self.target is not None and not math.isfinite(self.target):
+            raise ValueError(f"target must be finite, got {self.target}")
+
+    def reached(self, best: float, since_best: int) -> str:
+        """The limit that was reached, as a text; empty if none was.
+
+        Args:
+          best: the best score so far, -inf before there is one.
+          since_best: number of results after the best.
+        """
+        if self.target is not None and best >= self.target:
+            return f"the target of {self.target:g} is reached"
+        if self.patience is not None and since_best >= self.patience:
+            return f"no better score in {since_best} results"
+        if self.seconds is not None and time.monotonic() - self.began > self.seconds:
+            return f"{self.seconds:g} s are over"
+        return ""
 
 
 class Loop:
-    """The loop; used once.
+    """The loop of one call of `parallel.search`.
 
     Attributes:
       reason: why it ended.
@@ -52,11 +93,10 @@ class Loop:
         self._signal = 0
         self._failed_in_a_row = 0
         self._best, self._since_best = -np.inf, 0
-        for row in sorted(state.rows, key=lambda row: row.order or 0):
-            if row.order is not None:
-                self._count(row.accuracy)
-        self._again = list(state.pending.values())
-        self._events: list[dict[str, Any]] = []
+        for row in state.told_rows():
+            self._count(row.accuracy)
+        self._again = list(state.pending.values())  # to submit before any new query
+        self._events: list[dict[str, Any]] = []  # to write by `_flush`
         self._handlers: dict[int, Any] = {}
         self._bar = tqdm(
             total=limits.queries, initial=state.told, unit="query", disable=not progress
@@ -72,26 +112,28 @@ class Loop:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._bar.close()
-        self._workers.close(end=bool(self._workers.running))
+        self._workers.close()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self._signal or not self._wait:
-            self._wait = False
-            if self._workers.serial:
-                raise StoppedError(number, "the evaluation is abandoned")
-        self._signal, self.reason = number, signal.Signals(number).name
+        self._wait = self._wait and not self._signal
+        name = signal.Signals(number).name
+        self._signal, self.reason = number, self.reason or name
         if self._wait:
             count = len(self._state.pending)
             text = f"waiting for {count} pending; once more abandons them"
-            print(f"\n{self.reason}: {text}", file=sys.stderr, flush=True)
+            print(f"\n{name}: {text}", file=sys.stderr, flush=True)
+        elif self._workers.serial:
+            raise StoppedError(number, "the evaluation is abandoned")
 
     def run(self) -> None:
-        """Until there is nothing left to ask, or a reason not to."""
-        for query in [query for query in self._again if query.result is not None]:
-            self._again.remove(query)  # it came in, and the process was killed
-            accuracy, loss = query.result or (None, None)
-            self._tell(query, accuracy, loss)
+        """Runs until all queries are told, a limit is reached, or a signal comes."""
+        pending, self._again = self._again, []
+        for query in pending:
+            if query.result is None:
+                self._again.append(query)
+            else:  # it finished, and the process was killed before telling it
+                self._tell(query, *query.result)
         try:
             while True:
                 if not self.reason:
@@ -100,7 +142,7 @@ class Loop:
                     self._fill()
                 if not self._workers.running or (self.reason and not self._wait):
                     break
-                self._take(self._workers.wait(TICK))
+                self._take()
                 self._show()
         except StoppedError:
             pass
@@ -109,7 +151,7 @@ class Loop:
         self._flush()
 
     def end(self) -> None:
-        """Raises what the search ended with, if it was not meant to end."""
+        """Raises the error or the signal that ended the search, if one did."""
         where = self._saved.goes_on(self._state)
         if self._error is not None:
             raise self._error(f"{self.reason}; {where}")
@@ -121,7 +163,7 @@ class Loop:
         self._saved.append(*events)
 
     def _fill(self) -> None:
-        """Asks and submits until as many are out as may be."""
+        """Asks and submits until `pending` queries run."""
         batch: list[Query] = []
         while len(self._workers.running) + len(batch) < self._pending:
             if self._again:
@@ -133,76 +175,49 @@ class Loop:
             else:
                 break
             batch.append(query)
-            started = {"event": "started", "query": query.number}
-            started |= {"attempt": query.attempts}
-            self._state.note(started)
-            self._events.append(started)
+            self._note("started", query.number, query.attempts)
         self._flush()
         for index, query in enumerate(batch):
             try:
-                self._submit(query)
+                self._workers.submit(query.number, query.attempts - 1, query.arch)
             except Exception as error:
                 self._again = batch[index:] + self._again
                 if isinstance(error, StoppedError):
                     raise
-                reason = f"the executor takes no more work ({_line(error)})"
+                reason = f"the executor takes no more work ({one_line(error)})"
                 self._break(RunError, reason)
                 return
 
-    def _submit(self, query: Query) -> None:
-        for last in (False, True):
-            try:
-                self._workers.submit(query.number, query.attempts - 1, query.arch)
-                return
-            except DEAD:
-                if last:
-                    raise
-                self._workers.recover()
+    def _note(self, name: str, query: int, attempt: int, **fields: Any) -> None:
+        event = {"event": name, "query": query, "attempt": attempt, **fields}
+        self._state.note(event)
+        self._events.append(event)
 
     def _break(self, error: type[RunError], reason: str) -> None:
         if self._error is None:
             self._error, self.reason = error, reason
 
-    def _take(self, done: list[Running]) -> None:
-        """Writes down what came back, then tells it."""
-        late = Report(None, None, float("nan"), "", "timeout", "it did not end in time")
-        pairs = [(run, self._read(run)) for run in done]
-        pairs += [(run, late) for run in self._workers.overdue()]
-        for run, outcome in pairs:
-            event: dict[str, Any] = {"query": run.query, "attempt": run.attempt}
-            if outcome is None:
-                text = "a process of the pool died"
-                event |= {"event": "failed", "reason": "pool broke", "error": text}
-                event |= {"counted": False}
-            elif outcome.reason:
-                event |= {"event": "failed", **outcome._asdict(), "counted": True}
+    def _take(self) -> None:
+        """Waits for attempts that ended, writes them down, then tells them."""
+        ended = self._workers.wait(TICK)
+        for run, outcome in ended:
+            fields = outcome._asdict()
+            if outcome.reason:
+                fields["counted"] = outcome.reason != POOL_BROKE
+                self._note("failed", run.query, run.attempt, **fields)
             else:
                 names = ("accuracy", "loss", "seconds", "worker")
-                event |= {"event": "finished"}
-                event |= {name: getattr(outcome, name) for name in names}
-            self._state.note(event)
-            self._events.append(event)
+                fields = {name: fields[name] for name in names}
+                self._note("finished", run.query, run.attempt, **fields)
         self._flush()
-        for run, outcome in pairs:
+        for run, outcome in ended:
             query = self._state.rows[run.query]
-            if outcome is not None and not outcome.reason:
+            if not outcome.reason:
                 self._tell(query, outcome.accuracy, outcome.loss)
-            elif outcome is None or query.failures <= self._limits.retries:
+            elif outcome.reason == POOL_BROKE or query.failures <= self._limits.retries:
                 self._again.append(query)
             elif not self.reason:  # else it is tried again on resuming
                 self._tell(query, None, outcome.loss)
-
-    def _read(self, run: Running) -> Report | None:
-        """What the future holds; None if nobody knows why it broke."""
-        try:
-            return run.future.result()
-        except BaseException as error:
-            if isinstance(error, BrokenProcessPool) and run.shared:
-                self._workers.recover()
-                return None
-            died = isinstance(error, BrokenExecutor) or "Killed" in type(error).__name__
-            reason = "worker died" if died else "exception"
-            return Report(None, None, float("nan"), "", reason, _line(error))
 
     def _tell(self, query: Query, accuracy: float | None, loss: float | None) -> None:
         try:
@@ -229,7 +244,3 @@ class Loop:
         best = "none" if self._best == -np.inf else report.percent(self._best)
         text = f"{len(self._workers.running)} running, {failed} failed, best {best}"
         self._bar.set_postfix_str(text, refresh=False)
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:300]

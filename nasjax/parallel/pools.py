@@ -1,4 +1,4 @@
-"""Pools of processes that outlive their workers."""
+"""Process pools that survive the death of a worker."""
 
 import collections
 import functools
@@ -11,12 +11,12 @@ from typing import Any
 
 from nasjax.search import check_integer
 
-STARTS = 3  # of a process, before the evaluation is said to have failed
-DEAD = (BrokenProcessPool, EOFError, ConnectionError)  # a process ended meanwhile
+STARTS = 3  # processes that may die before one begins an evaluation
+DEAD = (BrokenProcessPool, EOFError, ConnectionError)  # of `submit`: a process died
 
 
 class Processes(ProcessPoolExecutor):
-    """A pool of processes, each with its own place; see `processes`."""
+    """A pool whose processes have places: `environ` and `cores`; see `processes`."""
 
     def __init__(self, workers: int, places: Sequence[dict[str, Any]]):
         self.places = places
@@ -41,19 +41,21 @@ def _take_place(counter: Any, places: Sequence[dict[str, Any]]) -> None:
 def processes(workers: int, devices: Sequence[Any] | None = None) -> Processes:
     """A process pool for evaluations that compute with JAX or PyTorch.
 
-    Processes are spawned, for a fork of a process in which JAX runs may hang. Each
-    worker has its own share of the cores, or its own device.
+    Processes are spawned, since a fork of a process in which JAX runs may hang. Each
+    worker has its own share of the cores (all cores if there are more workers than
+    cores), or one of the devices.
 
     Args:
-      workers: how many.
-      devices: numbers of GPUs, one after another given to a worker each, by
+      workers: number of processes.
+      devices: numbers of GPUs; workers take turns at them, one each, by
         CUDA_VISIBLE_DEVICES.
 
     Raises:
-      ValueError: `workers` is no integer of at least 1.
+      ValueError: `workers` is not an integer of at least 1, or `devices` is empty.
     """
     check_integer("workers", workers, 1)
     if devices is not None:
+        check_integer("the number of devices", len(devices), 1)
         environs = [{"CUDA_VISIBLE_DEVICES": str(device)} for device in devices]
         return Processes(workers, [{"environ": e, "cores": ()} for e in environs])
     cores: list[int] = []
@@ -66,7 +68,7 @@ def processes(workers: int, devices: Sequence[Any] | None = None) -> Processes:
 
 
 class Singles:
-    """Pools of one process each, so that a death is that of one evaluation."""
+    """Pools of one process each: if a process dies, only its evaluation fails."""
 
     def __init__(self, pool: ProcessPoolExecutor):
         self._pool = pool
@@ -114,7 +116,7 @@ class Singles:
         return self._pools[index].submit(*call)
 
     def settle(self, future: Future) -> None:
-        """After a future is done: its process is free, or replaced if it died."""
+        """Frees the process of a future that is done, or replaces it if it died."""
         index = self._at.pop(future, None)
         if index is not None:
             if isinstance(future.exception(), BrokenProcessPool):
@@ -123,7 +125,7 @@ class Singles:
         self.assign()
 
     def kill(self, future: Future) -> None:
-        """Ends the process that evaluates; its future breaks."""
+        """Ends the process that evaluates for a future, which then breaks."""
         if future in self._at:
             kill(self._pools[self._at[future]])
 

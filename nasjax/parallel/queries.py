@@ -1,7 +1,6 @@
-"""The searcher and its queries, as the journal's events make them."""
+"""The searcher's state and its queries, which follow from the journal's events."""
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,27 +11,28 @@ import numpy as np
 
 from nasjax import search
 from nasjax.parallel import journal as journals
-from nasjax.search import Environment, Searcher, asynchronous, outcomes
+from nasjax.parallel.earlier import score
+from nasjax.search import Searcher, asynchronous, outcomes
 
 
 @dataclasses.dataclass
 class Query:
-    """One architecture and what came of it.
+    """One proposed architecture and its outcome.
 
     Attributes:
-      number: counted from 0 in the order of asking.
+      number: position in the order of asking, from 0.
       arch: uint8 [*arch_shape].
-      note: what the searcher needs with the outcome.
-      failures: attempts that failed and count.
-      attempts: attempts that were started.
-      order: as how many-th it was told, from 0; None while it is pending.
+      note: the searcher's own, for telling the outcome; None once it is told.
+      failures: number of failed attempts that count.
+      attempts: number of attempts that were started.
+      order: position in the order of telling, from 0; None while it is pending.
       accuracy: a fraction (or another score); NaN if it failed or is pending.
       loss: NaN where there is none.
-      seconds: what its evaluation took.
-      worker: where.
+      seconds: duration of the evaluation; NaN if none finished.
+      worker: host and process of the evaluation.
       error: of the last attempt, if that failed.
-      asked, told: when, seconds since 1970.
-      result: an outcome that came in and was not told, as (accuracy, loss).
+      asked, told: times, seconds since 1970.
+      result: (accuracy, loss) of the attempt that finished; None if none did.
     """
 
     number: int
@@ -52,29 +52,29 @@ class Query:
 
     @property
     def failed(self) -> bool:
+        """Whether it was told as a failure."""
         return self.order is not None and not np.isfinite(self.accuracy)
 
 
 class Queries:
-    """The searcher's state, moved by events in their order and by nothing else.
+    """The state of a searcher, changed by events in their order and by nothing else.
 
-    That is why a replayed journal gives the same state, to the bit.
+    Therefore a replayed journal gives the same state, to the bit.
 
     Attributes:
-      space: of the search.
+      space: search space.
       state: the searcher's, a `SearchState`.
-      rows: all queries by number.
-      pending: those that are asked and not told.
-      earlier: evaluations of before the search that were told.
-      budget: queries for which the state has room.
-      diverged: the first query that this searcher asks otherwise than the journal.
+      rows: all queries, by number.
+      pending: queries that were asked and not told, by number.
+      earlier: (arch, accuracy, loss) of evaluations from before the search.
+      told: number of queries that were told.
+      budget: number of queries for which the state has room.
+      diverged: number of the first query that this searcher would not ask as the
+        journal has it; None if there is none.
     """
 
     def __init__(self, key: chex.PRNGKey, searcher: Searcher, space: Any):
         self.space, self._key, self._searcher = space, key, searcher
-        self._ask = functools.partial(_ask, searcher)
-        self._tell = functools.partial(_tell, searcher)
-        self._adopt = functools.partial(_adopt, searcher)
         self.rows: list[Query] = []
         self.pending: dict[int, Query] = {}
         self.earlier: list[tuple[np.ndarray, float, float]] = []
@@ -83,11 +83,15 @@ class Queries:
         self.diverged: int | None = None
         self.state: Any = None
 
+    def told_rows(self) -> list[Query]:
+        """The queries that were told, in the order of telling."""
+        told = [row for row in self.rows if row.order is not None]
+        return sorted(told, key=lambda row: row.order or 0)
+
     def begin(self, queries: int, earlier: int = 0) -> dict[str, Any]:
-        """Makes the state; returns the event."""
-        env = Environment((), (), _no_evaluate)
-        self._count = earlier
-        self.budget = queries
+        """Makes the state, with room for `queries` and `earlier`; returns the event."""
+        env = search.black_box(lambda arch: None)  # outcomes come from events
+        self._earlier_steps, self.budget = earlier, queries
         self.state = search.init(self._key, self._searcher, env, queries + earlier)
         return {
             "event": "search",
@@ -100,7 +104,7 @@ class Queries:
 
     def grow(self, queries: int) -> dict[str, Any]:
         """Makes room for more queries; returns the event."""
-        steps = queries + self._count
+        steps = queries + self._earlier_steps
         self.state = search.grow(self._key, self._searcher, self.state, steps)
         self.budget = queries
         return {"event": "grown", "queries": queries}
@@ -108,33 +112,36 @@ class Queries:
     def tell_earlier(
         self, arch: np.ndarray, accuracy: float, loss: float, source: str = ""
     ) -> dict[str, Any]:
-        """Tells an evaluation of before the search; returns the event."""
+        """Tells an evaluation from before the search; returns the event."""
         step = jnp.int32(len(self.earlier))
-        state, note = self._adopt(self.state, step, arch)
+        state, note = _adopt(self._searcher, self.state, step, arch)
         outcome = outcomes.outcome(accuracy, loss)
-        self.state, _ = self._tell(self._key, state, note, step, arch, outcome)
+        self.state, _ = _tell(
+            self._key, self._searcher, state, note, step, arch, outcome
+        )
         self.earlier.append((arch, accuracy, loss))
         event = {"event": "earlier", "arch": arch.tolist(), "accuracy": accuracy}
         return event | {"loss": loss, "source": source}
 
     def ask(self, wanted: np.ndarray | None = None) -> tuple[Query, dict[str, Any]]:
-        """Asks the searcher, or takes from it what the journal says it asked.
+        """Asks the searcher for a query; returns it and its event.
 
-        Returns:
-          The query and its event.
+        Args:
+          wanted: the architecture in a journal, which replaces another proposal; None
+            for a new query.
         """
         number = len(self.rows)
         step = jnp.int32(len(self.earlier) + number)
         beside = asynchronous.pending(
             [query.arch for query in self.pending.values()], self.space.arch_shape
         )
-        state, note, arch = self._ask(self._key, self.state, step, beside)
+        state, note, arch = _ask(self._key, self._searcher, self.state, step, beside)
         arch = np.asarray(arch)
         if wanted is not None and not np.array_equal(arch, wanted):
             if self.diverged is None:
                 self.diverged = number
             arch = wanted
-            state, note = self._adopt(self.state, step, arch)
+            state, note = _adopt(self._searcher, self.state, step, arch)
         self.state = state
         query = Query(number, arch, note)
         self.rows.append(query)
@@ -142,20 +149,20 @@ class Queries:
         return query, {"event": "asked", "query": number, "arch": arch.tolist()}
 
     def check(self, accuracy: float | None, loss: float | None) -> None:
-        """ValueError if the searcher cannot use this outcome."""
+        """Raises ValueError if the searcher cannot use this outcome."""
         if self._searcher.check is not None and accuracy is not None:
             self._searcher.check(accuracy, loss)
 
     def tell(
         self, number: int, accuracy: float | None, loss: float | None
     ) -> dict[str, Any]:
-        """Tells an outcome, None of one that failed; returns the event."""
+        """Tells an outcome, the accuracy None for a failure; returns the event."""
         query = self.pending.pop(number)
         value = float("nan") if accuracy is None else accuracy
         outcome = outcomes.outcome(value, loss)
         step = jnp.int32(len(self.earlier) + self.told)
-        self.state, _ = self._tell(
-            self._key, self.state, query.note, step, query.arch, outcome
+        self.state, _ = _tell(
+            self._key, self._searcher, self.state, query.note, step, query.arch, outcome
         )
         query.order, query.accuracy, query.note = self.told, value, None
         query.loss = float("nan") if loss is None else loss
@@ -164,10 +171,11 @@ class Queries:
         return event | {"order": query.order}
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
-        """Applies a journal from its first line.
+        """Applies all events of a journal.
 
         Raises:
-          JournalError: events that do not follow from one another, or another key.
+          JournalError: an event does not follow from those before it, or the key is
+            another one.
         """
         for line, event in enumerate(events, start=1):
             try:
@@ -181,7 +189,7 @@ class Queries:
                 ) from error
 
     def apply(self, event: Mapping[str, Any]) -> None:
-        """Takes in one event of a journal."""
+        """Applies one event of a journal."""
         name, at = event["event"], event.get("query", -1)
         if name == "search":
             if event["key"] != _words(self._key):
@@ -194,7 +202,7 @@ class Queries:
         elif name == "grown":
             self.grow(event["queries"])
         elif name == "earlier":
-            accuracy, loss = (_number(event[score]) for score in ("accuracy", "loss"))
+            accuracy, loss = score(event["accuracy"]), score(event["loss"])
             self.tell_earlier(self._arch(event), accuracy, loss)
         elif name == "asked":
             query, _ = self.ask(self._arch(event))
@@ -209,7 +217,7 @@ class Queries:
             self.note(event)
 
     def note(self, event: Mapping[str, Any]) -> None:
-        """Takes in an event that does not concern the searcher."""
+        """Applies `started`, `finished` or `failed`, which leave the searcher alone."""
         query = self.rows[event["query"]]
         if event["event"] == "started":
             query.attempts += 1
@@ -226,30 +234,12 @@ class Queries:
 
 
 # Compiled once for a searcher, however many searches it makes.
-@functools.partial(jax.jit, static_argnums=0)
-def _ask(searcher, key, state, step, beside):
-    return search.ask(key, searcher, state, step, beside)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _tell(searcher, key, state, note, step, arch, outcome):
-    return search.tell(key, searcher, state, note, step, arch, outcome)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _adopt(searcher, state, step, arch):
-    return search.adopt(searcher, state, step, arch)
-
-
-def _no_evaluate(*_: Any) -> Any:
-    raise NotImplementedError
+_ask = jax.jit(search.ask, static_argnames="searcher")
+_tell = jax.jit(search.tell, static_argnames="searcher")
+_adopt = jax.jit(search.adopt, static_argnames="searcher")
 
 
 def _words(key: chex.PRNGKey) -> list[int]:
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     words = jax.random.key_data(jax.random.clone(key)) if typed else key
     return np.asarray(words).ravel().tolist()
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)

@@ -1,4 +1,4 @@
-"""The end of a search: its best architectures, results.csv and a picture."""
+"""Results of a search: its best architectures, results.csv and a picture."""
 
 import csv
 import io
@@ -42,7 +42,7 @@ class Candidate(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a search came to.
+    """The result of a search.
 
     Attributes:
       best: the best distinct architectures, best first; ten at most.
@@ -58,7 +58,7 @@ class Result(NamedTuple):
 
 
 def genotype(space: CellSpace, arch: np.ndarray) -> str:
-    """The architecture as a text that `earlier.architecture` reads."""
+    """Text of an architecture, which `earlier.architecture` reads."""
     if space.inputs_per_node is not None:
         return str(genotypes.from_arch(arch, space))
     if space.cells == 1:
@@ -67,7 +67,7 @@ def genotype(space: CellSpace, arch: np.ndarray) -> str:
 
 
 def best(state: Queries, count: int = BEST) -> tuple[Candidate, ...]:
-    """The best distinct architectures, those of before the search included."""
+    """The best distinct architectures, best first, earlier evaluations included."""
     rows: list[tuple[int | None, np.ndarray, float, float]]
     rows = [(None, *row) for row in state.earlier]
     rows += [(row.number, row.arch, row.accuracy, row.loss) for row in state.rows]
@@ -88,19 +88,19 @@ def best(state: Queries, count: int = BEST) -> tuple[Candidate, ...]:
 
 
 def _costs(space: CellSpace) -> costs.CostTable | None:
-    """Of the networks that are trained from scratch, at their usual size."""
+    """Costs of networks trained from scratch, at the papers' size; None if unknown."""
     if space == nas_bench_201():
         return costs.nb201_network()
     return costs.darts_network(space) if space.name == "darts" else None
 
 
 def percent(score: float) -> str:
-    """A fraction in percent; another score as it is."""
+    """Text of a score: a fraction in percent, any other as it is."""
     return f"{100 * score:.2f} %" if 0 <= score <= 1 else f"{score:g}"
 
 
 def text(candidates: Sequence[Candidate], space: CellSpace) -> str:
-    """The table of the best."""
+    """Table of the best architectures."""
     lines = ["accuracy  parameters  multiply-adds  architecture"]
     for row in candidates:
         size = "-" if row.parameters is None else f"{row.parameters / 1e6:.3f} M"
@@ -114,11 +114,11 @@ def text(candidates: Sequence[Candidate], space: CellSpace) -> str:
 
 
 def hours(rows: Sequence[Query], breaks: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Hours of searching until each row was told, without the time between runs.
+    """Hours of searching until each row was told, without pauses; float64 [rows].
 
     Args:
-      rows: that were told.
-      breaks: (end, start) of runs that followed one another, seconds since 1970.
+      rows: queries that were told.
+      breaks: (end, start) of each pause, seconds since 1970; see `Store`.
     """
     if not rows:
         return np.zeros(0)
@@ -129,12 +129,10 @@ def hours(rows: Sequence[Query], breaks: Sequence[tuple[float, float]]) -> np.nd
 
 
 def write(state: Queries, saved: Store, reason: str, show: bool) -> Result:
-    """Writes results.csv, best.json and results.png; prints the best."""
+    """Writes results.csv, best.json and results.png; prints the best if `show`."""
     chosen = best(state)
     folder = saved.folder
-    told = sorted(
-        (r for r in state.rows if r.order is not None), key=lambda r: r.order or 0
-    )
+    told = state.told_rows()
     spent = hours(told, saved.breaks)
     if folder is not None:
         folder.write_text(
@@ -159,24 +157,19 @@ def _csv(state: Queries, spent: Mapping[int, float]) -> str:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in state.rows:
-        status = "pending" if row.order is None else "failed" if row.failed else "done"
-        numbers = {
-            "accuracy": row.accuracy,
-            "loss": row.loss,
-            "seconds": row.seconds,
-            "hours": spent.get(row.number, float("nan")),
-        }
-        entry: dict[str, Any] = {
+        entry: dict[str, Any] = {name: getattr(row, name, None) for name in COLUMNS}
+        entry |= {
             "query": row.number,
-            "order": row.order,
-            "status": status,
-            "attempts": row.attempts,
-            "worker": row.worker,
+            "status": "pending" if row.order is None else "done",
+            "hours": spent.get(row.number),
             "arch": " ".join(map(str, row.arch.ravel().tolist())),
             "genotype": genotype(state.space, row.arch),
-            "error": row.error,
         }
-        entry |= {k: x if np.isfinite(x) else None for k, x in numbers.items()}
+        if row.failed:
+            entry["status"] = "failed"
+        for name in ("accuracy", "loss", "seconds"):
+            if not np.isfinite(entry[name]):
+                entry[name] = None
         writer.writerow(entry)
     return out.getvalue()
 

@@ -1,4 +1,4 @@
-"""Where a search is kept: its folder and its journal, or nowhere."""
+"""The folder and the journal of a search."""
 
 import contextlib
 import importlib.metadata
@@ -20,11 +20,11 @@ OUTPUTS = (journals.NAME, journals.TORN, "results.csv", "results.png", "best.jso
 
 
 class Store:
-    """A journal and the folder it lies in.
+    """The journal of a search and the folder that holds it.
 
     Attributes:
       folder: None if nothing is written.
-      breaks: between runs that went on from one another: (end, start), seconds since
+      breaks: (end, start) of each pause before a call resumed the search, seconds since
         1970.
     """
 
@@ -35,7 +35,7 @@ class Store:
     def start(
         self, state: Queries, queries: int, known: list[Any], by_hand: bool
     ) -> None:
-        """Replays the journal that is there, or begins one; see `open_store`."""
+        """Replays the journal in the folder, or begins one; see `open_store`."""
         assert self.folder is not None
         path = self.folder.file(journals.NAME)
         if not path.exists():
@@ -46,7 +46,13 @@ class Store:
         torn = self.folder.file(journals.TORN)
         self._journal, events = journals.Journal.resume(path, torn)
         state.replay(events)
-        _check_earlier(state, known)
+        if known and [row.arch.tolist() for row in known] != [
+            arch.tolist() for arch, _, _ in state.earlier
+        ]:
+            raise ValueError(
+                f"the search was begun with {len(state.earlier)} earlier evaluations, "
+                f"which cannot be changed now (earlier= has {len(known)} others)"
+            )
         for before, event in itertools.pairwise(events):
             if event["event"] == "resumed":
                 self.breaks.append((before["time"], event["time"]))
@@ -61,7 +67,7 @@ class Store:
         self._journal.append(*events)
 
     def goes_on(self, state: Queries) -> str:
-        """How the search can be continued, for messages."""
+        """Queries told so far and the folder to resume from, as text."""
         done = f"{state.told} of {state.budget} queries are told"
         if self.folder is None:
             return f"{done}; nothing was saved"
@@ -88,12 +94,13 @@ def open_store(
 
     Args:
       out: the folder; None writes nothing.
-      state: brought to where the journal ends.
-      queries: room is made for so many.
+      state: a new one; brought to where the journal ends.
+      queries: number of queries to make room for.
       earlier: see `earlier.read`.
       resume, overwrite: see `open_run`.
-      config: what config.json holds besides the format.
-      by_hand: this process is one of many that work on the search.
+      config: fields of config.json besides the format.
+      by_hand: whether each step is a process of its own, so that none is noted as
+        resuming.
 
     Raises:
       ValueError, OSError: see `open_run`, `Queries.replay` and `earlier.read`.
@@ -109,7 +116,8 @@ def open_store(
     if resume and there.exists():  # refused before anything is touched
         journals.check_space(there, journals.read(there).events, state.space)
     config = {"format": journals.VERSION, **(config or {})}
-    sources = [part for part in _listed(earlier) if isinstance(part, str | os.PathLike)]
+    parts = earlier if isinstance(earlier, list) else [earlier]
+    sources = [part for part in parts if isinstance(part, str | os.PathLike)]
     folder = folders.open_run(
         out,
         PROGRAM,
@@ -125,27 +133,13 @@ def open_store(
         saved.start(state, queries, known, by_hand)
         if state.diverged is not None:
             print(
-                f"query {state.diverged} is another than this searcher would ask (a "
-                "setting, a version or the hardware changed): what the journal holds "
-                "is kept, and the search goes on from it"
+                f"query {state.diverged} is not what this searcher would ask (a "
+                "setting, a version or the hardware changed): the journal's queries "
+                "are kept, and the search continues from them"
             )
         yield saved
     finally:
         saved.close()
-
-
-def _listed(earlier: Any) -> list[Any]:
-    return earlier if isinstance(earlier, list) else [earlier]
-
-
-def _check_earlier(state: Queries, known: list[Any]) -> None:
-    if known and [row.arch.tolist() for row in known] != [
-        arch.tolist() for arch, _, _ in state.earlier
-    ]:
-        raise ValueError(
-            f"the search was begun with {len(state.earlier)} earlier evaluations, "
-            f"which cannot be changed now ({len(known)} others are given)"
-        )
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""What runs where architectures are evaluated."""
+"""The function that runs in a worker: evaluates one architecture and reports."""
 
 import multiprocessing
 import os
@@ -19,7 +19,7 @@ from nasjax.search import outcomes
 
 
 class Report(NamedTuple):
-    """What came of one attempt at one query."""
+    """The result of one attempt at one query."""
 
     accuracy: float | None
     loss: float | None
@@ -39,9 +39,14 @@ def evaluate(
     """Calls `function(arch)`; whatever it raises or returns is reported.
 
     Args:
+      function: the user's evaluation, see `parallel.search`.
+      arch: uint8 [*arch_shape].
       timeout: seconds, enforced here if this is the main thread of a process (and the
         evaluation returns to Python now and then).
-      token: of this attempt, so that no two calls are taken for the same.
+      token: unique to the attempt; dask takes calls with equal arguments for one task.
+
+    Raises:
+      StoppedError: a signal ended an evaluation in the process of the search.
     """
     del token
     _guard()
@@ -65,7 +70,7 @@ def evaluate(
             None,
             None,
             reason="exception",
-            error=f"{type(raised).__name__}: {raised}".splitlines()[0],
+            error=one_line(raised),
             traceback=traceback.format_exc(),
         )
     accuracy = float(accuracy)
@@ -76,13 +81,18 @@ def evaluate(
     return report(accuracy, loss)
 
 
+def one_line(error: BaseException) -> str:
+    """Type and first line of an exception, at most 300 characters."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:300]
+
+
 class _TimeOutError(BaseException):
     """Not an Exception, which an evaluation may well catch."""
 
 
 @contextmanager
 def _alarm(seconds: float | None) -> Iterator[None]:
-    """Raises `_TimeOutError` after so many seconds, where signals can."""
+    """Raises `_TimeOutError` after so many seconds in a thread that gets signals."""
     able = threading.current_thread() is threading.main_thread()
     if seconds is None or not able or not hasattr(signal, "setitimer"):
         yield
@@ -107,7 +117,7 @@ _guarded = False
 def _guard() -> None:
     """In a worker process of a pool: ends with its parent, and ignores Ctrl-C.
 
-    A terminal sends Ctrl-C to all processes; what is pending is the parent's to decide.
+    A terminal sends Ctrl-C to all processes; the parent decides about pending queries.
     """
     global _guarded
     parent = multiprocessing.parent_process()
@@ -118,7 +128,8 @@ def _guard() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     above = os.getppid()
 
-    def watch() -> None:  # a forked process sees another parent, the others a pipe end
+    # A forked process gets another parent; for others the pipe of `is_alive` closes.
+    def watch() -> None:
         while parent.is_alive() and os.getppid() == above:
             time.sleep(1)
         os._exit(1)

@@ -1,6 +1,6 @@
 """Architectures scored by training each from scratch, for `nasjax.parallel`.
 
-    evaluate = candidate_training.Evaluate(run, cache="runs/mine/cache")
+    evaluate = candidate_training.Evaluate(run, cache="runs/search/cache")
     parallel.search(key, searcher, evaluate, queries=50, executor=processes(4))
 
 A network of one path in a supernet is trained, from random weights of its own: the

@@ -1,10 +1,15 @@
 """The journal: whole lines or none, and nothing lost."""
 
 import json
+import shutil
+from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 import nasjax
+from nasjax import parallel
 from nasjax.parallel import journal as journals
 from nasjax.parallel.journal import Journal, JournalError
 
@@ -58,8 +63,52 @@ def test_other_files_are_refused(path, tmp_path):
         journals.check_space(path, events, nasjax.darts())
     other = tmp_path / "other"
     other.write_text('{"event": "asked"}\n')
-    with pytest.raises(JournalError, match="no journal"):
+    with pytest.raises(JournalError, match="not a journal"):
         journals.read(other)
     Journal.create(other, [HEADER | {"version": 99}]).close()
     with pytest.raises(JournalError, match="format 99"):
         journals.read(other)
+
+
+def test_a_journal_of_an_earlier_version_resumes(tmp_path, quick_compile):
+    """Its process was killed in the middle of a line.
+
+    The journal has earlier evaluations, a pool that broke, failures, queries added on
+    resuming, two results that were not told, and an attempt without a result.
+    `expected.json` is what the version that wrote it resumed it to.
+    """
+
+    def evaluate(arch):
+        if arch[1] == arch[2] == 1:
+            raise RuntimeError("out of memory")
+        evaluated.append(arch.tolist())
+        return float(arch @ (9, 3, 1)) / 32, float(arch.sum()) / 8
+
+    evaluated = []
+    data = Path(__file__).parent / "data"
+    space = nasjax.table_space(3, tuple("abc"))
+    config = nasjax.EvolutionConfig(population=4, sample=2)
+    shutil.copytree(data / "killed", tmp_path, dirs_exist_ok=True)
+    result = parallel.search(
+        jax.random.key(7),
+        nasjax.evolution(space, config),
+        evaluate,
+        queries=12,
+        out=tmp_path,
+        resume=True,
+        progress=False,
+    )
+    expected = json.loads((data / "expected.json").read_text())
+    assert evaluated == expected["arch"][11:], "every other result was in the journal"
+    assert [row.arch.tolist() for row in result.rows] == expected["arch"]
+    for name in ("accuracy", "order", "attempts"):
+        values = np.array([getattr(row, name) for row in result.rows], float)
+        np.testing.assert_array_equal(values, np.array(expected[name], float), name)
+    for leaf, numbers in zip(
+        jax.tree.leaves(result.state), expected["state"], strict=True
+    ):
+        np.testing.assert_array_equal(leaf, np.array(numbers, leaf.dtype))
+    before = (data / "killed" / journals.NAME).read_bytes()
+    whole, _, torn = before.rpartition(b"\n")
+    assert (tmp_path / journals.NAME).read_bytes().startswith(whole)
+    assert (tmp_path / journals.TORN).read_bytes() == torn + b"\n"

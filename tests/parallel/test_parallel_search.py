@@ -112,7 +112,7 @@ def test_another_searcher_keeps_what_the_journal_says(tmp_path, capsys):
     )
     asked = [event["arch"] for event in events(tmp_path, "asked")]
     assert archs(result).tolist() == asked
-    assert "is another than this searcher would ask" in capsys.readouterr().out
+    assert "is not what this searcher would ask" in capsys.readouterr().out
 
 
 def failing(arch):
@@ -291,7 +291,7 @@ BAD = {
     "retries": ({"retries": -1}, ValueError, "retries must be at least 0"),
     "timeout": ({"timeout": -1}, ValueError, "timeout must be at least 0"),
     "target": ({"target": float("nan")}, ValueError, "target must be finite"),
-    "arch": ({"earlier": ([[9, 9, 9, 9]], [1])}, ValueError, "no architecture of"),
+    "arch": ({"earlier": ([[9, 9, 9, 9]], [1])}, ValueError, "not an architecture of"),
     "length": ({"earlier": ([[1, 1, 1, 1]], [])}, ValueError, "one length"),
     "kind": ({"earlier": 3}, ValueError, "earlier takes"),
 }

@@ -1,4 +1,7 @@
-"""Pictures of results; matplotlib is imported when one is drawn."""
+"""Pictures of results; matplotlib is imported when one is drawn.
+
+Functions that take a `path` write a file there; its suffix chooses the format.
+"""
 
 from nasjax.analysis.plots.cells import cell, cell_states, cells, states
 from nasjax.analysis.plots.frontier import (

@@ -12,17 +12,20 @@ from nasjax.spaces.topology import depth, width
 
 # The picture is a staircase: a line leaves the bottom of its source, falls to a row of
 # its own and enters its target from the left, so no line runs through a label.
-# In inches: a column, a row, half the width of a box, and its margin around a row.
+# Inches: width of a column, height of a row, half the width of a box, its margin above
+# and below its rows.
 _COLUMN, _ROW, _HALF, _EDGE = 1.3, 0.3, 0.22, 0.1
 
 
 def cell(axis, space: CellSpace, arch: chex.Array, title: str = "") -> None:
     """Draws one cell: a box for each node, a labelled arrow for each operation.
 
-    Lines have the colour of the node they leave. An edge that holds `none` is dotted
-    grey, an absent edge is left out. One unit of the axis is an inch.
+    Lines have the colour of the node they leave; those to the output of a DARTS cell
+    are black. An edge that holds `none` is dotted grey, an absent edge is left out. One
+    unit of the axis is an inch.
 
     Args:
+      axis: matplotlib's axes.
       space: with edges from lower to higher nodes.
       arch: uint8 [E], one cell.
     """
@@ -91,9 +94,8 @@ def cells(
     """Writes a picture of all cells of an architecture, with width and depth.
 
     Args:
-      path: file to write; its suffix chooses the format.
-      space: as for `cell`.
-      arch: uint8 `arch_shape`.
+      space: as for `cell`; width and depth are of DARTS cells.
+      arch: uint8 [*arch_shape].
     """
     arch = np.asarray(arch)
     chex.assert_shape(arch, space.arch_shape)
@@ -122,12 +124,15 @@ def states(
     rows: Sequence[tuple[str, np.ndarray, np.ndarray]],
     labels: tuple[str, str],
 ) -> None:
-    """The searcher's final state beside the true best architectures (Fig. 4.2).
+    """The searcher's final state beside that of the truly best architectures.
 
     Args:
       space: a space of one cell.
-      rows: `(title, state [E, O], truth [E, O])` of each column.
-      labels: captions of the two panels.
+      rows: `(title, state [E, O], truth [E, O])` for each row of the picture: the share
+        of each operation on each edge.
+      labels: captions of the two panels of a row.
+
+    Source: thesis Fig. 4.2.
     """
     figure, axes = panels(2 * len(rows), (4.0, 2.3), across=2)
     places = iter(axes)
@@ -138,11 +143,13 @@ def states(
 
 
 def cell_states(path: Path, space: CellSpace, state: np.ndarray, title: str) -> None:
-    """The searcher's state, one panel for each cell (Fig. 4.3).
+    """The searcher's state, one panel for each cell.
 
     Args:
       space: any space of cells.
       state: float [*arch_shape, O], the share of each operation on each edge.
+
+    Source: thesis Fig. 4.3.
     """
     matrices = np.asarray(state).reshape(space.cells, space.num_edges, -1)
     figure, axes = panels(space.cells, (2.0 + 0.42 * space.num_edges, 3.4), across=1)
@@ -154,7 +161,7 @@ def cell_states(path: Path, space: CellSpace, state: np.ndarray, title: str) -> 
 
 
 def _edge_names(space: CellSpace) -> list[str]:
-    """`k-2→0` for cells with the two cells before as inputs, else `i→n1`."""
+    """Such as `k-2→0` for cells whose inputs are the two cells before, else `i→n1`."""
     if space.cells == 2:
         names = ["k-2", "k-1", "0", "1", "2", "3"]
     else:
@@ -164,7 +171,7 @@ def _edge_names(space: CellSpace) -> list[str]:
 
 
 def _matrix(axis, space: CellSpace, matrix: np.ndarray, title: str) -> None:
-    """Operations x edges, with a bar where the next node's edges begin."""
+    """Draws [E, O] with edges along x, and a bar where the next node's edges begin."""
     matrix = np.asarray(matrix)
     targets = [target for _, target in space.edges]
     axis.imshow(matrix.T, cmap="Greys", vmin=0, vmax=1)

@@ -14,6 +14,7 @@ from nasjax.spaces import CellSpace
 _LABELS = {"flops": "GFLOPS", "parameters": "parameters [million]"}
 _SIZES = {"gflops": "GFLOPS", "millions": "parameters with auxiliary head [million]"}
 
+# The mean of a few seeds, with a band that spans them all.
 _RANGE: dict[str, Any] = {"extremes": True, "alpha": 0.2, "lw": 1.4}
 
 
@@ -37,8 +38,9 @@ def curves(
 
     Args:
       accuracy: per variant, [S, T] as fractions.
-      one_shot: Acc(OS), drawn as a line.
-      window: steps of the moving average.
+      one_shot: Acc(OS), accuracy of the whole supernet as a fraction, drawn as a line;
+        None if not known.
+      window: number of steps in the moving average.
 
     Source: thesis Figs 3.2, 3.3.
     """
@@ -59,7 +61,7 @@ def fronts(
 
     Args:
       searches: per variant, each seed's points; the first seed's steps are written.
-      axis_name: of `frontier.AXES`.
+      axis_name: the cost, of `frontier.AXES`.
 
     Source: thesis Fig. 3.4.
     """
@@ -82,7 +84,15 @@ def fronts(
 def widths(
     path: Path, space: CellSpace, searches: Mapping[str, Sequence[Points]], title: str
 ) -> None:
-    """Widths of normal and of reduction cells among the best 5% (thesis Fig. 3.5)."""
+    """Histogram of the widths of normal and of reduction cells among the best 5%.
+
+    Args:
+      space: of DARTS cells.
+      searches: per variant, each seed's points.
+      title: after the name of the cell.
+
+    Source: thesis Fig. 3.5.
+    """
     figure, axes = panels(2, (5.0, 3.6))
     edges = np.arange(-0.25, 4.5, 0.5)
     bar = 0.45 / len(searches)
@@ -99,7 +109,7 @@ def widths(
 
 
 def hypervolumes(path: Path, volumes: Mapping[str, np.ndarray], title: str) -> None:
-    """Hypervolume against queries, [S, T] per variant: mean and range of seeds."""
+    """Hypervolume [S, T] of each variant against queries: mean and range of seeds."""
     figure, (axis,) = panels(1, (6.0, 4.0))
     for name, values in volumes.items():
         x = np.arange(1, values.shape[-1] + 1)
@@ -111,7 +121,13 @@ def hypervolumes(path: Path, volumes: Mapping[str, np.ndarray], title: str) -> N
 def retrained_fronts(
     path: Path, group: Sequence[retrained.Evaluation], title: str
 ) -> None:
-    """Test accuracy against FLOPS and parameters, with fronts (Figs 3.6, 3.7)."""
+    """Test accuracy of retrained networks against FLOPS and parameters, with fronts.
+
+    Args:
+      group: networks whose accuracies can be compared.
+
+    Source: thesis Figs 3.6, 3.7.
+    """
     figure, axes = panels(2, (5.5, 4.2))
     for color, (search, networks) in enumerate(retrained.searches_of(group).items()):
         values = retrained.arrays(networks)

@@ -25,7 +25,8 @@ def anytime(
     Args:
       best: per method, best so far [V, S, T] as fractions.
       titles: of the V panels.
-      optima: best value of each table column, drawn as a line; None if not known.
+      optima: [V], best accuracy of each panel's table column as a fraction, drawn as a
+        line; None if not known.
       x: per method, [V, S, T] to draw against instead of the number of queries, such
         as simulated seconds; the mean is then taken on a common grid.
       xlabel: name of the x axis.
@@ -42,7 +43,8 @@ def anytime(
             if x is not None:
                 grid, y = _common_grid(at, y)
             mean = mean_of_seeds(axis, grid, y, name, color=f"C{color}")
-            # The first queries would stretch both axes: 1/50 and 1/100 are left out.
+            # The first queries would stretch both axes: y starts at the mean after
+            # 1/50 of the queries, x after 1/100.
             lows.append(mean[min(len(mean) - 1, len(mean) // 50)])
             tops.append(mean[-1])
             starts.append(grid[min(len(grid) - 1, len(grid) // 100)])
@@ -71,7 +73,8 @@ def regret(
     """Regret against queries, logarithmic: the mean over seeds with its 95% band.
 
     Args:
-      regrets: per method, [V, S, T].
+      regrets: per method, [V, S, T]; a step at which a seed's value is not finite
+        is left out.
       titles: of the V panels.
     """
     figure, axes = panels(len(titles), (5.0, 3.6))

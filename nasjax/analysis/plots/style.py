@@ -15,9 +15,9 @@ def panels(
     """A figure and `count` axes.
 
     Args:
-      count: of the axes.
-      size: of each, in inches.
-      across: axes in a row.
+      count: number of axes.
+      size: width and height of each, in inches.
+      across: most axes in a row.
       layout: of matplotlib's figure.
     """
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ def panels(
 
 
 def label(axis, title: str, x: str = "", y: str = "", legend: str = "") -> None:
-    """Title, names of the axes and, at a place such as `lower right`, a legend."""
+    """Sets title, names of the axes and, at a place such as `lower right`, a legend."""
     axis.set_title(title, fontsize=10)
     axis.set_xlabel(x)
     axis.set_ylabel(y)
@@ -59,8 +59,11 @@ def mean_of_seeds(
       extremes: the band spans all seeds, instead of 1.96 standard errors on each side
         of the mean.
       floor: lower values are drawn there, for a logarithmic axis.
-      alpha: of the band.
-      style: of the line.
+      alpha: opacity of the band.
+      style: of the line, as for `axis.plot`.
+
+    Returns:
+      The mean, [T].
     """
     mean = y.mean(axis=0)
     style = {"lw": 1.6} | style

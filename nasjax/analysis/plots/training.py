@@ -13,7 +13,8 @@ def training(path: Path, curves, true: np.ndarray | None = None) -> None:
 
     Args:
       curves: `nasjax.runs.supernets.Curves`.
-      true: true accuracies [M] of the scored architectures, for the last panels.
+      true: [M], true accuracies of the scored architectures as fractions, for the last
+        two panels; None leaves these out.
     """
     figure, axes = panels(2 if true is None else 4, (4.6, 3.4))
     epochs = np.arange(1, len(curves.loss) + 1)
@@ -52,7 +53,8 @@ def evaluation(
     Args:
       loss, accuracy: of training batches, [S, epochs]; accuracies are fractions.
       test: accuracy on test images [S, epochs], NaN where not tested.
-      baseline: accuracy of a linear classifier, drawn as a line.
+      baseline: test accuracy of a linear classifier, a fraction, drawn as a line; None
+        if not known.
     """
     figure, axes = panels(2, (4.6, 3.4))
     tested = np.isfinite(test).all(axis=0)
