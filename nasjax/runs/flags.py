@@ -37,6 +37,9 @@ def add(
       offered: names of methods; those of plugins follow.
       presets: CADAM's settings by name, the default one first.
       usual: the default methods, for the help text.
+
+    Errors of plugins, and flags of theirs that the script has already, end the program
+    with status 2.
     """
     plugins.add(parser, argv)
     offered = (*offered, *PLUGINS)
@@ -82,7 +85,8 @@ def configs(
       only_cadams: a preset holds CADAM's config alone and is refused without cadam.
 
     Raises:
-      ValueError: a flag changes none of the methods that run.
+      ValueError: a flag changes none of the methods that run, or `only_cadams` and a
+        preset without cadam.
     """
     if args.preset is not None and only_cadams and "cadam" not in args.methods:
         raise ValueError(
