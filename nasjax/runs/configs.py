@@ -66,11 +66,15 @@ def compare(
 
 
 def defaults(configs: Mapping[str, Any], prefix: str = "configs.") -> dict[str, Any]:
-    """`Rules.absent` for dataclasses by name: defaults of fields that came later."""
+    """`Rules.absent` for dataclasses by name: defaults of fields that came later.
+
+    A field without a default, as a plugin's config may have, is left out.
+    """
     return {
         f"{prefix}{name}.{field.name}": json.loads(json.dumps(field.default))
         for name, config in configs.items()
         for field in dataclasses.fields(config)
+        if field.default is not dataclasses.MISSING
     }
 
 
