@@ -171,14 +171,14 @@ def add_config_flags(
         if not field.metadata.get("flag", True):
             continue
         is_list = isinstance(value, tuple)
-        shown = ",".join(map(str, value)) if is_list else value
+        printed = ",".join(map(str, value)) if is_list else value
         group.add_argument(
             flag(prefix, field.name),
             dest=_destination(prefix, field.name),
             type=reader(value),
             default=None,
             metavar="N,N,..." if is_list else type(value).__name__.upper(),
-            help=f"{field.metadata.get('help', field.name)} (default {shown})",
+            help=f"{field.metadata.get('help', field.name)} (default {printed})",
         )
 
 

@@ -58,13 +58,13 @@ def add(
         help=f"CADAM's settings (default {first})",
     )
     for prefix, names in families(offered).items():
-        shown = METHODS[names[0]].config
-        shown = presets[first]() if names[0] == "cadam" else shown
+        default = METHODS[names[0]].config
+        default = presets[first]() if names[0] == "cadam" else default
         title = f"settings of {', '.join(names)}"
         if len(names) > 1:
             title += f" (defaults: those of {names[0]})"
         try:
-            cli.add_config_flags(parser, shown, prefix, title)
+            cli.add_config_flags(parser, default, prefix, title)
         except argparse.ArgumentError as error:  # a plugin's flag is the script's own
             parser.error(f"{names[0]}: {error}")
 

@@ -158,15 +158,15 @@ class Loop:
 
     def __enter__(self) -> "Loop":
         self._clock = time.monotonic()
-        shown = jax.process_index() == 0
+        shows = jax.process_index() == 0  # one bar for all hosts
         self._bar = tqdm(
             total=self._job.steps,
             initial=self.first,
             desc=self._job.label or self._job.name or None,
             unit=self._job.unit,
-            disable=not shown,
+            disable=not shows,
         )
-        self._compiling = _Compiling(self._bar, shown and self.first < self._job.steps)
+        self._compiling = _Compiling(self._bar, shows and self.first < self._job.steps)
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 self._handlers[number] = signal.signal(number, self._on_signal)
@@ -278,10 +278,10 @@ def _writing(path: Path) -> Iterator[None]:
 class _Compiling:
     """Shows how long the first chunk has been compiling, until it ends."""
 
-    def __init__(self, bar: tqdm, shown: bool):
+    def __init__(self, bar: tqdm, shows: bool):
         self._bar, self._end = bar, threading.Event()
         self._thread = None
-        if shown:
+        if shows:
             self._thread = threading.Thread(target=self._tell, daemon=True)
             self._thread.start()
 

@@ -19,7 +19,7 @@ from nasjax.spaces.architectures import Architecture
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of architecture, data set, preset and seeds."""
+    """Adds architecture, data set, preset and seeds; `add_settings` adds the rest."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--genotype", help="its name, its text or a file")
     source.add_argument("--genotypes", type=Path, help="JSON list of objects with one")
@@ -43,7 +43,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Adds the other flags that `run` and `load` read, and `--workers`."""
     add = parser.add_argument_group("devices and images on disk").add_argument
-    add("--devices", type=cli.at_least(1), default=None, help="default: all that fit")
+    add(
+        "--devices",
+        type=cli.at_least(1),
+        default=None,
+        help="number (default: all that fit)",
+    )
     add(
         "--lanes",
         type=cli.at_least(1),
