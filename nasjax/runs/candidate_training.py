@@ -234,7 +234,7 @@ class Evaluate:
     """Evaluation `arch -> accuracy`, kept in a folder that processes share.
 
     An architecture is trained once, even if several searches of a `run` query it;
-    twice only if two processes train it at the same time, or if it diverged (NaN).
+    again only if two processes train it at the same time, or if it diverged (NaN).
     """
 
     run: CandidateRun
