@@ -126,7 +126,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def preset(space: str, name: str, **changes: Any) -> CandidateRun:
-    """A preset's run with changes; of other families the defaults.
+    """A preset's run with changes.
+
+    Args:
+      space: of `families.variants()`; one without presets has the defaults.
+      name: of PRESETS.
+      changes: fields that differ.
 
     Raises:
       ValueError: a value is not allowed.
@@ -139,7 +144,7 @@ def canonical(run: CandidateRun, arch: np.ndarray) -> np.ndarray:
     """The representative of all architectures that compute the same function.
 
     In NAS-Bench-201 that is the first of its isomorphism class; in other spaces it is
-    the architecture itself.
+    the architecture itself. uint8 [*arch_shape], as `arch` is.
     """
     arch = np.asarray(arch, np.uint8)
     if run.space != "nb201":
@@ -207,7 +212,10 @@ def check(run: CandidateRun, data_dir: str | None = None) -> None:
 
 
 def train(run: CandidateRun, arch: np.ndarray, data_dir: str | None = None) -> float:
-    """Validation accuracy of an architecture after its training, a fraction."""
+    """Validation accuracy of an architecture after its training, a fraction.
+
+    NaN if a loss is not finite; errors as of `check`.
+    """
     trainer = _trainer(run, data_dir)
     state, _ = trainer.init()
     carry = trainer.place((state, np.asarray(arch, np.uint8)))
@@ -223,9 +231,10 @@ def train(run: CandidateRun, arch: np.ndarray, data_dir: str | None = None) -> f
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """`arch -> accuracy`, kept in a folder that processes share.
+    """Evaluation `arch -> accuracy`, kept in a folder that processes share.
 
-    An architecture is trained once, even if several searches of a `run` query it.
+    An architecture is trained once, even if several searches of a `run` query it;
+    again only if two processes train it at the same time, or if it diverged (NaN).
     """
 
     run: CandidateRun
@@ -240,7 +249,8 @@ class Evaluate:
         accuracy = train(self.run, arch, self.data_dir)
         if np.isfinite(accuracy):
             path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(path, {"arch": arch.tolist(), "accuracy": accuracy})
+            entry = {"arch": arch.tolist(), "accuracy": accuracy}
+            files.write_json(path, entry, shared=True)  # by all workers
         return accuracy
 
 
@@ -261,6 +271,10 @@ def retrain(
 
     Returns:
       `genotype`, `test_accuracy` (a fraction, after the last epoch), `params`, `macs`.
+
+    Raises:
+      DivergedError: a loss or a weight is not finite.
+      ValueError: as `image_sets.whole` and `image_sets.with_data`.
     """
     architecture = architectures.from_array(space, arch)
     chosen = run.network(architecture.printed)

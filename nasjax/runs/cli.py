@@ -17,14 +17,15 @@ class Parser(argparse.ArgumentParser):
 
     Args:
       doc: the script's docstring. Its first paragraphs, up to the one that shows a
-        command (it is indented), stand above the flags, the others below.
+        command (it is indented), stand above the flags, the others below. If none shows
+        a command, the first stands above.
       kwargs: as for `argparse.ArgumentParser`.
     """
 
     def __init__(self, doc: str = "", **kwargs):
         parts = doc.strip().split("\n\n")
-        shown = [part.startswith("    ") for part in parts]
-        cut = shown.index(True) + 1 if True in shown else 1
+        commands = [part.startswith("    ") for part in parts]
+        cut = commands.index(True) + 1 if True in commands else 1
         kwargs.setdefault("description", "\n\n".join(parts[:cut]))
         kwargs.setdefault("epilog", "\n\n".join(parts[cut:]))
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -44,7 +45,7 @@ class Parser(argparse.ArgumentParser):
             self.error(str(error))
 
     def format_usage(self) -> str:
-        """The required flags only; all of them would fill a screen."""
+        """Usage with the required flags only; all of them would fill a screen."""
         return f"usage: {self._short_usage()}\n"
 
     def format_help(self) -> str:
@@ -84,7 +85,7 @@ def seeds(text: str) -> list[int]:
 
     Raises:
       ArgumentTypeError: not of that form, a seed twice, a range that runs backwards
-        or a seed over 2^32 - 1.
+        or has more than 100,000 seeds, or a seed over 2^32 - 1.
     """
     values: list[int] = []
     for part in text.split(","):
@@ -107,7 +108,11 @@ def seeds(text: str) -> list[int]:
 
 
 def names(allowed: Sequence[str]) -> Callable[[str], list[str]]:
-    """A reader of comma-separated names out of `allowed`; keeps their order."""
+    """A reader of comma-separated names, each of `allowed` and none twice.
+
+    Like the other readers here, it is a `type` of `add_argument`, keeps the order and
+    raises ArgumentTypeError.
+    """
 
     def read(text: str) -> list[str]:
         chosen = [part.strip() for part in text.split(",")]
@@ -155,24 +160,25 @@ def numbers(minimum: int) -> Callable[[str], list[int]]:
 def add_config_flags(
     parser: argparse.ArgumentParser, default: Any, prefix: str, title: str
 ) -> None:
-    """One flag per field of a config: `--tau`, or `--<prefix>-<field>`.
+    """Adds a flag per field of a config: `--<prefix><field>`, such as `--best-top-k`.
 
     Fields of nested dataclasses have flags like its own; fields with `flag: False` in
-    their metadata have none. The help text is the field's own.
+    their metadata have none. The help text is the field's own, with its value in
+    `default`; a flag that is left out is None.
     """
     group = parser.add_argument_group(title)
     for field, value in configs.fields(default):
         if not field.metadata.get("flag", True):
             continue
         is_list = isinstance(value, tuple)
-        shown = ",".join(map(str, value)) if is_list else value
+        printed = ",".join(map(str, value)) if is_list else value
         group.add_argument(
             flag(prefix, field.name),
             dest=_destination(prefix, field.name),
             type=reader(value),
             default=None,
             metavar="N,N,..." if is_list else type(value).__name__.upper(),
-            help=f"{field.metadata.get('help', field.name)} (default {shown})",
+            help=f"{field.metadata.get('help', field.name)} (default {printed})",
         )
 
 
@@ -209,7 +215,7 @@ def fill(args: argparse.Namespace, preset: Any, names: Iterable[str]) -> None:
 
 
 def flag(prefix: str, name: str) -> str:
-    """The flag of a config's field: `--best-top-k`."""
+    """The flag of a config's field, `--best-top-k` of `best-` and `top_k`."""
     return f"--{prefix}{name}".replace("_", "-")
 
 
@@ -218,7 +224,7 @@ def _destination(prefix: str, name: str) -> str:
 
 
 def reader(value: Any) -> Callable[[str], Any]:
-    """A reader of values of the same type as `value`."""
+    """A reader of values of the type of `value`; of a tuple, whole numbers."""
     kind = type(value)
 
     def read(text: str) -> Any:

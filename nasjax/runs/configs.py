@@ -19,8 +19,8 @@ class Rules(NamedTuple):
       grows: fields that a resumed run may extend: lists by further entries, mappings
         by further names, numbers upwards.
       absent: values of fields that older versions did not write, by dotted names such
-        as `configs.cadam.tau`; where the mapping around a field is absent, so is it.
-        A run may read what an older version wrote, so they are filled in on both sides.
+        as `configs.cadam.tau`. They are filled in on both sides, since a run may read
+        what an older version wrote, but not where the mapping around them is absent.
     """
 
     free: tuple[str, ...] = ()
@@ -39,10 +39,10 @@ def compare(
       rules: see `Rules`.
 
     Returns:
-      What config.json should hold from now on.
+      The content of config.json from now on: the newer one, if something grew.
 
     Raises:
-      ConfigMismatchError: names every field that differs, and those that may grow.
+      ConfigMismatchError: names every field that differs, except those that grew.
     """
     known, now = _filled(before, rules.absent), _filled(now, rules.absent)
     names = sorted({*known, *now} - {*rules.free})
@@ -66,11 +66,15 @@ def compare(
 
 
 def defaults(configs: Mapping[str, Any], prefix: str = "configs.") -> dict[str, Any]:
-    """`Rules.absent` for dataclasses by name: fields that came later have defaults."""
+    """`Rules.absent` for dataclasses by name: defaults of fields that came later.
+
+    A field without a default, as a plugin's config may have, is left out.
+    """
     return {
         f"{prefix}{name}.{field.name}": json.loads(json.dumps(field.default))
         for name, config in configs.items()
         for field in dataclasses.fields(config)
+        if field.default is not dataclasses.MISSING
     }
 
 
@@ -166,8 +170,8 @@ def replaced(config: Any, **values: Any) -> Any:
 def to_json(config: Any) -> dict[str, Any]:
     """All fields by name as JSON has them, nested ones beside the others.
 
-    Fields without a flag that still have their default are left out if that default is
-    empty (0, "" or ()): they are not known yet, or not for this run.
+    Fields without a flag are left out while they are empty (0, "" or ()): they are not
+    known yet, or not for this run.
     """
     return {
         field.name: list(value) if isinstance(value, tuple) else value
@@ -182,12 +186,12 @@ def from_json(
     """The dataclass that `to_json` wrote; other names in it are ignored.
 
     Args:
-      default: an instance, whose values stand for fields without a flag.
+      default: an instance, whose values stand for absent fields without a flag.
       content: what was read.
       absent: values of fields that older versions did not write.
 
     Raises:
-      ValueError: another field is absent, or has a value that is not allowed.
+      ValueError: another field is absent, or a value is not allowed.
     """
     values = {}
     for field, _ in fields(default):

@@ -44,8 +44,11 @@ def variants(
 
     Args:
       names: keys of `searchers.ddas.VARIANTS`.
-      terms: entries of TERMS.
-      preset: sizes that configs take.
+      terms: entries of TERMS; `none` leaves nothing out.
+      preset: its `explore`, `exploit` and `recent` go into the configs.
+
+    Returns:
+      Methods by name, such as `td3` or `td3-no-loss`.
     """
     made = {}
     for variant in names:
@@ -94,8 +97,9 @@ def load(
         images are the whole validation half.
 
     Raises:
-      ValueError: the run is not finished or not one-shot, has no operation `none` or
-        another data set; the validation half has fewer images.
+      FileNotFoundError: as `supernets.load`.
+      ValueError: the run is not finished or not one-shot, is of another space or has no
+        operation `none`, or has another data set; the validation half has fewer images.
     """
     net = supernets.load(folder)
     whole = net.curves.one_shot

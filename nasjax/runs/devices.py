@@ -1,4 +1,4 @@
-"""Devices of an experiment; by default every CPU core is one."""
+"""Devices of an experiment: CPU cores, hosts, meshes, seeds at a time."""
 
 import os
 import time
@@ -15,7 +15,7 @@ SEEDS = "seed"  # the axis of a mesh with a device for each seed
 
 
 def join_hosts() -> None:
-    """`jax.distributed.initialize()`; call it before JAX starts a backend.
+    """Joins the processes of several hosts; call it before JAX starts a backend.
 
     Raises:
       ValueError: it failed, such as where nothing names the other hosts.
@@ -116,7 +116,8 @@ def layout(
       streamed: whether the data set is; its seeds are trained one after another.
 
     Raises:
-      ValueError: more devices or lanes than there are.
+      ValueError: more devices or lanes than there are, several lanes of a streamed data
+        set, or not all devices of several hosts.
     """
     present, left = jax.device_count(), images % batch_size
     on_cpu = jax.default_backend() == "cpu"

@@ -30,7 +30,13 @@ class SearchRun(NamedTuple):
 
 
 class Queries(job.Job):
-    """One search as a job: a chunk is one query."""
+    """One search as a job: a chunk is one query. `run` drives it, not `job.run`.
+
+    Args:
+      searcher, env, steps: of the search; T steps.
+      name, label: see `job.Job`.
+      steps_before: T of the run that is resumed, whose checkpoints may not tell it.
+    """
 
     unit = "query"
 
@@ -49,7 +55,7 @@ class Queries(job.Job):
         self.best = -np.inf
 
     def template(self, steps: int | None = None) -> dict[str, Any]:
-        """Shapes of the state, and a trace of zeros."""
+        """Shapes of the state, and a trace of `steps` zeros (by default T)."""
         steps, searcher = steps or self.steps, self._searcher
 
         def shapes_of(key):
@@ -95,7 +101,7 @@ class Queries(job.Job):
         return carry | {"seconds": np.array([self.seconds(carry)])}
 
     def seconds(self, carry: Any) -> float:
-        """So far, with those before a resume."""
+        """Seconds spent so far, with those before a resume."""
         return float(carry["seconds"][0]) + time.monotonic() - self._started
 
     def run(self, key: Any, loop: job.Loop) -> SearchRun:
@@ -174,7 +180,10 @@ def run(
       folder: of the run, for checkpoints and one line for each in log.jsonl.
 
     Raises:
-      StoppedError, RunError: as `job.run`; DivergedError: as `Queries.run`.
+      StoppedError, RunError, CheckpointError: as `job.run`.
+      RefusedError: `steps` differs from the run's that is resumed, and a searcher's
+        memory depends on it.
+      DivergedError: as `Queries.run`.
       Exception: whatever `env.evaluate` raises; the queries before it are saved.
     """
     searches: dict[str, list[SearchRun]] = {name: [] for name in methods}

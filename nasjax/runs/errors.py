@@ -10,13 +10,13 @@ import jax.numpy as jnp
 
 
 class RunError(Exception):
-    """Ends a script with one line and an exit status instead of a traceback."""
+    """An error that ends a script with one line and an exit status, no traceback."""
 
     status = 1
 
 
 class RefusedError(RunError):
-    """The run was not started: a bad value, a missing file, a folder in use."""
+    """An error before a run starts: a bad value, a missing file, a folder in use."""
 
     status = 2
 
@@ -65,7 +65,7 @@ def is_disk_error(error: BaseException) -> bool:
 
 
 def cannot_write(path: Path | str, error: BaseException) -> RunError:
-    """The error, in one line, of a disk that cannot be written."""
+    """The RunError, of one line, for a disk error at `path`."""
     text = str(error)
     reason = getattr(error, "strerror", None) or text.strip().splitlines()[0]
     if "No space left" in text:  # which orbax wraps in a page of paths

@@ -66,7 +66,7 @@ class Feed:
         raise NotImplementedError
 
     def test_batches(self) -> Iterator[Arrays]:
-        """All test images once."""
+        """Batches that hold every test image once, for `Model.score`."""
         raise NotImplementedError
 
 
@@ -80,7 +80,8 @@ class InMemory(Feed):
       train: the training images.
       recipe: its batch size and `drop_last` are read.
       test: the test images; none by default.
-      test_batch: images per batch of a test.
+      test_batch: images per batch of a test, rounded up to a multiple of the devices
+        that divide it.
 
     Raises:
       ValueError: fewer images than a batch takes, and `drop_last`.
@@ -133,7 +134,10 @@ class InMemory(Feed):
 
 
 def padded(examples: Examples, size: int) -> list[Arrays]:
-    """Batches of images and labels, the last filled up, and which rows count."""
+    """Batches (images [size, H, W, C], labels [size], whether a row counts [size]).
+
+    The last one is filled up with zeros.
+    """
     batches: list[Arrays] = []
     for start in range(0, len(examples.labels), max(size, 1)):
         x, y = examples.at(slice(start, start + size))
@@ -145,7 +149,7 @@ def padded(examples: Examples, size: int) -> list[Arrays]:
 
 
 def _whole(size: int, mesh: Mesh | None) -> int:
-    """A batch size, rounded up to a multiple of the devices that divide it."""
+    """A batch size, rounded up so that all devices have as many images."""
     return size if mesh is None else size + -size % mesh.devices.size
 
 
@@ -198,11 +202,12 @@ class Streamed(Feed):
       workers: threads that decode; 0 is one for each core.
 
     Raises:
-      ValueError: a batch larger than the training set, or sizes that do not fit.
+      ValueError: `drop_last` is False, a batch is larger than the training set, or
+        sizes do not fit.
 
     Attributes:
-      rate: images/s of reading an epoch's first batch, while no device works; None
-        before the first.
+      rate: images/s of reading the first batch of an epoch, or after a resume, while no
+        device works; None before.
     """
 
     resident = False

@@ -77,18 +77,22 @@ def _cpu_name() -> str:
 
 
 def to_json(content: Any, indent: int | None = None) -> str:
-    """JSON text; what is not a finite number becomes null, for JSON has no NaN."""
+    """JSON text; numbers that are not finite become null, for JSON has no NaN.
+
+    Raises:
+      TypeError: a value of a type that cannot be written as JSON.
+    """
     return json.dumps(_plain(content), indent=indent, allow_nan=False)
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes JSON in one step: a reader sees the old file or the new one."""
-    write_text(path, to_json(content, indent=2) + "\n")
+def write_json(path: Path, content: Any, *, shared: bool = False) -> None:
+    """Writes JSON in one step; see `write_file`."""
+    write_text(path, to_json(content, indent=2) + "\n", shared=shared)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 text in one step."""
-    write_file(path, lambda file: file.write(text.encode()))
+def write_text(path: Path, text: str, *, shared: bool = False) -> None:
+    """Writes UTF-8 text in one step; see `write_file`."""
+    write_file(path, lambda file: file.write(text.encode()), shared=shared)
 
 
 def write_npz(path: Path, **arrays: Any) -> None:
@@ -97,7 +101,7 @@ def write_npz(path: Path, **arrays: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Of what `json` writes, without numbers that are not finite."""
+    """The value in types that `json` writes; numbers that are not finite are None."""
     if isinstance(value, np.generic | np.ndarray | jax.Array):
         return _plain(np.asarray(value).tolist())
     if isinstance(value, float):

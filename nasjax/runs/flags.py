@@ -37,6 +37,9 @@ def add(
       offered: names of methods; those of plugins follow.
       presets: CADAM's settings by name, the default one first.
       usual: the default methods, for the help text.
+
+    Errors of plugins, and flags of theirs that the script has already, end the program
+    with status 2.
     """
     plugins.add(parser, argv)
     offered = (*offered, *PLUGINS)
@@ -55,13 +58,13 @@ def add(
         help=f"CADAM's settings (default {first})",
     )
     for prefix, names in families(offered).items():
-        shown = METHODS[names[0]].config
-        shown = presets[first]() if names[0] == "cadam" else shown
+        default = METHODS[names[0]].config
+        default = presets[first]() if names[0] == "cadam" else default
         title = f"settings of {', '.join(names)}"
         if len(names) > 1:
             title += f" (defaults: those of {names[0]})"
         try:
-            cli.add_config_flags(parser, shown, prefix, title)
+            cli.add_config_flags(parser, default, prefix, title)
         except argparse.ArgumentError as error:  # a plugin's flag is the script's own
             parser.error(f"{names[0]}: {error}")
 
@@ -82,7 +85,8 @@ def configs(
       only_cadams: a preset holds CADAM's config alone and is refused without cadam.
 
     Raises:
-      ValueError: a flag changes none of the methods that run.
+      ValueError: a flag changes none of the methods that run, or `only_cadams` and a
+        preset without cadam.
     """
     if args.preset is not None and only_cadams and "cadam" not in args.methods:
         raise ValueError(

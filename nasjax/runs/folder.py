@@ -48,7 +48,7 @@ class Folder:
 
     @property
     def checkpoints(self) -> Path:
-        """Where checkpoints lie."""
+        """The folder of checkpoints."""
         return self.path / CHECKPOINTS
 
     def file(self, name: str) -> Path:
@@ -128,7 +128,7 @@ class Folder:
         return True
 
     def _remove(self) -> None:
-        """Removes the files in the manifest, and nothing else."""
+        """Removes the files and folders in the manifest, and nothing else."""
         root = self.path.resolve()
         for name in self._files:
             path = self.path / name
@@ -154,7 +154,7 @@ class Folder:
             )
 
     def claim(self, names: Sequence[str]) -> None:
-        """Adds names to the manifest."""
+        """Adds names to the manifest, so that this run may replace such files."""
         if names:
             self._files = sorted({*self._files, *names})
             self._write_manifest()
@@ -235,7 +235,8 @@ def open_run(
       FileExistsError: a run or a file of such a name is there and may not be replaced.
       LockedError: another process runs there.
       ConfigMismatchError: a resumed run had another configuration.
-      ValueError: an input lies where the run writes; a damaged or foreign marker.
+      ValueError: an input lies where the run writes; a damaged manifest or config.json,
+        or another program's; a path that the terminal's encoding cannot express.
     """
     opened = Folder(Path(folder), program, writes)
     if not writes:

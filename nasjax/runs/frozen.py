@@ -44,7 +44,7 @@ CONFIGS = {name: lambda preset=preset: preset.cadam for name, preset in PRESETS.
 
 
 class Scorer(NamedTuple):
-    """An environment that scores architectures on some images and remembers it."""
+    """An environment that scores architectures on some images, each only once."""
 
     env: search.Environment
     images: np.ndarray  # int [n], indices of the images
@@ -62,7 +62,7 @@ class Frozen(NamedTuple):
     test: Scorer
 
     def whole_batches(self, batch: int) -> dict[str, int]:
-        """The number of images that are scored: whole batches only."""
+        """Numbers of images that the scorers use, by name: whole batches only."""
         scorers = {"query": self.query, "valid": self.valid, "test": self.test}
         return {n: len(s.images) // batch * batch for n, s in scorers.items()}
 
@@ -89,7 +89,9 @@ def load(
       dtype: of the searches; None for the one it was trained with.
 
     Raises:
-      ValueError: the validation half has fewer images than `subset`.
+      FileNotFoundError: as `supernets.load`.
+      ValueError: the validation half has fewer images than `subset`; as
+        `supernets.load`, `image_sets.halves` and `frozen_supernet`.
     """
     net = supernets.load(folder)
     halves = image_sets.halves(net.run, data_dir)
@@ -125,7 +127,7 @@ def load(
 
 
 def checksum(*trees: Any) -> str:
-    """SHA-256 of all arrays in the trees."""
+    """SHA-256 of the bytes of all arrays in the trees."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(trees):
         digest.update(np.asarray(leaf).tobytes())
@@ -138,7 +140,14 @@ def env_accuracy(
     """Acc(Env): the best accuracy of the seed's warm-up, kept in env_accuracy.json.
 
     The first reward already needs it. The warm-up's queries do not depend on rewards:
-    they are run beforehand, and the search then finds their scores in the cache.
+    they are run beforehand, and the search then takes their scores from the cache.
+
+    Args:
+      frozen: the supernet.
+      config: of the search.
+      steps: of the search; it may end before the warm-up does.
+      seed: of the search.
+      folder: of the run, for env_accuracy.json.
     """
     path = folder.path / "env_accuracy.json"
     known = json.loads(path.read_text()) if path.exists() else {}

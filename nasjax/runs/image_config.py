@@ -19,7 +19,7 @@ _RECIPE = Recipe(drop_last=False)
 class ImageRun:
     """The settings that `SupernetRun` and `NetworkRun` share.
 
-    Fields without a flag follow from the data and the machine; see
+    Most fields without a flag follow from the data and the machine, see
     `image_sets.with_data`. If the data set is streamed, its image size is a setting.
 
     Raises:
@@ -73,7 +73,7 @@ class ImageRun:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The run of a config.json, also of one that an older version wrote."""
+        """The run of a config.json, also an older version's; errors as `configs`'."""
         return configs.from_json(cls(), content, ABSENT)
 
     def varied(self, *parts: Mapping[str, Any], **changes: Any) -> Self:

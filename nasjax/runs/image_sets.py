@@ -1,4 +1,4 @@
-"""Data sets of runs: split, shrunk, with constants of pixels, checked."""
+"""Data sets of runs: split, shrunk, normalised, checked."""
 
 import dataclasses
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def halves(
       data_dir, log: see `images.load`.
 
     Returns:
-      The data set; `train` is one half, or the first so many of it, `valid` the other.
+      The data set; `train` is one half, or its first `train_images`, `valid` the other.
 
     Raises:
       ValueError: the data set cannot be used, or has fewer images than asked for.
@@ -52,9 +52,10 @@ def whole(
     data_dir: str | None = None,
     log: Callable[[str], None] = print,
 ) -> Data:
-    """The data set of a network's run: all training images, or the first so many.
+    """The data set of a network's run: all training images, or its `train_images`.
 
-    A streamed one is only opened. Arguments and errors are those of `halves`.
+    A streamed one is only opened. Arguments and errors are those of `halves`, without
+    the split.
     """
     if run.streamed:
         return feeds.open_source(data_dir=data_dir)
@@ -86,10 +87,17 @@ def _prepared(run: ImageRun, data: ImageData, name: str) -> ImageData:
 
 
 def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """Images, averaged over blocks of factor x factor pixels.
+    """Images, averaged over blocks of factor x factor pixels and rounded.
+
+    Args:
+      pixels: uint8 [N, H, W, C].
+      factor: 1 changes nothing.
+
+    Returns:
+      uint8 [N, H / factor, W / factor, C].
 
     Raises:
-      ValueError: the factor divides a side with a remainder.
+      ValueError: the factor does not divide a side.
     """
     if factor == 1:
         return pixels
@@ -131,7 +139,7 @@ def with_data(run: Run, data: Data) -> Run:
 
 
 def augmentation(run: ImageRun, data: ImageData) -> augment.AugmentConfig:
-    """The augmentation of training images; none if `preprocess` is False."""
+    """The augmentation of training images; only a scale if `preprocess` is False."""
     if isinstance(run, SupernetRun) and not run.preprocess:
         return augment.AugmentConfig(padding=0, flip=False)
     return augment.AugmentConfig(

@@ -70,7 +70,7 @@ class Job:
         raise NotImplementedError
 
     def end_after(self, step: int) -> int:
-        """The step before which the chunk from `step` on ends."""
+        """The end, exclusive, of the chunk that starts at `step`."""
         raise NotImplementedError
 
     def advance(self, carry: Any, first: int, last: int) -> Any:
@@ -82,7 +82,7 @@ class Job:
         raise NotImplementedError
 
     def before_save(self, carry: Any, step: int) -> Any:
-        """Called before each checkpoint; may complete the carry or refuse it."""
+        """The carry to save, perhaps completed; DivergedError if it is not finite."""
         del step
         return carry
 
@@ -112,7 +112,7 @@ def writable(tree: Any) -> Any:
 
 
 class Loop:
-    """The work between chunks; `run` calls it, or a loop of the caller's own.
+    """The work between chunks, for `run` or a loop of the caller's that calls `done`.
 
     Args:
       job: see `Job`.
@@ -122,7 +122,11 @@ class Loop:
 
     Attributes:
       first: the step to start at.
-      carry: there.
+      step, carry: after the last finished chunk; `first` and its carry before that.
+      saved: the step of the last checkpoint.
+
+    Raises:
+      CheckpointError: as `run`.
     """
 
     def __init__(
@@ -154,15 +158,15 @@ class Loop:
 
     def __enter__(self) -> "Loop":
         self._clock = time.monotonic()
-        shown = jax.process_index() == 0
+        shows = jax.process_index() == 0  # one bar for all hosts
         self._bar = tqdm(
             total=self._job.steps,
             initial=self.first,
             desc=self._job.label or self._job.name or None,
             unit=self._job.unit,
-            disable=not shown,
+            disable=not shows,
         )
-        self._compiling = _Compiling(self._bar, shown and self.first < self._job.steps)
+        self._compiling = _Compiling(self._bar, shows and self.first < self._job.steps)
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 self._handlers[number] = signal.signal(number, self._on_signal)
@@ -198,11 +202,11 @@ class Loop:
         return f"{text} is saved; --out {self._folder.root} --resume goes on"
 
     def done(self, step: int, carry: Any) -> None:
-        """After a chunk: `carry` is the state before step `step`.
+        """Ends a chunk; `carry` is the one before step `step`.
 
         Raises:
           StoppedError: a signal came; everything is saved.
-          RunError: a file cannot be written.
+          RunError: a file cannot be written, or DivergedError as `before_save`.
         """
         job, bar = self._job, self._bar
         self._compiling.end()
@@ -248,7 +252,7 @@ def run(
 
     Raises:
       StoppedError: SIGINT or SIGTERM came; what is done is saved.
-      DivergedError: as the job's `advance`; the last checkpoint is from before.
+      DivergedError: as `advance` and `before_save`; the last checkpoint is from before.
       RunError: a file cannot be written.
       CheckpointError: there are checkpoints, but none that fits or can be read.
     """
@@ -274,10 +278,10 @@ def _writing(path: Path) -> Iterator[None]:
 class _Compiling:
     """Shows how long the first chunk has been compiling, until it ends."""
 
-    def __init__(self, bar: tqdm, shown: bool):
+    def __init__(self, bar: tqdm, shows: bool):
         self._bar, self._end = bar, threading.Event()
         self._thread = None
-        if shown:
+        if shows:
             self._thread = threading.Thread(target=self._tell, daemon=True)
             self._thread.start()
 

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 try:
     import fcntl
-except ImportError:  # not POSIX: only the text of the file is checked
+except ImportError:  # not POSIX: only the host in the file is compared
     fcntl = None  # type: ignore[assignment]
 
 NAME = ".nasjax.lock"
 
 
 class LockedError(OSError):
-    """Another process runs in the folder."""
+    """The folder is in use by another process, or its lock file is not readable."""
 
 
 class Lock(NamedTuple):
@@ -33,10 +33,11 @@ class Lock(NamedTuple):
 def acquire(folder: Path) -> Lock:
     """Takes the lock of a folder.
 
-    A lock whose process is gone is taken over, with a message.
+    A lock whose process on this host is gone is taken over, with a message.
 
     Raises:
-      LockedError: another process has it; the message names host and process.
+      LockedError: another process has it, or one on another host had it; the message
+        names host and process. Or a file of that name is no lock file.
     """
     path, host = folder / NAME, socket.gethostname()
     while True:

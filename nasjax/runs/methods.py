@@ -48,7 +48,7 @@ def _without(
 
 
 def _random_proposals(config: Any) -> Any:
-    """As many proposals, all of them drawn uniformly."""
+    """The config with as many proposals, all of them drawn uniformly."""
     both = config.actor_proposals + config.random_proposals
     return config.replace(actor_proposals=0, random_proposals=both)
 
@@ -123,8 +123,9 @@ def register(name: str, method: Method) -> None:
       method: `Method(factory, config)`; see there.
 
     Raises:
-      ValueError: the name is taken or has other characters, a field of the config has
-        a value of another type, or the flags are another searcher's.
+      ValueError: the name is taken or has other characters, the config is no dataclass
+        or one of its fields has a value of another type, or the flags are another
+        searcher's.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
         raise ValueError(f"{name!r}: names of searchers have letters, digits, hyphens")
@@ -169,6 +170,9 @@ def factory(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Sea
 
 def on_table(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Searcher]:
     """The method as a function of the space and of an incomplete table's params.
+
+    With these params, proposals that the table lacks are replaced by the nearest
+    architecture in it; without them it is `factory`.
 
     Raises:
       ValueError: as `factory`.

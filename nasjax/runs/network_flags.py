@@ -21,7 +21,7 @@ from nasjax.spaces.architectures import Architecture
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds architecture, data set, preset and seeds; `add_settings` adds the rest."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--genotype", help="a name, a file or the text of one")
+    source.add_argument("--genotype", help="its name, its text or a file")
     source.add_argument("--genotypes", type=Path, help="JSON list of objects with one")
     add = parser.add_argument
     add(
@@ -43,13 +43,18 @@ def add(parser: argparse.ArgumentParser) -> None:
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Adds the other flags that `run` and `load` read, and `--workers`."""
     add = parser.add_argument_group("devices and images on disk").add_argument
-    add("--devices", type=cli.at_least(1), default=None, help="how many to use")
+    add(
+        "--devices",
+        type=cli.at_least(1),
+        default=None,
+        help="number (default: all that fit)",
+    )
     add(
         "--lanes",
         type=cli.at_least(1),
         default=None,
         help="seeds at a time, a device each; 1: one after another, batches divided "
-        "over the devices (default: on CPU 1, else as many as there are devices)",
+        "over the devices (default: 1 on CPU and for imagenet, else one per device)",
     )
     add("--image-size", type=cli.at_least(1), help="imagenet: side (default 224)")
     add("--resize", type=cli.at_least(1), help="imagenet: shorter side (default 256)")
@@ -83,7 +88,8 @@ def load(
     """The run with its seeds, devices and what follows from its data; and the data.
 
     Raises:
-      ValueError: as `run`, `devices.layout` and `image_sets.with_data`.
+      ValueError: as `run`, `devices.layout`, `image_sets.whole` and
+        `image_sets.with_data`.
     """
 
     def layout(images: int) -> tuple[int, int]:

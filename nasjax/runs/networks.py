@@ -33,12 +33,12 @@ from nasjax.spaces import image_sizes
 
 
 class Curves(NamedTuple):
-    """Results of training S seeds; fractions, one entry per epoch."""
+    """Results of training S seeds, one entry per epoch; accuracies are fractions."""
 
     loss: np.ndarray  # float32 [S, epochs], mean over the epoch's batches
     accuracy: np.ndarray  # float32 [S, epochs], of training batches
     test: np.ndarray  # float32 [S, epochs], of all test images; NaN if not tested
-    seconds: np.ndarray  # float32 [epochs], of training
+    seconds: np.ndarray  # float32 [epochs], of training, without tests
     top5: np.ndarray | None = None  # as `test`, of the five likeliest classes
 
 
@@ -175,10 +175,11 @@ def fit(
     Args:
       trainer: from `trainer`.
       folder: of the run; nothing is written if None.
-      test_every: epochs between looks at the test images; after the last always.
+      test_every: epochs between tests; one follows the last epoch in any case.
       resume: go on from the newest checkpoint, to the same bits on CPU.
       checkpoint_seconds: least time between checkpoints; one is made at the end.
-      chunk: most steps between looks at the clock; by default 10, or 50 in a scan.
+      chunk: most steps between looks at the clock; by default 10, or 50 in a scan. In a
+        scan it is lowered to a divisor of an epoch's full batches.
 
     Returns:
       The last state and the curves.
@@ -214,7 +215,16 @@ def fit_groups(
     folder: Folder | None,
     **options: Any,
 ) -> list[Curves]:
-    """Trains all seeds of a run, one group after another; options as of `fit`."""
+    """Trains all seeds of a run, one group after another.
+
+    Args:
+      trainers: from `trainers`.
+      run: see `NetworkRun`.
+      folder, options: see `fit`, also for errors.
+
+    Returns:
+      The curves of each group.
+    """
     return [
         fit(
             trainers[len(seeds)].with_seeds(seeds),

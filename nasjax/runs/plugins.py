@@ -83,6 +83,9 @@ def add(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> None:
     Args:
       parser: has `--out` and `--resume`; ends the program where `load` raises.
       argv: the command line; None for that of the process.
+
+    Raises:
+      RefusedError: config.json of the run that is resumed is damaged.
     """
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.error = parser.error  # type: ignore[method-assign]  # with this usage line
@@ -120,7 +123,7 @@ def _check_recorded(args: argparse.Namespace, config: Mapping[str, Any]) -> None
     missing = set(config.get("plugins", [])) - {file.name for file in args.plugin}
     if missing:
         raise ValueError(
-            f"the run in {args.out} has searchers of --plugin "
+            f"the run in {args.out} was started with --plugin "
             f"{', '.join(sorted(missing))}: --resume needs it again"
         )
     hashes = config.get("plugin_hashes", {})  # absent from runs of earlier versions

@@ -45,7 +45,7 @@ class Experiment:
     def add_flags(
         self, parser: argparse.ArgumentParser, out: str = "", seconds: int = 60
     ) -> Callable[..., argparse.Action]:
-        """`--out`, `--resume`, `--overwrite`, `--checkpoint-seconds`.
+        """Adds `--out`, `--resume`, `--overwrite`, `--checkpoint-seconds`.
 
         Args:
           parser: gets the flags, in a group "the run".
@@ -74,7 +74,7 @@ class Experiment:
         *,
         writes: bool = True,
     ) -> Folder:
-        """The folder of `--out`; see `open_run`.
+        """The folder of `--out`; see `open_run`, also for errors.
 
         Args:
           args: of `add_flags`.
@@ -106,7 +106,7 @@ def write_results(
 
 
 def wrapped(text: str) -> str:
-    """Lines that fit on a screen, their continuations indented."""
+    """The text's lines broken to fit on a screen, continuations indented."""
     fill = textwrap.TextWrapper(
         SCREEN, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )

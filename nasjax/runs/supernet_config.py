@@ -123,7 +123,8 @@ def preset(space: str, name: str | None = None, **changes: Any) -> SupernetRun:
 
     Args:
       space: of `families.variants()`.
-      name: of PRESETS; None for the usual one of the space.
+      name: of PRESETS; None for the usual one of the space, or the defaults if it has
+        none.
       changes: fields that differ, of the run and of its recipe.
 
     Raises:

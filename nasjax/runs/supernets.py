@@ -39,9 +39,10 @@ class Curves(NamedTuple):
     accuracy: np.ndarray  # float32 [epochs], fractions
     seconds: np.ndarray  # float32 [epochs]
     marks: np.ndarray  # int32 [V], epochs after which architectures were scored
-    batch: np.ndarray  # float32 [V, M], accuracy by batch statistics
+    batch: np.ndarray  # float32 [V, M], accuracy by batch statistics; NaN before
     running: np.ndarray  # float32 [V, M], by running ones
-    one_shot: np.ndarray  # float32 [V, 2], accuracy and loss of the whole network
+    # float32 [V, 2], accuracy and loss of the whole network; NaN unless it is trained
+    one_shot: np.ndarray
 
 
 class Pretrained(NamedTuple):
@@ -87,7 +88,9 @@ def trainer(
     mesh: Mesh | None = None,
     scan: bool | None = None,
 ) -> training.Trainer:
-    """The trainer of a supernet on the training half; errors as `image_sets.with_data`.
+    """The trainer of a supernet on the training half.
+
+    Errors are those of `image_sets.with_data` and `training.Trainer`.
 
     Args:
       run: see `SupernetRun`.

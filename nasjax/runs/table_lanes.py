@@ -18,13 +18,14 @@ Factory = Callable[..., search.Searcher]
 
 
 def edges(steps: int, chunk: int, milestones: Sequence[int] = ()) -> list[int]:
-    """The steps at which chunks end; no chunk is one step long.
+    """The steps at which chunks end; no chunk is one step long unless the run is.
 
     Args:
       steps: the whole budget.
       chunk: steps per chunk, at least 2.
-      milestones: further ends (for their states); a regular end one step away makes
-        room, an end of the run or another milestone does not.
+      milestones: further ends (for their states). Of two ends one step apart a
+        milestone stays rather than a regular one, an earlier milestone rather than a
+        later one, and the run's start and end rather than any.
 
     Raises:
       ValueError: steps below 1, chunk below 2, or no integers.
@@ -50,16 +51,16 @@ class Study(NamedTuple):
 
     space: CellSpace
     env: search.Environment  # tabular, with the V columns
-    # From architectures uint8 [..., E] to int32 [...], their rows of the table.
+    # From architectures uint8 [..., *arch_shape] to int32 [...], their rows of the
+    # table, -1 if not in it.
     rows: Callable[[np.ndarray], np.ndarray]
     columns: Sequence[str]  # V names, in the environment's order
     seeds: Sequence[int]  # S; the key of a seed is the same for every column
     steps: int  # queries per search
-    milestones: Sequence[int] = ()  # steps after which states are kept, besides the end
+    milestones: Sequence[int] = ()  # steps after which states are kept, as at the end
     # The table lacks architectures; factories also take the table's params.
     incomplete: bool = False
-    # -1 if the environment's values are the table's with the other sign, which progress
-    # and log turn back.
+    # -1 if the environment negates the table's values; progress and log undo that.
     sign: float = 1.0
 
 
@@ -86,7 +87,15 @@ class Group:
 
 
 class Lanes(job.Job):
-    """One group of a method's searches as a job."""
+    """One group of a method's searches as a job.
+
+    Args:
+      study, method, factory: as in `table_search.run`; `factory` is of `method`.
+      group: the lanes.
+      chunk: steps per chunk, at least 2.
+      inner: see `nasjax.lanes`.
+      keep: the part of the gathered state [L, ...] that is kept at milestones.
+    """
 
     def __init__(
         self,

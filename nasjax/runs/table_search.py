@@ -3,7 +3,8 @@
 Every method searches every column with every seed. The lanes of a method are one
 jitted computation, run in chunks of steps by `nasjax.runs.job`, so that a run that was
 killed goes on to the same bits. A resumed run may also have more columns, seeds,
-methods or steps: finished lanes are kept, new ones are computed.
+methods or steps: finished lanes are kept and, if there are more steps, go on (or start
+anew where what a searcher remembers depends on their number); new ones are computed.
 """
 
 import argparse
@@ -42,11 +43,11 @@ def add_flags(
     parser: argparse.ArgumentParser, experiment: Experiment
 ) -> Callable[..., argparse.Action]:
     """The flags of a run of these searches; returns `add_argument` of their group."""
-    text = "print report.txt as well"
+    text = "print the lines of report.txt, too"
     parser.add_argument("--verbose", action="store_true", help=text)
     add = experiment.add_flags(parser, f"runs/{experiment.name}", seconds=20)
     add("--chunk", type=cli.at_least(2), default=50, help="steps per report (50)")
-    add("--inner", choices=lanes.INNER, default="auto", help="lanes in a device")
+    add("--inner", choices=lanes.INNER, default="auto", help="lanes within a device")
     return add
 
 
@@ -69,6 +70,12 @@ def run(
       folder: of the run, for checkpoints and the log.
       report: gets a line of seconds for each method.
       keep: by method, the part of the gathered state to return at milestones.
+
+    Returns:
+      Results by method.
+
+    Raises:
+      StoppedError, RunError, CheckpointError: as `job.run`.
     """
     results = {}
     for method, factory in factories.items():
@@ -155,7 +162,12 @@ def _groups(
 
 
 def rows_of(space: CellSpace, ops: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """`Study.rows` of a table's `ops` [A, E]: a dictionary of its rows' bytes."""
+    """`Study.rows` of a table, by a dictionary of its rows' bytes.
+
+    Args:
+      space: of the table.
+      ops: uint8 [A, *arch_shape], or flattened [A, E].
+    """
     ops = np.ascontiguousarray(ops, np.uint8).reshape(len(ops), -1)
     index = {row.tobytes(): i for i, row in enumerate(ops)}
 

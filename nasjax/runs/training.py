@@ -26,7 +26,7 @@ class Model(NamedTuple):
       init: `key -> state`.
       step: `(key, state, *batch) -> (state, metrics)`; batches are those of the feed.
       score: `(state, *batch) -> int32 [n]`, numbers of test images in a batch that are
-        classified rightly, in the sense of each of `scores`.
+        classified correctly, by each of the n `scores`.
       scores: names of the test accuracies, such as "top5".
     """
 
@@ -39,8 +39,8 @@ class Model(NamedTuple):
 class Trainer:
     """Trains S seeds in steps; states have a leading axis for them, unless `single`.
 
-    On a GPU, many steps are one scan; on CPU each is a call, since gradients of
-    convolutions are slow inside a loop there.
+    On a GPU, many steps are one scan if the images lie there; on CPU each is a call,
+    since gradients of convolutions are slow inside a loop there.
 
     Args:
       model: see `Model`.
@@ -48,8 +48,12 @@ class Trainer:
       feed: gives the batches.
       seeds: trained together.
       mesh: from `devices.mesh_of`; None for one seed on one device.
-      scan: whether many steps are one scan; None decides by the backend.
+      scan: whether many steps are one scan; None decides as above.
       single: there is one seed, and states have no axis of seeds.
+
+    Attributes:
+      steps_per_epoch: of the feed.
+      scans: whether many steps are one scan.
 
     Raises:
       ValueError: a batch that cannot be divided over the devices; a mesh that does not
@@ -126,7 +130,7 @@ class Trainer:
         self._score = jax.jit(over_seeds(score, 1), **options)
 
     def with_seeds(self, seeds: Sequence[int]) -> "Trainer":
-        """The same compiled programs for as many other seeds."""
+        """The same compiled programs for as many other seeds; else ValueError."""
         if len(seeds) != len(self.seeds):
             raise ValueError(f"{list(seeds)} are not {len(self.seeds)} seeds")
         other = copy.copy(self)
@@ -168,7 +172,10 @@ class Trainer:
         return state, metrics
 
     def test(self, state: Any) -> dict[str, np.ndarray]:
-        """Accuracies on all test images, float64 [S], by names of `model.scores`."""
+        """Accuracies on all test images by names of `model.scores`, fractions.
+
+        They are float64 [S], or scalars if `single`.
+        """
         counts: list[jax.Array] = []
         for batch in self.feed.test_batches():
             counts.append(self._score(state, batch))

@@ -23,8 +23,9 @@ class Training(job.Job):
       curves: before the first step: arrays `loss` and `accuracy` [S, epochs] (without
         S for a trainer of a single state) and `seconds` [epochs], filled in place.
       record: `(state, curves, epoch)`; measures more and writes it into the curves.
+        Epochs count from 1 here.
       epochs: after which `record` is called.
-      saves: whether a checkpoint follows then.
+      saves: whether a checkpoint follows each such call.
       chunk: most steps between looks at the clock; a chunk ends with its epoch.
       name, label: see `job.Job`.
     """
@@ -159,6 +160,10 @@ def _latest(curves: Any) -> str:
 def fit(
     task: Training, folder: Folder | None, resume: bool, checkpoint_seconds: float
 ) -> tuple[Any, Any]:
-    """The last state and curves of a training; arguments and errors as of `job.run`."""
+    """Runs a training to its end; arguments and errors as of `job.run`.
+
+    Returns:
+      The last state and the curves.
+    """
     carry = job.run(task, folder, resume=resume, checkpoint_seconds=checkpoint_seconds)
     return carry["state"], carry["curves"]

@@ -1,4 +1,4 @@
-"""Agents in files: a search can start from the actor and critic of an earlier one."""
+"""Trained agents in files, from which a later search can start."""
 
 import functools
 import os
@@ -34,7 +34,7 @@ def save(
     Args:
       path: an npz.
       seeds: of the searches that trained them.
-      agents: states with `actor` and `critic`, all of one shape.
+      agents: states with `actor` and `critic`, all of the same shapes.
     """
     flat = [_flat(agent) for agent in agents]
     stacked = {name: np.stack([np.asarray(x[name]) for x in flat]) for name in flat[0]}

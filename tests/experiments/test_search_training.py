@@ -5,6 +5,8 @@ import os
 import signal
 
 import in_process
+import jax
+import numpy as np
 import pytest
 
 from nasjax.parallel import journal as journals
@@ -62,6 +64,18 @@ def test_isomorphic_cells_are_trained_once(space):
     first, second = (candidate_training.canonical(run, x) for x in (zero, idle))
     assert (first == second).all()
     assert first.shape == space.arch_shape
+
+
+def test_two_processes_may_write_the_same_architecture(tmp_path, monkeypatch):
+    monkeypatch.setattr(candidate_training, "train", lambda *_: 0.5)
+    run = candidate_training.CandidateRun("darts")
+    arch = run.searched.random(jax.random.key(0))
+    path = candidate_training._cached(str(tmp_path), np.asarray(arch))
+    others = path.with_name(f"{path.name}.tmp")  # that another process is writing
+    others.write_text("half")
+    assert candidate_training.Evaluate(run, str(tmp_path))(arch) == 0.5
+    assert others.read_text() == "half"
+    assert [x for _, x in candidate_training.remembered(tmp_path)] == [0.5]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A run's folder: what is not the run's own is never removed or replaced."""
 
+import dataclasses
 import json
 import os
 import socket
@@ -9,7 +10,7 @@ import sys
 import pytest
 
 from nasjax.runs import locks
-from nasjax.runs.configs import ConfigMismatchError, Rules, read_object
+from nasjax.runs.configs import ConfigMismatchError, Rules, defaults, read_object
 from nasjax.runs.folder import MANIFEST, open_run
 
 OUTPUTS = ("results.json", "cells-*.png")
@@ -108,6 +109,15 @@ def test_what_is_read_is_not_written(tmp_path):
         run(tmp_path, inputs=[tmp_path / "results.json"])
     assert sorted(p.name for p in (tmp_path / "net").rglob("*")) == before
     run(tmp_path / "net" / "search", inputs=inputs)  # a folder below is another one
+
+
+def test_fields_without_a_default_were_never_absent():
+    @dataclasses.dataclass
+    class Config:
+        rate: float
+        steps: int = 2
+
+    assert defaults({"own": Config(0.1)}) == {"configs.own.steps": 2}
 
 
 def test_resume_compares_configurations(tmp_path):
