@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from nasjax.agent.actor_critic import squared_loss
+from nasjax.agent.draws import flat
 from nasjax.agent.networks import Actor, StateCritic
 from nasjax.agent.optimizers import descend
 
@@ -149,8 +150,8 @@ def ddpg(
     def update(key, state, batch, update_actor=True):
         next_action: Any = actor.apply(state.target_actor, batch.next_observation)
         if critics > 1:
-            noise = smoothing * jax.random.normal(
-                key, next_action.shape, next_action.dtype
+            noise = smoothing * flat(
+                jax.random.normal, key, next_action.shape, next_action.dtype
             )
             noise = jnp.clip(noise, -smoothing_clip, smoothing_clip)
             next_action = jnp.clip(next_action + noise, 0.0, 1.0)

@@ -4,6 +4,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from nasjax.agent.draws import flat
+
 
 def cosine_epsilon(
     step: chex.Numeric,
@@ -32,7 +34,7 @@ def uniform_noise(
     key: chex.PRNGKey, action: chex.Array, xi: chex.Numeric
 ) -> chex.Array:
     """action + U(-xi, xi), clipped to [0, 1] (thesis Eq. 4.2)."""
-    noise = jax.random.uniform(key, action.shape, action.dtype, minval=-1.0, maxval=1.0)
+    noise = flat(jax.random.uniform, key, action.shape, action.dtype, -1.0, 1.0)
     return jnp.clip(action + xi * noise, 0.0, 1.0)
 
 
@@ -40,7 +42,7 @@ def gaussian_noise(
     key: chex.PRNGKey, action: chex.Array, deviation: chex.Numeric
 ) -> chex.Array:
     """action + N(0, deviation^2), clipped to [0, 1] (thesis Eq. 3.1)."""
-    noise = deviation * jax.random.normal(key, action.shape, action.dtype)
+    noise = deviation * flat(jax.random.normal, key, action.shape, action.dtype)
     return jnp.clip(action + noise, 0.0, 1.0)
 
 
@@ -58,5 +60,6 @@ def ornstein_uhlenbeck(
 
     Source: Uhlenbeck and Ornstein 1930; Lillicrap et al. 2016; thesis 3.1.3.
     """
-    kick = sigma * jnp.sqrt(dt) * jax.random.normal(key, noise.shape, noise.dtype)
+    normal = flat(jax.random.normal, key, noise.shape, noise.dtype)
+    kick = sigma * jnp.sqrt(dt) * normal
     return noise - theta * dt * noise + kick

@@ -13,6 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from nasjax.agent.draws import flat
+
 # A small singular value grows 1.5-fold per iteration until it is near 1: 40 iterations
 # suffice from 1e-6, and few Gaussian matrices of 256 rows have a smaller one.
 NEWTON_SCHULZ_ITERATIONS = 40
@@ -40,7 +42,7 @@ def orthogonal(scale: float = 1.0) -> nn.initializers.Initializer:
         del out_sharding
         if len(shape) != 2:
             raise ValueError(f"orthogonal weights need two dimensions, got {shape}")
-        x = jax.random.normal(key, (min(shape), max(shape)), jnp.float32)
+        x = flat(jax.random.normal, key, (min(shape), max(shape)), jnp.float32)
         x = x / jnp.linalg.norm(x)
 
         def iterate(_, x):

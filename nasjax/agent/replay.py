@@ -6,6 +6,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from nasjax.agent.draws import flat
+
 
 class ReplayState(NamedTuple):
     """The last `capacity` items."""
@@ -59,7 +61,7 @@ def indices(
     """
     filled = size(state)
     many = filled if last is None else jnp.minimum(filled, last)
-    drawn = jax.random.randint(key, shape, 0, jnp.maximum(many, 1), jnp.int32)
+    drawn = flat(jax.random.randint, key, shape, 0, jnp.maximum(many, 1), jnp.int32)
     if last is None:
         return drawn
     return (state.count - 1 - drawn) % capacity(state)

@@ -24,7 +24,9 @@ def uniform(key: chex.PRNGKey, shape: tuple[int, ...], inputs: int) -> chex.Arra
       inputs: n, the number of inputs that an output depends on.
     """
     bound = inputs**-0.5
-    return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
+    # The same bits as with all axes, which XLA:CPU compiles 10 to 30 times longer.
+    weights = jax.random.uniform(key, (math.prod(shape),), jnp.float32, -bound, bound)
+    return weights.reshape(shape)
 
 
 def count(params: Any) -> int:

@@ -6,6 +6,7 @@ in for the benchmark where there is no table; `experiments/fit_predictor.py` mea
 its errors.
 """
 
+import math
 from typing import NamedTuple
 
 import chex
@@ -49,7 +50,8 @@ def init(
     D, M, V = width, hidden, len(COLUMNS)
 
     def normal(key, *shape, scale=1.0):
-        return scale * jax.random.normal(key, (members, *shape))
+        flat = jax.random.normal(key, (members * math.prod(shape),))
+        return scale * flat.reshape(members, *shape)
 
     return Weights(
         source=normal(keys[0], D),

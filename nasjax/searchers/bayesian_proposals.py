@@ -8,6 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from nasjax.agent.draws import flat
 from nasjax.spaces import CellSpace
 
 
@@ -33,7 +34,7 @@ def perturbed(
     The noise is Gumbel: the argmax of logits plus it is a draw from their softmax.
     """
     action = action[jnp.arange(count) % action.shape[0]]
-    noise = jax.random.gumbel(key, action.shape, jnp.float32)
+    noise = flat(jax.random.gumbel, key, action.shape, jnp.float32)
     scale = jnp.linspace(0.0, 1.0, count, dtype=jnp.float32)
     return discretize(space, action + xi * scale[:, None, None] * noise)
 
@@ -44,7 +45,7 @@ def drawn(
     """`count` random architectures; all listed ones if there are no more than that."""
     if listed is None:
         shape = (count, *rows_shape(space))
-        return discretize(space, jax.random.uniform(key, shape, jnp.float32))
+        return discretize(space, flat(jax.random.uniform, key, shape, jnp.float32))
     if count >= len(listed):
         return listed
     return listed[jax.random.randint(key, (count,), 0, len(listed), jnp.int32)]
@@ -72,7 +73,7 @@ def new_start(
     if listed is not None:
         return jax.random.randint(key, (), 0, len(listed), jnp.int32)
     if space.inputs_per_node is not None:
-        return jax.random.uniform(key, (count, E, O), jnp.float32)
+        return flat(jax.random.uniform, key, (count, E, O), jnp.float32)
     return space.random(key).reshape(E)
 
 
