@@ -98,15 +98,15 @@ def _depthwise_backward(dilation, stride, saved, g):
     groups = [
         slice(n * len(x) // terms, (n + 1) * len(x) // terms) for n in range(terms)
     ]
-    products = [
+    products = tuple(
         sum(
             _window(padded[n], i * dilation, j * dilation, height, width, stride) * g[n]
             for n in groups
         )
         for i, j in itertools.product(range(k), range(k))
-    ]
-    products = jax.lax.optimization_barrier(jnp.stack(products))
-    total = jnp.sum(products, axis=(1, 2, 3), dtype=jnp.float32)
+    )
+    products = jax.lax.optimization_barrier(products)
+    total = jnp.stack([jnp.sum(x, (0, 1, 2), jnp.float32) for x in products])
     return gradient_x, total.reshape(kernel.shape).astype(kernel.dtype)
 
 
