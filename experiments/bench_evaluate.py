@@ -17,6 +17,7 @@ tests 7,279 (9.6 %). GPUs: not measured yet.
 import argparse
 import sys
 import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -43,13 +44,60 @@ def prepare(args: argparse.Namespace) -> tuple[NetworkRun, Trainer]:
     return run, next(iter(trainers.values()))
 
 
-def seconds_of(trainer: Trainer, steps: int, rounds: int) -> dict[str, list[float]]:
+def check_pytorch(run: NetworkRun, trainer: Trainer) -> None:
+    """ValueError where the network of `pytorch_derived` is another one."""
+    if (run.network.kind, run.network.stem) != ("darts", "cifar"):
+        raise ValueError("--pytorch needs a DARTS genotype and the stem of CIFAR")
+    # PyTorch uses all cores of a CPU, which are several devices here.
+    if len(trainer.seeds) > 1 or (run.devices > 1 and jax.default_backend() != "cpu"):
+        raise ValueError("--pytorch needs --seeds 1 and --devices 1")
+    try:
+        import pytorch_derived  # noqa: F401
+    except ImportError:
+        raise ValueError("--pytorch needs PyTorch, which is not installed") from None
+
+
+def pytorch(run: NetworkRun, steps: int) -> dict[str, tuple[float, float]]:
+    """PyTorch eager on the same network: images per second by layout, trained, tested.
+
+    Raises:
+      AssertionError: it has another number of parameters.
+    """
+    import pytorch_derived
+
+    network, speeds = run.network, {}
+    wanted = families.describe(architectures.read(run.genotype), **run.sizes)
+    for last, name in ((False, "contiguous"), (True, "channels last")):
+        *speed, params = pytorch_derived.rates(
+            (network.edges(0), network.edges(1)),
+            cells=network.cells,
+            channels=network.channels,
+            classes=network.classes,
+            image_size=run.image_size,
+            batch=run.recipe.batch_size,
+            steps=steps,
+            auxiliary=run.recipe.auxiliary,
+            drop_path=run.recipe.drop_path,
+            device="cuda" if jax.default_backend() == "gpu" else "cpu",
+            bfloat16=run.dtype == "bfloat16",
+            channels_last=last,
+        )
+        kind = "params_with_auxiliary" if run.recipe.auxiliary else "params"
+        assert params == wanted[kind], (params, wanted[kind])
+        speeds[name] = (speed[0], speed[1])
+    return speeds
+
+
+def seconds_of(
+    trainer: Trainer, steps: int, rounds: int, between: Callable[[], None]
+) -> dict[str, list[float]]:
     """Seconds of training steps and of a test of all images, by round.
 
-    The first round is not counted in rates: it compiles.
+    The first round is not counted in rates: it compiles. `between` runs after each
+    other one.
     """
     state, seconds = trainer.init(), {"train": [], "test": []}
-    for _ in range(1 + rounds):
+    for i in range(1 + rounds):
         clock = time.perf_counter()
         state, _ = trainer.advance(state, range(steps))
         jax.block_until_ready(state)
@@ -57,6 +105,8 @@ def seconds_of(trainer: Trainer, steps: int, rounds: int) -> dict[str, list[floa
         clock = time.perf_counter()
         trainer.test(state)
         seconds["test"].append(time.perf_counter() - clock)
+        if i:
+            between()
     return seconds
 
 
@@ -66,6 +116,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = cli.Parser(__doc__)
     parser.add_argument("--steps", type=cli.at_least(1), default=10, help="per round")
     parser.add_argument("--rounds", type=cli.at_least(1), default=3)
+    parser.add_argument(
+        "--pytorch", action="store_true", help="compare a DARTS network with PyTorch"
+    )
     network_flags.add(parser)
     network_flags.add_settings(parser)
     parser.set_defaults(dataset="synthetic")
@@ -73,6 +126,8 @@ def main(argv: list[str] | None = None) -> None:
     devices.use_cpu_cores()
     with refusals():
         run, trainer = prepare(args)
+        if args.pytorch:
+            check_pytorch(run, trainer)
     costs = families.describe(architectures.read(run.genotype), **run.sizes)
     device = files.provenance()["device"]
     rate = devices.matrix_rate(jax.devices()[: run.devices], run.dtype)
@@ -85,7 +140,13 @@ def main(argv: list[str] | None = None) -> None:
         f"{costs['macs']:,} multiply-adds",
         flush=True,
     )
-    seconds = seconds_of(trainer, args.steps, args.rounds)
+    others: list[dict[str, tuple[float, float]]] = []
+
+    def compare() -> None:
+        if args.pytorch:
+            others.append(pytorch(run, args.steps))
+
+    seconds = seconds_of(trainer, args.steps, args.rounds, compare)
     images = {"train": args.steps * run.recipe.batch_size, "test": trainer.feed.tested}
     passes = {"train": 3, "test": 1}  # a gradient counts as two more forward passes
     rows = []
@@ -97,6 +158,22 @@ def main(argv: list[str] | None = None) -> None:
         rows.append(row)
     header = ["images per second", "median", "compile s", "of the matrix rate"]
     print("\n" + text_table(header, rows))
+    if others:
+        print("\n" + text_table(*ratios(seconds, images, others)))
+
+
+def ratios(seconds, images, others) -> tuple[list[str], list[list[str]]]:
+    """A table of PyTorch's speeds, and of nasjax's by them in the same round."""
+    header, rows = ["PyTorch, images per second"], []
+    for kind in others[0]:
+        header += [kind, "nasjax by it"]
+    for at, (name, (_, *rest)) in enumerate(seconds.items()):
+        own, row = images[name] / np.array(rest), [name]
+        for kind in others[0]:
+            speed = np.array([other[kind][at] for other in others])
+            row += [f"{np.median(speed):,.0f}", f"{np.median(own / speed):.2f}"]
+        rows.append(row)
+    return header, rows
 
 
 if __name__ == "__main__":

@@ -23,38 +23,40 @@ def batch_norm(channels, affine=False):
     return nn.BatchNorm2d(channels, affine=affine, track_running_stats=False)
 
 
-def relu_conv_bn(c_in, c_out):
-    conv, bn = nn.Conv2d(c_in, c_out, 1, bias=False), batch_norm(c_out)
+def relu_conv_bn(c_in, c_out, norm=batch_norm):
+    conv, bn = nn.Conv2d(c_in, c_out, 1, bias=False), norm(c_out)
     return nn.Sequential(nn.ReLU(), conv, bn)
 
 
 class FactorizedReduce(nn.Module):
     """Halves the resolution by two 1x1 convolutions, on the even and odd pixels."""
 
-    def __init__(self, c_in, c_out):
+    def __init__(self, c_in, c_out, norm=batch_norm):
         super().__init__()
         self.even = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
         self.odd = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
-        self.bn = batch_norm(c_out)
+        self.bn = norm(c_out)
 
     def forward(self, x):
         x = x.relu()
         return self.bn(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], dim=1))
 
 
-def operation(name, channels, stride):
+def operation(name, channels, stride, norm=batch_norm):
     if name == "skip_connect":
-        return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels)
+        if stride == 1:
+            return nn.Identity()
+        return FactorizedReduce(channels, channels, norm)
     if name in ("max_pool_3x3", "avg_pool_3x3"):
         average = nn.AvgPool2d(3, stride, 1, count_include_pad=False)
         pool = nn.MaxPool2d(3, stride, 1) if name[0] == "m" else average
-        return nn.Sequential(pool, batch_norm(channels))
+        return nn.Sequential(pool, norm(channels))
     size, dilation = int(name[-1]), 2 if name.startswith("dil") else 1
     pad, layers = dilation * (size // 2), []
     for s in (stride, 1)[: 3 - dilation]:  # a separable convolution runs twice
         deep = nn.Conv2d(channels, channels, size, s, pad, dilation, channels, False)
         point = nn.Conv2d(channels, channels, 1, bias=False)
-        layers += [nn.ReLU(), deep, point, batch_norm(channels)]
+        layers += [nn.ReLU(), deep, point, norm(channels)]
     return nn.Sequential(*layers)
 
 
