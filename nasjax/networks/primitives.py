@@ -15,7 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nasjax.networks.moments import fast_moments, two_means
+from nasjax.networks.moments import fast_moments, sums, two_means
 from nasjax.networks.platforms import by_platform
 
 EPSILON = 1e-5
@@ -105,8 +105,7 @@ def _depthwise_backward(dilation, stride, saved, g):
         )
         for i, j in itertools.product(range(k), range(k))
     )
-    products = jax.lax.optimization_barrier(products)
-    total = jnp.stack([jnp.sum(x, (0, 1, 2), jnp.float32) for x in products])
+    total = sums(*jax.lax.optimization_barrier(products))
     return gradient_x, total.reshape(kernel.shape).astype(kernel.dtype)
 
 
