@@ -392,8 +392,10 @@ def bench_search() -> Rows:
 
 COMPILED = {
     "supernet-eval-xla": "supernet evaluation, XLA's graphs, a batch at a time",
-    "supernet-eval": "supernet evaluation, ten batches side by side",
-    "supernet-train": "supernet training, the project's graphs",
+    "supernet-eval-earlier": "the same, the project's graphs, ten batches side by side",
+    "supernet-eval": "and weights gathered once a cell, late normalisation",
+    "supernet-train-earlier": "supernet training, the project's graphs",
+    "supernet-train": "and weights gathered once a cell, late normalisation",
     "cadam-60": "CADAM, 60 lanes x 1,000 steps",
     "cadam-1000": "CADAM, 1,000 lanes x 1,000 steps",
     "bayesian-xla": "Bayesian actor-critic, 60 lanes x 200 queries, XLA's graphs",

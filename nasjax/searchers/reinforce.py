@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from nasjax.agent.draws import flat
 from nasjax.search import Searcher, in_float32
 from nasjax.searchers.config import Config, decay, traced
 from nasjax.spaces import CellSpace
@@ -55,7 +56,8 @@ def reinforce(space: CellSpace, config: ReinforceConfig | None = None) -> Search
 
     def init(key, steps):
         del steps
-        logits = 1e-3 * jax.random.normal(key, space.alpha_shape, jnp.float32)
+        draw = flat(jax.random.normal, key, space.alpha_shape, jnp.float32)
+        logits = 1e-3 * draw
         zero = jnp.float32(0.0)
         return ReinforceState(logits, adam.init(logits), zero, zero)
 

@@ -135,10 +135,12 @@ class CellSpace:
     def random(self, key: chex.PRNGKey) -> chex.Array:
         """An architecture drawn uniformly from the space."""
         key_operation, key_edge = jax.random.split(key)
+        flat = math.prod(self.arch_shape)  # compiles faster, with the same bits
         operation = jax.random.randint(
-            key_operation, self.arch_shape, 0, self.num_operations, jnp.int32
-        )
-        kept = self.keep(jax.random.uniform(key_edge, self.arch_shape, jnp.float32))
+            key_operation, (flat,), 0, self.num_operations, jnp.int32
+        ).reshape(self.arch_shape)
+        strength = jax.random.uniform(key_edge, (flat,), jnp.float32)
+        kept = self.keep(strength.reshape(self.arch_shape))
         return jnp.where(kept, operation, self.num_operations).astype(jnp.uint8)
 
     def mutate(self, key: chex.PRNGKey, arch: chex.Array) -> chex.Array:
