@@ -4,10 +4,10 @@
     python experiments/bench_evaluate.py --genotype DARTS_V2 --preset cpu --lanes 2
 
 times what `evaluate.py` runs with the same flags (genotype, preset, seeds, lanes,
-devices, sizes), augmentation included, on made-up images: `--steps` steps of a whole
-batch per round, after one round that compiles, and all test images. A training step
-counts as three forward passes: 6 operations per multiply-add and image (the auxiliary
-head's are left out).
+devices, sizes), augmentation included, on made-up images (`--dataset` names others):
+`--steps` steps of a whole batch per round, after one round that compiles, and all test
+images. A training step counts as three forward passes: 6 operations per multiply-add
+and image (the auxiliary head's are left out).
 
 Measured on two CPU cores (AMD EPYC, 162 GFLOP/s in matrix products), jax 0.10.2:
 `--genotype DARTS_V2 --preset cpu` trains 1,546 images/s (6.1 % of the matrix rate) and
@@ -64,8 +64,9 @@ def seconds_of(trainer: Trainer, steps: int, rounds: int) -> dict[str, list[floa
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = cli.Parser(__doc__)
-    parser.add_argument("--steps", type=cli.at_least(1), default=10, help="per round")
-    parser.add_argument("--rounds", type=cli.at_least(1), default=3)
+    add = parser.add_argument
+    add("--steps", type=cli.at_least(1), default=10, help="per round (10)")
+    add("--rounds", type=cli.at_least(1), default=3, help="timed rounds (3)")
     network_flags.add(parser)
     network_flags.add_settings(parser)
     parser.set_defaults(dataset="synthetic")
