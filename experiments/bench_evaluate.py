@@ -82,8 +82,8 @@ def main(argv: list[str] | None = None) -> None:
         f"{jax.__version__}, {run.dtype}; matrix products {rate / 1e9:,.0f} GFLOP/s\n"
         f"{run.cells} cells, C = {run.channels}, {run.image_size} x {run.image_size} "
         f"pixels, batch {run.recipe.batch_size}, {len(trainer.seeds)} seed(s) at a "
-        f"time: {costs['params_with_auxiliary']:,} parameters with auxiliary head, "
-        f"{costs['macs']:,} multiply-adds",
+        f"time: {costs['params']:,} parameters, {costs['macs']:,} multiply-adds "
+        "(without an auxiliary head)",
         flush=True,
     )
     seconds = seconds_of(trainer, args.steps, args.rounds)
