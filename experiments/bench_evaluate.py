@@ -4,10 +4,10 @@
     python experiments/bench_evaluate.py --genotype DARTS_V2 --preset cpu --lanes 2
 
 times what `evaluate.py` runs with the same flags (genotype, preset, seeds, lanes,
-devices, sizes), augmentation included, on made-up images: `--steps` steps of a whole
-batch per round, after one round that compiles, and all test images. A training step
-counts as three forward passes: 6 operations per multiply-add and image (the auxiliary
-head's are left out).
+devices, sizes), augmentation included, on made-up images (`--dataset` names others):
+`--steps` steps of a whole batch per round, after one round that compiles, and all test
+images. A training step counts as three forward passes: 6 operations per multiply-add
+and image (the auxiliary head's are left out).
 
 Measured on two CPU cores (AMD EPYC, 162 GFLOP/s in matrix products), jax 0.10.2:
 `--genotype DARTS_V2 --preset cpu` trains 1,546 images/s (6.1 % of the matrix rate) and
@@ -114,11 +114,10 @@ def seconds_of(
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = cli.Parser(__doc__)
-    parser.add_argument("--steps", type=cli.at_least(1), default=10, help="per round")
-    parser.add_argument("--rounds", type=cli.at_least(1), default=3)
-    parser.add_argument(
-        "--pytorch", action="store_true", help="compare a DARTS network with PyTorch"
-    )
+    add = parser.add_argument
+    add("--steps", type=cli.at_least(1), default=10, help="per round (10)")
+    add("--rounds", type=cli.at_least(1), default=3, help="timed rounds (3)")
+    add("--pytorch", action="store_true", help="compare a DARTS network with PyTorch")
     network_flags.add(parser)
     network_flags.add_settings(parser)
     parser.set_defaults(dataset="synthetic")
@@ -136,8 +135,8 @@ def main(argv: list[str] | None = None) -> None:
         f"{jax.__version__}, {run.dtype}; matrix products {rate / 1e9:,.0f} GFLOP/s\n"
         f"{run.cells} cells, C = {run.channels}, {run.image_size} x {run.image_size} "
         f"pixels, batch {run.recipe.batch_size}, {len(trainer.seeds)} seed(s) at a "
-        f"time: {costs['params_with_auxiliary']:,} parameters with auxiliary head, "
-        f"{costs['macs']:,} multiply-adds",
+        f"time: {costs['params']:,} parameters, {costs['macs']:,} multiply-adds "
+        "(without an auxiliary head)",
         flush=True,
     )
     others: list[dict[str, tuple[float, float]]] = []

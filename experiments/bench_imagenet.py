@@ -54,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prints the rates of training and of evaluation."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--data-dir", help="folder of tensorflow_datasets")
-    add("--made-up", type=int, metavar="N", help="images instead of data")
-    add("--batch-size", type=int, default=128)
+    add("--data-dir", help="folder of tensorflow_datasets (default its own)")
+    add("--made-up", type=int, metavar="N", help="N made-up images")
+    add("--batch-size", type=int, default=128, help="images (128)")
     add("--workers", type=int, default=0, help="threads; 0: all cores")
-    add("--seconds", type=float, default=10.0, help="of each measurement")
+    add("--seconds", type=float, default=10.0, help="of each measurement (10)")
     args = parser.parse_args(argv)
     with refusals():
         pipeline = Pipeline(batch_size=args.batch_size, workers=args.workers)
@@ -71,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         if not imagenet.steps(train, pipeline):
             raise ValueError(
-                f"--batch-size {args.batch_size}: {train.name} has only "
-                f"{len(train.source)} images"
+                f"--batch-size {args.batch_size}: there are only "
+                f"{len(train.source)} images ({train.name})"
             )
     print(f"{train.name}; {args.workers or os.cpu_count()} threads")
     for name, batches in (

@@ -169,13 +169,14 @@ def main(argv: list[str] | None = None) -> int:
     numbers = cli.numbers(1)
     add = parser.add_argument
     positive, several = cli.at_least(1), cli.at_least(2)
-    add("--lanes", type=numbers, default="1,10,60,600", help="numbers of lanes")
-    add("--steps", type=several, default=100, help="steps that are timed")
-    add("--full", type=positive, default=900, help="experiences in the replay")
-    text = "map, vmap or both, comma-separated"
+    add("--lanes", type=numbers, default="1,10,60,600", help="numbers (1,10,60,600)")
+    add("--steps", type=several, default=100, help="steps that are timed (100)")
+    text = "experiences in the replay at the start (900)"
+    add("--full", type=positive, default=900, help=text)
+    text = "map, vmap, auto or several, comma-separated (auto)"
     add("--inner", type=cli.names(("map", "vmap", "auto")), default="auto", help=text)
     choices = ("cadam", *(m for m in methods.ALL if m != "cadam"))
-    text = "of the others, whole searches with their usual settings are timed"
+    text = "cadam: steps of training; any other: whole searches (default cadam)"
     add("--method", choices=choices, default="cadam", help=text)
     add("--queries", type=several, default=200, help="of a whole search (200)")
     add("--pytorch", action="store_true", help="also time a plain PyTorch loop")

@@ -194,13 +194,16 @@ def main(argv: list[str] | None = None) -> None:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     spaces = families.variants()
-    add("--spaces", type=cli.names(tuple(spaces)), default=list(spaces))
-    add("--modes", type=cli.names(MODES), default=list(MODES))
-    add("--batch-size", type=cli.at_least(1), default=64)
+    text = f"comma-separated (default {','.join(spaces)})"
+    add("--spaces", type=cli.names(tuple(spaces)), default=list(spaces), help=text)
+    text = "comma-separated (default path,dense)"
+    add("--modes", type=cli.names(MODES), default=list(MODES), help=text)
+    add("--batch-size", type=cli.at_least(1), default=64, help="images (64)")
     add("--cells", type=cli.at_least(1), default=None, help="default: the thesis's")
     add("--dtype", choices=("float32", "bfloat16"), default="float32")
-    add("--steps", type=cli.at_least(1), default=10, help="per round; dense: a fifth")
-    add("--rounds", type=cli.at_least(1), default=3, help="in turn with PyTorch")
+    text = "per round (10); dense: a fifth"
+    add("--steps", type=cli.at_least(1), default=10, help=text)
+    add("--rounds", type=cli.at_least(1), default=3, help="in turn with PyTorch (3)")
     add("--pytorch", action="store_true", help="compare DARTS' path with PyTorch")
     args = parser.parse_args(argv)
     device = files.provenance()["device"]

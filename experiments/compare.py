@@ -63,9 +63,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Reads the command line; a bad value ends the program before any work."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--table", type=Path, required=True, metavar="FILE.npz")
+    add("--table", type=Path, required=True, metavar="FILE.npz", help="see below")
     add("--columns", default=None, help="comma-separated (default: all numbers)")
-    add("--goal", choices=("max", "min"), default="max")
+    text = "look for the highest or the lowest value (default max)"
+    add("--goal", choices=("max", "min"), default="max", help=text)
     add("--queries", type=cli.at_least(1), default=200, help="per search (200)")
     add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
     add("--ablation", action="store_true", help="add the best searcher's ablations")

@@ -1,6 +1,6 @@
 """Kernels, memory traffic and modelled times of a program compiled for a GPU.
 
-    pip install 'nasjax[cuda]'
+    pip install -e '.[cuda]'
     python experiments/compile_for_gpu.py --program supernet-train
     python experiments/compile_for_gpu.py --program cadam --lanes 1000
 

@@ -37,6 +37,7 @@ from nasjax.data.images import NAMES
 from nasjax.networks.training import ABSENT
 from nasjax.runs import cli, ddas, driven_search, flags
 from nasjax.runs.ddas import PRESETS, WarmedUp
+from nasjax.runs.errors import StoppedError
 from nasjax.runs.folder import Folder, refuse_inputs
 from nasjax.runs.script import Experiment, refusals, script, write_results, written
 from nasjax.runs.supernet_config import preset
@@ -133,12 +134,17 @@ def warm(args: argparse.Namespace) -> None:
     changes = {"dataset": args.dataset}
     if args.dataset == "synthetic":  # has fewer images than the presets ask for
         changes["train_images"] = 0
-    supernet_training.train(
-        preset("darts", PRESETS[args.preset].warm_up, **changes),
-        args.warm_up,
-        data_dir=args.data_dir,
-        resume=True,
-    )
+    try:
+        supernet_training.train(
+            preset("darts", PRESETS[args.preset].warm_up, **changes),
+            args.warm_up,
+            data_dir=args.data_dir,
+            resume=args.warm_up.exists(),
+        )
+    except StoppedError as error:  # its text names the flags of train_supernet.py
+        number = error.status - 128
+        text = "the same command goes on with the warm-up"
+        raise StoppedError(number, text) from None
 
 
 def prepare(args: argparse.Namespace) -> tuple[WarmedUp, dict[str, Any]]:

@@ -49,24 +49,20 @@ KNEE = 0.05  # Where the loss turns from squares to absolute values.
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = cli.Parser(
-        __doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter, epilog=""
-    )
+    parser = cli.Parser(__doc__)
     parser.add_argument(
         "--table",
         help="npz or CSV with all six columns; without it the table is looked for "
         "as in nasjax.data.nb201.load, in $NASJAX_DATA first",
     )
-    parser.add_argument("--out", type=Path, default=OUT, help="file to write")
-    parser.add_argument(
-        "--epochs", type=cli.at_least(1), default=400, help="passes over the rows"
-    )
-    parser.add_argument(
-        "--seed", type=cli.at_least(0), default=0, help="of split, weights and order"
-    )
-    parser.add_argument(
-        "--holdout", type=float, default=0.1, help="share of the classes held out"
-    )
+    text = "file to write (default: the file that the package ships)"
+    parser.add_argument("--out", type=Path, default=OUT, help=text)
+    text = "passes over the rows (400)"
+    parser.add_argument("--epochs", type=cli.at_least(1), default=400, help=text)
+    text = "of split, weights and order (0)"
+    parser.add_argument("--seed", type=cli.at_least(0), default=0, help=text)
+    text = "share of the classes held out (0.1)"
+    parser.add_argument("--holdout", type=float, default=0.1, help=text)
     parser.add_argument(
         "--evaluate-only",
         action="store_true",

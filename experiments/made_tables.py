@@ -73,7 +73,7 @@ def drawn(args: argparse.Namespace) -> dict[str, np.ndarray]:
         raise ValueError(f"--family {args.family} needs --edges and --operations")
     if args.neighbours >= args.edges:
         raise ValueError(
-            f"--neighbours {args.neighbours}: less than {args.edges} edges"
+            f"--neighbours {args.neighbours}: needs more than {args.edges} edges"
         )
     rng = np.random.default_rng(args.seed)
     arrays = {"ops": architectures(rng, args.edges, args.operations, args.rows)}
@@ -124,16 +124,18 @@ def main(argv: list[str] | None = None) -> None:
     parser = cli.Parser(__doc__)
     add = parser.add_argument
     add("--family", choices=tuple(IDLE), required=True)
-    add("--edges", type=cli.at_least(2))
-    add("--operations", type=cli.at_least(2))
+    add("--edges", type=cli.at_least(2), help="of pairwise and nk")
+    add("--operations", type=cli.at_least(2), help="on each edge")
     add("--tables", type=cli.at_least(1), default=4, help="columns (default 4)")
     add("--neighbours", type=cli.at_least(0), default=2, help="K of nk (default 2)")
-    add("--rows", type=cli.at_least(1), default=20_000, help="at most so many rows")
+    text = "at most so many architectures (default 20000)"
+    add("--rows", type=cli.at_least(1), default=20_000, help=text)
     add("--gain", metavar="FILE.npz:COLUMN", help="of penalty: larger is better")
     add("--cost", metavar="FILE.npz:COLUMN", help="of penalty: smaller is better")
-    add("--weights", type=weights, default=[0.1, 0.3, 1.0], help="(0.1,0.3,1)")
-    add("--seed", type=cli.at_least(0), default=0)
-    add("--out", type=Path, required=True, metavar="FILE.npz")
+    text = "of penalty: a column for each (default 0.1,0.3,1)"
+    add("--weights", type=weights, default=[0.1, 0.3, 1.0], help=text)
+    add("--seed", type=cli.at_least(0), default=0, help="of the draws (default 0)")
+    add("--out", type=Path, required=True, metavar="FILE.npz", help="file to write")
     add("--overwrite", action="store_true", help="replace FILE.npz")
     args = parser.parse_args(argv)
     for name in IDLE[args.family]:

@@ -79,13 +79,16 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     plugins.add(parser, argv)
     offered = (*methods.SEARCHERS, *methods.PLUGINS)
     usual = ",".join(METHODS)
-    add("--methods", type=cli.names(offered), default=usual, help=f"({usual})")
+    text = f"of {', '.join(offered)} (default: {usual})"
+    read = cli.names(offered)
+    add("--methods", type=read, default=usual, metavar="NAME,...", help=text)
     add("--workers", type=cli.at_least(1), default=1, help="evaluations at a time (1)")
     add("--devices", type=cli.numbers(0), help="GPUs of the workers, such as 0,1,2,3")
     add("--scheduler", metavar="ADDRESS", help="of dask.distributed")
     add("--timeout", type=cli.at_least(1), help="seconds of an evaluation (no limit)")
-    add("--retries", type=cli.at_least(0), default=1, help="of an evaluation (1)")
-    add("--max-failures", type=cli.at_least(0), default=10, help="in a row (10)")
+    add("--retries", type=cli.at_least(0), default=1, help="of a failed evaluation (1)")
+    text = "a search ends when more queries than this fail in a row (10)"
+    add("--max-failures", type=cli.at_least(0), default=10, help=text)
     cli.add_config_flags(parser, CandidateRun(), "", "the training (preset full)")
     args = parser.parse_args(argv)
     args.queries = args.queries or QUERIES[args.preset]

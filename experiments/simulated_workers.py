@@ -14,7 +14,9 @@ bayesian-actor-critic assume that constant score of pending queries (a constant 
 instead of its own mean.
 
 Wanted of bayesian-actor-critic: with 8 workers at most 1.3 times the queries of one,
-so 6 times less time; with 16 at least 9 times less.
+so 6 times less time; with 16 at least 9 times less. Measured, on CIFAR-10, CIFAR-100
+and ImageNet16: 1.39, 1.68 and 1.25 times the queries, 5.4, 4.5 and 6.5 times less time;
+with 16 workers 8.3, 7.4 and 10.5 times less.
 """
 
 import argparse
@@ -60,7 +62,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = cli.Parser(__doc__ or "")
     add = parser.add_argument
     workers = [1, 2, 4, 8, 16, 32]
-    add("--workers", type=cli.numbers(1), default=workers, help="(1,2,4,8,16,32)")
+    text = "numbers of workers (default 1,2,4,8,16,32)"
+    add("--workers", type=cli.numbers(1), default=workers, help=text)
     add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
     add(
         "--steps", type=cli.at_least(32), default=300, help="queries, at least 32 (300)"

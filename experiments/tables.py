@@ -32,8 +32,10 @@ from nasjax.runs.script import refusals, script
 def main(argv: list[str] | None = None) -> None:
     """Prints the tables."""
     parser = cli.Parser(__doc__)
-    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER")
-    parser.add_argument("--out", type=Path, default=Path("runs/tables"))
+    text = "results of evaluate.py or search_supernet.py, or a folder of such"
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help=text)
+    text = "folder of the pictures (default runs/tables); replaced by each run"
+    parser.add_argument("--out", type=Path, default=Path("runs/tables"), help=text)
     args = parser.parse_args(argv)
     with refusals():
         evaluations, searches, skipped = retrained.read(args.folders)

@@ -209,8 +209,8 @@ def _tfds(
         places.append("download switched off by NASJAX_OFFLINE")
     raise ImageDataError(
         f"found no {name}; looked at: {'; '.join(places)}. Unpack {facts.archive} into "
-        f"a folder {facts.folders[0]} and name it in $NASJAX_DATA, or take made-up "
-        "images: --dataset synthetic"
+        f"a folder {facts.folders[0]} and name it in --data-dir or $NASJAX_DATA, or "
+        "take made-up images: --dataset synthetic"
     )
 
 

@@ -1,11 +1,11 @@
 """Searches with your own evaluation function: several at a time, and they may fail.
 
-    from concurrent.futures import ProcessPoolExecutor
     from nasjax import bayesian_actor_critic, darts, parallel
 
-    result = parallel.search(
-        key, bayesian_actor_critic(darts()), train_and_validate,
-        queries=300, executor=ProcessPoolExecutor(8), out="runs/search")
+    if __name__ == "__main__":  # the processes import this file
+        result = parallel.search(
+            key, bayesian_actor_critic(darts()), train_and_validate,
+            queries=300, executor=parallel.processes(8), out="runs/search")
 
 `python -m nasjax.parallel ask|tell|best --out runs/search` does the same by hand, for
 evaluations in any language.

@@ -4,8 +4,9 @@
 
 `ask` prints an architecture as one line of JSON: its number `query`, `arch` (see
 `nasjax.spaces`) and its `genotype`. The first `ask` fixes the search; later ones need
-only --out. To evaluate several at a time, ask several times before telling. `tell`
-takes an outcome and prints its line of the journal:
+only --out. When all queries are asked, it ends with status 2. To evaluate several at a
+time, ask several times before telling. `tell` takes an outcome and prints its line of
+the journal:
 
     python -m nasjax.parallel tell --out runs/search --query 0 --accuracy 0.931
     python -m nasjax.parallel tell --out runs/search --query 1 --failed
@@ -65,7 +66,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     ask.add_argument(
         "--queries",
         type=cli.at_least(1),
-        help="whole number of queries; a later ask may raise it (default 300)",
+        help="queries in all; a later ask may raise it (default 300)",
     )
     ask.add_argument("--seed", type=cli.at_least(0), help="of the search (default 0)")
     ask.add_argument(
@@ -75,12 +76,15 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     tell = commands.add_parser("tell", help="the outcome of a query", **plain)
     tell.add_argument(
-        "--query", type=cli.at_least(0), required=True, help="number that ask printed"
+        "--query",
+        type=cli.at_least(0),
+        required=True,
+        help="the number that ask printed",
     )
     outcome = tell.add_mutually_exclusive_group(required=True)
     outcome.add_argument("--accuracy", type=_fraction, help="a fraction, 0 to 1")
     outcome.add_argument(
-        "--failed", nargs="?", const="failed", metavar="WHY", help="reason"
+        "--failed", nargs="?", const="failed", metavar="WHY", help="it failed; why"
     )
     tell.add_argument("--loss", type=float, help="of the validation (optional)")
     best = commands.add_parser("best", help="the ten best so far", **plain)

@@ -41,9 +41,10 @@ def _take_place(counter: Any, places: Sequence[dict[str, Any]]) -> None:
 def processes(workers: int, devices: Sequence[Any] | None = None) -> Processes:
     """A process pool for evaluations that compute with JAX or PyTorch.
 
-    Processes are spawned, since a fork of a process in which JAX runs may hang. Each
-    worker has its own share of the cores (all cores if there are more workers than
-    cores), or one of the devices.
+    Processes are spawned, since a fork of a process in which JAX runs may hang. They
+    import the script, whose call of `parallel.search` must therefore stand below
+    `if __name__ == "__main__":`. Each worker has its own share of the cores (all cores
+    if there are more workers than cores), or one of the devices.
 
     Args:
       workers: number of processes.

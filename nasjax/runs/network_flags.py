@@ -21,8 +21,9 @@ from nasjax.spaces.architectures import Architecture
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds architecture, data set, preset and seeds; `add_settings` adds the rest."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--genotype", help="its name, its text or a file")
-    source.add_argument("--genotypes", type=Path, help="JSON list of objects with one")
+    source.add_argument("--genotype", help="a name, its text or a file")
+    text = "a file: JSON list of objects with a field `genotype`"
+    source.add_argument("--genotypes", type=Path, help=text)
     add = parser.add_argument
     add(
         "--dataset",

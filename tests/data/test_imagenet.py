@@ -332,8 +332,8 @@ def test_bench(prepared, tmp_path, capsys):
     assert "2 made-up images" in capsys.readouterr().out
     for arguments, text in (
         (["--data-dir", str(tmp_path)], "tfds build"),
-        (["--data-dir", str(prepared), "--batch-size", "99"], "has only 22 images"),
-        (["--made-up", "0"], "0 made-up images has only 0 images"),
+        (["--data-dir", str(prepared), "--batch-size", "99"], "only 22 images"),
+        (["--made-up", "0"], "only 0 images (0 made-up images)"),
         (["--workers", "-1"], "workers -1"),
     ):
         assert bench_imagenet.main([*small, *arguments]) == 2

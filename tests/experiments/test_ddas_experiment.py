@@ -2,6 +2,7 @@
 
 import functools
 import json
+import signal
 from pathlib import Path
 
 import ddas
@@ -14,6 +15,7 @@ from nasjax.data import images
 from nasjax.networks import augment, supernet, training
 from nasjax.networks.supernet import training as supernet_training
 from nasjax.runs import image_sets, supernets
+from nasjax.runs.errors import StoppedError
 from nasjax.runs.supernet_config import SupernetRun
 from nasjax.spaces import costs, darts, genotypes
 
@@ -206,3 +208,22 @@ def test_it_needs_a_one_shot_supernet(tmp_path):
     (folder / "results.json").write_text("{}")
     code, _, err = call(*flags(tmp_path / "run"), "--warm-up", folder)
     assert code == 2 and "--policy one-shot" in err
+
+
+def test_a_stopped_warm_up_tells_how_to_go_on(tmp_path, monkeypatch):
+    """Its own flags are those of train_supernet.py, which would mislead here."""
+    resumed = []
+
+    def stopped(run, out, *, data_dir, resume):
+        out.mkdir(exist_ok=True)
+        resumed.append(resume)
+        raise StoppedError(signal.SIGTERM, f"saved; --out {out} --resume goes on")
+
+    monkeypatch.setattr(ddas.supernet_training, "train", stopped)
+    command = ["--warm-up", tmp_path / "warm", "--dataset", "synthetic", *SMALL]
+    for _ in range(2):
+        code, _, err = call(*command, "--out", tmp_path / "run")
+        assert code == 128 + signal.SIGTERM
+        line = "SIGTERM: the same command goes on with the warm-up"
+        assert err.splitlines()[-1] == line
+    assert resumed == [False, True]

@@ -57,7 +57,7 @@ def mesh(description: str) -> Mesh:
         )
     except NotImplementedError as error:
         raise NoCompilerError(
-            "JAX has no compiler for CUDA here: pip install 'nasjax[cuda]'"
+            "JAX has no compiler for CUDA here: pip install -e '.[cuda]'"
         ) from error
     except jax.errors.JaxRuntimeError as error:
         reason = str(error).splitlines()[0]
