@@ -13,10 +13,20 @@ from scipy import stats
 import nasjax
 from nasjax import search
 from nasjax.environments import tabular as environments_tabular
-from nasjax.environments.tabular import from_arrays, lookup, nearest
+from nasjax.environments.tabular import (
+    among_all,
+    by_halving,
+    from_arrays,
+    lookup,
+    nearest,
+)
 
 SMALL = nasjax.table_space(3, ("a", "b", "c"))
 look_up = jax.jit(jax.vmap(lookup, in_axes=(None, 0)))
+# That of a GPU and that of other devices.
+FORMS = [
+    jax.jit(jax.vmap(form, in_axes=(None, None, 0))) for form in (among_all, by_halving)
+]
 
 
 def column(values, trials=None):
@@ -74,8 +84,10 @@ def test_against_a_dictionary(rows, asked):
     asked = [*rows, *asked, *([(1, 1, 1)] * (9 - len(asked)))]
     params = from_arrays(SMALL, np.array(rows, np.uint8), [np.arange(5)]).params
     reference = {arch: row for row, arch in enumerate(rows)}
-    found = look_up(params, jnp.array(asked, jnp.uint8)).tolist()
-    assert found == [reference.get(arch, -1) for arch in asked]
+    wanted = [reference.get(arch, -1) for arch in asked]
+    assert look_up(params, jnp.array(asked, jnp.uint8)).tolist() == wanted
+    for form in FORMS:
+        assert form(params.ops, params.row, jnp.array(asked)).tolist() == wanted
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 27])
