@@ -390,6 +390,23 @@ def bench_search() -> Rows:
     return [head, *(row[: len(head)] for row in rows)]
 
 
+def bench_supernet() -> Rows:
+    """The last column is nasjax's speed as a multiple of PyTorch's."""
+    head = ["DARTS, 8 cells", "training, images/s", "evaluation, images/s"]
+    rows = cells("bench-supernet", "space, mode")
+    return [[*head, "compile s", "nasjax by it"], *([*r[:4], r[5]] for r in rows)]
+
+
+def bench_evaluate() -> Rows:
+    head = ["images/s", "nasjax", "PyTorch", "nasjax by it", "PyTorch, channels last"]
+    own = named("bench-evaluate", "images per second")
+    rows = cells("bench-evaluate", "PyTorch, images per second")
+    return [
+        [*head, "nasjax by it"],
+        *([name, own[name][0], *rest] for name, *rest in rows),
+    ]
+
+
 COMPILED = {
     "supernet-eval-xla": "supernet evaluation, XLA's graphs, a batch at a time",
     "supernet-eval-earlier": "the same, the project's graphs, ten batches side by side",
@@ -399,7 +416,7 @@ COMPILED = {
     "cadam-60": "CADAM, 60 lanes x 1,000 steps",
     "cadam-1000": "CADAM, 1,000 lanes x 1,000 steps",
     "bayesian-xla": "Bayesian actor-critic, 60 lanes x 200 queries, XLA's graphs",
-    "bayesian": "the same with Cholesky and the project's graphs",
+    "bayesian": "the same with Cholesky, the project's graphs, one look-up",
 }
 
 
@@ -529,6 +546,8 @@ TABLES = {
     "frontier": frontier,
     "predictor": predictor,
     "bench-search": bench_search,
+    "bench-supernet": bench_supernet,
+    "bench-evaluate": bench_evaluate,
     "earlier-search": lambda: archived("search.json"),
     "earlier-searches": lambda: archived("searches.json"),
     "earlier-supernet": lambda: archived("supernet.json"),
