@@ -19,9 +19,9 @@ os.environ["NASJAX_OFFLINE"] = "1"
 # What several tests, or the processes they start, compile is compiled once.
 _PROGRAMS = tempfile.TemporaryDirectory()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", _PROGRAMS.name)
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 # Any key used twice is an error, also under vmap, scan and shard_map.
 jax.config.update("jax_debug_key_reuse", True)
 
@@ -57,7 +57,9 @@ def quick_compile():
     """
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # of processes it starts
+        yield
     jax.config.update("jax_disable_most_optimizations", before)
 
 

@@ -1,5 +1,7 @@
 """A supernet that every query trains further (thesis Algorithm 1)."""
 
+import dataclasses
+import functools
 from typing import NamedTuple
 
 import chex
@@ -25,6 +27,11 @@ class Split(NamedTuple):
     valid: Examples
 
 
+# Traced once for all that are equal; inside of another program they leave no call.
+_jit = functools.partial(jax.jit, static_argnums=0, inline=True)
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluate:
     """The `evaluate` of a supernet in training: M batches, then the validation half.
 
@@ -33,29 +40,22 @@ class Evaluate:
     its own (`scan=False`), for `search.drive`. Both train on the same batches.
     """
 
-    def __init__(
-        self,
-        config: SupernetConfig,
-        recipe: training.Recipe,
-        augment: augmentation.AugmentConfig,
-        batches: int,
-        eval_batch: int,
-        scan: bool,
-        together: int | None = None,
-    ):
-        self._config, self._recipe, self._augment = config, recipe, augment
-        self._batches, self._eval_batch, self._scan = batches, eval_batch, scan
-        self._together = together  # of `score`
-        self._order = self._rows if scan else jax.jit(self._rows, static_argnums=1)
-        self._train = self._step if scan else jax.jit(self._step)
-        self._score = self._judge if scan else jax.jit(self._judge)
+    config: SupernetConfig
+    recipe: training.Recipe
+    augment: augmentation.AugmentConfig
+    batches: int
+    eval_batch: int
+    scan: bool
+    together: int | None = None  # of `score`
 
+    @functools.partial(_jit, static_argnums=(0, 2))
     def _rows(self, key, count):
         """int32 [M, B]: images of the training half, none twice in a step."""
-        B = self._recipe.batch_size
+        B = self.recipe.batch_size
         order = jax.random.permutation(key, count)
-        return order[: self._batches * B].reshape(self._batches, B).astype(jnp.int32)
+        return order[: self.batches * B].reshape(self.batches, B).astype(jnp.int32)
 
+    @_jit
     def _step(self, key, state, arch, examples, index):
         images, labels = examples.at(index)
         return supernet_training.train(
@@ -64,22 +64,23 @@ class Evaluate:
             arch,
             images,
             labels,
-            self._recipe.learning_rate,
-            config=self._config,
-            recipe=self._recipe,
-            augment=self._augment,
+            self.recipe.learning_rate,
+            config=self.config,
+            recipe=self.recipe,
+            augment=self.augment,
         )[0]
 
+    @_jit
     def _judge(self, params, arch, examples):
         return score(
-            self._config,
+            self.config,
             params,
             arch,
             *examples,
-            mean=self._augment.mean,
-            std=self._augment.std,
-            batch_size=self._eval_batch,
-            together=self._together,
+            mean=self.augment.mean,
+            std=self.augment.std,
+            batch_size=self.eval_batch,
+            together=self.together,
         )
 
     def __call__(
@@ -87,17 +88,17 @@ class Evaluate:
     ) -> tuple[TrainState, Outcome]:
         """As `Environment.evaluate`."""
         key_order, key_augment = jax.random.split(key)
-        rows = self._order(key_order, len(params.train.labels))
+        rows = self._rows(key_order, len(params.train.labels))
 
         def train(state, index):
-            return self._train(key_augment, state, arch, params.train, index), None
+            return self._step(key_augment, state, arch, params.train, index), None
 
-        if self._scan:
+        if self.scan:
             state, _ = jax.lax.scan(train, state, rows)
         else:
             for index in np.asarray(rows):
                 state, _ = train(state, index)
-        return state, self._score(state.params, arch, params.valid)
+        return state, self._judge(state.params, arch, params.valid)
 
 
 def trainable_supernet(

@@ -7,6 +7,8 @@ import pytest
 
 from nasjax.agent import Actor, Critic, orthogonal
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def assert_orthogonal(weight, tolerance=1e-4):
     """Rows (or columns, the shorter side) are orthonormal; `[..., m, n]`."""

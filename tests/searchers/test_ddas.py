@@ -1,5 +1,7 @@
 """DDAS: its reward, its phases, its bursts (thesis 3.1.2, 3.1.3, 3.2.1)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,11 +27,18 @@ def small(**settings):
     return nasjax.DdasConfig(**defaults | settings)
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def run(config, steps, env=TABLE):
-    searcher = factory(SPACE, config)
-    return jax.jit(lambda key: search.run(key, searcher, env, steps))(jax.random.key(0))
+    """One program for configs that differ in numbers only."""
+    return search.run(jax.random.key(0), factory(SPACE, config), env, steps)
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def start(config, steps):
+    return search.init(jax.random.key(0), factory(SPACE, config), TABLE, steps)
+
+
+@functools.cache
 def states(config, steps):
     """The searcher's state after each step, and the trace."""
     kept = []
@@ -38,6 +47,7 @@ def states(config, steps):
         factory(SPACE, config),
         TABLE.replace(evaluate=jax.jit(TABLE.evaluate)),
         steps,
+        start(config, steps),
         on_step=lambda step, state, row: kept.append(state.searcher),
     )
     return kept, trace
@@ -89,7 +99,7 @@ def test_a_moved_edge_is_one_new_pair():
 
 def test_rewards_in_the_trace():
     """Loss 1 - accuracy, Acc(OS) and the first loss as given."""
-    _, trace = run(small(os_accuracy=0.4, os_loss=0.9), 15)
+    _, trace = run(small(os_accuracy=0.4, os_loss=0.9), 20)
     accuracy = np.asarray(trace.accuracy)
     last = np.concatenate([[0.1], accuracy[:-1]])
     wanted = 0.5 * (accuracy - 0.4) + 0.5 * (accuracy - last)
@@ -102,14 +112,14 @@ def test_without_acc_os_it_is_the_mean_of_the_exploration():
     count = np.minimum(np.arange(1, 21), 10)
     mean = np.cumsum(np.where(np.arange(20) < 10, accuracy, 0)) / count
     np.testing.assert_allclose(trace.info["reward"], 0.5 * (accuracy - mean), atol=1e-6)
-    first = run(small(accuracy_weight=0.0), 3)[1].info["reward"][0]
+    first = run(small(accuracy_weight=0.0), 20)[1].info["reward"][0]
     assert float(first) == 0
 
 
 def test_no_update_while_it_explores_then_one_a_step():
     kept, trace = states(small(), 14)
-    start = search.init(jax.random.key(0), factory(SPACE, small()), TABLE, 14).searcher
-    jax.tree.map(np.testing.assert_array_equal, start.agent, kept[9].agent)
+    begun = start(small(), 14).searcher
+    jax.tree.map(np.testing.assert_array_equal, begun.agent, kept[9].agent)
     counts = [int(state.agent.actor_opt.count) for state in kept]
     assert counts == [0] * 10 + [1, 2, 3, 4]
     np.testing.assert_array_equal(trace.info["explored"], np.arange(14) < 10)
@@ -123,7 +133,7 @@ def test_td3_moves_the_actor_every_other_step():
 
 
 def test_the_state_is_the_last_architecture():
-    kept, trace = states(small(), 5)
+    kept, trace = states(small(), 14)
     np.testing.assert_array_equal(kept[4].replay.items.observation[0], np.ones(12))
     for t in range(1, 5):
         seen = SPACE.one_hot(trace.arch[t - 1]).reshape(-1)
@@ -241,7 +251,8 @@ def test_a_failure_is_learnt_as_the_worst_seen():
     searcher = nasjax.ddas(
         SPACE, nasjax.DdasConfig(hidden=(8, 8), batch_size=4, explore=9)
     )
-    state, tell = searcher.init(jax.random.key(0), 8), jax.jit(searcher.tell)
+    init, tell = jax.jit(searcher.init, static_argnums=1), jax.jit(searcher.tell)
+    state = init(jax.random.key(0), 8)
     nan = float("nan")
     told = [(nan, 1.0), (0.5, 1.0), (0.4, 1.5), (nan, 0.1), (0.6, nan), (0.7, 1.25)]
     for step, (accuracy, loss) in enumerate(told):

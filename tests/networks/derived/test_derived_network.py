@@ -181,7 +181,8 @@ def test_reduction_cell(train):
     edges = derived.darts(EVERYTHING).edges(1)
     module = cells.DartsCell(4, True, edges, norm_of(train), 2)
     variables = initial(module, older, newer, None)
-    y = module.apply(variables, older, newer, None, mutable=["statistics"])[0]
+    run = jax.jit(functools.partial(module.apply, mutable=["statistics"]))
+    y = run(variables, older, newer, None)[0]
     assert y.shape == (3, 2, 2, 16)
     place = reference.Place(
         variables["params"], jax.tree.map(np.array, variables["statistics"]), train
@@ -254,20 +255,17 @@ def test_gradient_along_a_direction(name):
     along = reference.weights(variables["params"], seed=5)
 
     @jax.jit
-    def loss(h):
-        params = jax.tree.map(lambda p, d: p + h * d, variables["params"], along)
+    @jax.value_and_grad
+    def loss(params):
         logits = apply(config, variables | {"params": params}, x, True)[0][0]
         return jnp.sum(jnp.cos(logits))
 
+    def shifted(h):
+        return jax.tree.map(lambda p, d: p + h * d, variables["params"], along)
+
     h = 1e-6
-    slope = (loss(h) - loss(-h)) / (2 * h)
-    gradient = jax.jit(
-        jax.grad(
-            lambda p: jnp.sum(
-                jnp.cos(apply(config, variables | {"params": p}, x, True)[0][0])
-            )
-        )
-    )(variables["params"])
+    slope = (loss(shifted(h))[0] - loss(shifted(-h))[0]) / (2 * h)
+    gradient = loss(variables["params"])[1]
     found = sum(
         np.vdot(g, d)
         for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(along), strict=True)
@@ -310,12 +308,13 @@ def test_drop_path_drops_images_and_keeps_the_mean():
 
 def test_drop_path_spares_identity_skips():
     """With one image in two dropped: skips alone change nothing, pools do."""
-    x = jnp.asarray(images(8, 4, 4), jnp.float32)
+    x = images(8, 4, 4).astype(np.float32)
     key = {"drop_path": jax.random.key(0)}
 
     def cell(*operations):
         edges = tuple((0, i + 1, name) for i, name in enumerate(operations))
-        return cells.Cell(edges, norm_of(True)).apply({}, (x,), 0.5, rngs=key)
+        run = jax.jit(cells.Cell(edges, norm_of(True)).apply)
+        return run({}, (x,), 0.5, rngs=key)
 
     skip, average, most = cell("skip_connect", "avg_pool_3x3", "max_pool_3x3")
     np.testing.assert_array_equal(skip, x)
@@ -324,25 +323,29 @@ def test_drop_path_spares_identity_skips():
     assert (dropped[0] != dropped[1]).any()  # each output has a mask of its own
 
 
+@jax.jit
+def nb201_logits(variables, x):
+    return apply(CONFIGS["nb201"], variables, x, True)[0][0]
+
+
 def test_drop_path_in_training_only():
-    config, x = CONFIGS["nb201"], jnp.asarray(images(8, 8), jnp.float32)
-    variables = jax.tree.map(jnp.float32, reference.weights(shapes(config, 8)))
+    config, x = CONFIGS["nb201"], images(8, 8).astype(np.float32)
+    variables = reference.weights(shapes(config, 8))
+    variables = jax.tree.map(lambda x: np.asarray(x, np.float32), variables)
     key = {"drop_path": jax.random.key(0)}
 
     @functools.partial(jax.jit, static_argnums=1)
     def logits(rate, train):
         return apply(config, variables, x, train, drop_path=rate, rngs=key)[0][0]
 
-    np.testing.assert_allclose(
-        logits(0.0, True), apply(config, variables, x, True)[0][0], atol=1e-3
-    )
+    np.testing.assert_allclose(logits(0.0, True), nb201_logits(variables, x), atol=1e-3)
     assert np.abs(logits(0.5, True) - logits(0.0, True)).max() > 0.1
     np.testing.assert_array_equal(logits(0.5, False), logits(0.0, False))
 
 
 def test_bfloat16():
     """Logits and statistics stay float32, near those of float32."""
-    config, x = CONFIGS["nb201"], jnp.asarray(images(4, 8), jnp.float32)
+    config, x = CONFIGS["nb201"], images(8, 8).astype(np.float32)
     narrow = dataclasses.replace(config, dtype="bfloat16")
     variables = jax.jit(functools.partial(derived.init, config=config, image_size=8))(
         jax.random.key(0)
@@ -353,7 +356,7 @@ def test_bfloat16():
     assert {a.dtype for a in (logits, *jax.tree.leaves(moved))} == {
         jnp.dtype("float32")
     }
-    wanted = apply(config, variables, x, True)[0][0]
+    wanted = nb201_logits(variables, x)
     assert 0 < np.abs(logits - wanted).max() < 0.1 * np.abs(wanted).max()
 
 

@@ -16,13 +16,19 @@ from nasjax.networks import supernet
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 B, CLASSES = 8, 10
+# Compile times add up over operations.
 FEW = dataclasses.replace(
     spaces.darts(none=True),
     operations=("none", "max_pool_3x3", "skip_connect", "dil_conv_3x3"),
 )
+FEW_201 = dataclasses.replace(
+    spaces.nas_bench_201(), operations=("none", "nor_conv_3x3", "avg_pool_3x3")
+)
 CONFIGS = {
     "darts": supernet.SupernetConfig(FEW, channels=8, cells=1),
-    "nas_bench_201": supernet.nas_bench_201(channels=4, cells=1),
+    "nas_bench_201": dataclasses.replace(
+        supernet.nas_bench_201(channels=4, cells=1), space=FEW_201
+    ),
 }
 IMAGES = np.random.default_rng(0).standard_normal((B, 8, 8, 3), np.float32)
 # Devices see batches that differ: their own statistics would not do.
@@ -61,7 +67,7 @@ def alone(name):
 def architectures(name):
     space = CONFIGS[name].space
     yield from (space.random(jax.random.key(seed)) for seed in (2, 3))
-    yield np.full(space.arch_shape, 3, np.uint8)
+    yield np.full(space.arch_shape, space.num_operations - 1, np.uint8)
 
 
 def check(name, function, mode="path"):
@@ -101,7 +107,11 @@ def spread(name, devices, mode):
 
 @pytest.mark.parametrize(
     "name, devices, mode",
-    [("darts", 2, "path"), ("darts", 4, "path"), ("nas_bench_201", 4, "dense")],
+    [
+        ("nas_bench_201", 2, "path"),
+        ("darts", 4, "path"),
+        ("nas_bench_201", 4, "dense"),
+    ],
 )
 def test_shard_map(name, devices, mode):
     check(name, spread(name, devices, mode), mode)
