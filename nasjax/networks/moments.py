@@ -48,31 +48,31 @@ def two_means(a: chex.Array, b: chex.Array, axis_name: str | None = None) -> tup
     return means if axis_name is None else jax.lax.pmean(means, axis_name)
 
 
-def sums(*arrays: chex.Array) -> chex.Array:
-    """float32 [n, C]: sums of n arrays [B, H, W, C], in one pass on a GPU."""
+def _together(a, b):
+    """Two means by one reduction, so that a GPU runs at most two kernels, not four."""
+    zero = jnp.zeros((), a.dtype)
+    sums = jax.lax.reduce(
+        (a, b), (zero, zero), lambda x, y: (x[0] + y[0], x[1] + y[1]), (0, 1, 2)
+    )
+    first, second = (total / (a.size // a.shape[-1]) for total in sums)
+    return first, second
 
-    def apart(*arrays):
-        return jnp.stack([jnp.sum(x, (0, 1, 2), jnp.float32) for x in arrays])
+
+def sums(*arrays: chex.Array) -> chex.Array:
+    """float32 [n, C]: sums of n arrays [B, H, W, C], which are stored first.
+
+    On a GPU together, by one reduction; elsewhere that would only copy them.
+    """
 
     def together(*arrays):
-        return jnp.stack(_summed(*(x.astype(jnp.float32) for x in arrays)))
+        stacked = jax.lax.optimization_barrier(jnp.stack(arrays))
+        return jnp.sum(stacked, (1, 2, 3), jnp.float32)
+
+    def apart(*arrays):
+        stored = jax.lax.optimization_barrier(arrays)
+        return jnp.stack([jnp.sum(x, (0, 1, 2), jnp.float32) for x in stored])
 
     return by_platform(together, apart, *arrays)
-
-
-def _summed(*arrays):
-    """Sums by one reduction, so that a GPU runs at most two kernels for them."""
-    zeros = tuple(jnp.zeros((), x.dtype) for x in arrays)
-
-    def add(xs, ys):
-        return tuple(x + y for x, y in zip(xs, ys, strict=True))
-
-    return jax.lax.reduce(arrays, zeros, add, (0, 1, 2))
-
-
-def _together(a, b):
-    first, second = (total / (a.size // a.shape[-1]) for total in _summed(a, b))
-    return first, second
 
 
 def moments_in_one_pass(x: chex.Array, axis_name: str | None = None) -> tuple:
