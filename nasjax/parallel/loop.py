@@ -155,7 +155,7 @@ class Loop:
         where = self._saved.goes_on(self._state)
         if self._error is not None:
             raise self._error(f"{self.reason}; {where}")
-        if self._signal and self._state.told < self._limits.queries:
+        if self._signal:  # after the last query, too: more may follow in the process
             raise StoppedError(self._signal, where)
 
     def _flush(self) -> None:

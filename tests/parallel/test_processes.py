@@ -118,6 +118,21 @@ def test_a_second_signal_abandons_what_is_pending(tmp_path):
     assert all(row.order is not None for row in result.rows)
 
 
+def test_a_signal_in_the_last_query_is_not_lost(tmp_path):
+    """What follows in the process, such as another search, must not begin."""
+    started = itertools.count(1)
+
+    def evaluate(arch):
+        if next(started) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return own_evaluations.score(arch)
+
+    with pytest.raises(StoppedError, match="SIGTERM: 5 of 5 queries are told"):
+        go(evaluate, queries=5, out=tmp_path)
+    assert len((tmp_path / "results.csv").read_text().splitlines()) == 6
+    assert len(go(evaluate, queries=5, out=tmp_path, resume=True).rows) == 5
+
+
 def test_a_signal_without_wait_ends_an_evaluation_in_this_process(tmp_path):
     def evaluate(arch):
         os.kill(os.getpid(), signal.SIGTERM)
