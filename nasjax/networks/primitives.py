@@ -10,6 +10,7 @@ Strides and dilations are static.
 
 import functools
 import itertools
+from collections.abc import Iterable
 
 import chex
 import jax
@@ -215,16 +216,17 @@ def affine(statistics: chex.Array) -> chex.Array:
     return jnp.stack([mean, jax.lax.rsqrt(variance + EPSILON)])
 
 
-def apply_affine(x: chex.Array, affine: chex.Array) -> chex.Array:
+def apply_affine(x: chex.Array, affine: Iterable[chex.Array]) -> chex.Array:
     """(x - mean) * scale in float32, like x [B, H, W, C]."""
     mean, scale = affine
     return ((x.astype(jnp.float32) - mean) * scale).astype(x.dtype)
 
 
 def _batch_norm_forward(x, axis_name):
-    statistics = batch_statistics(x, axis_name)
-    mean_and_scale = affine(statistics)
-    return (apply_affine(x, mean_and_scale), statistics), (x, *mean_and_scale)
+    mean, variance = fast_moments(x.astype(jnp.float32), axis_name)
+    scale = jax.lax.rsqrt(variance + EPSILON)
+    y = apply_affine(x, (mean, scale))
+    return (y, jnp.stack([mean, variance])), (x, mean, scale)
 
 
 def _batch_norm_backward(axis_name, saved, cotangent):
