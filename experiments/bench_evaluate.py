@@ -9,9 +9,13 @@ devices, sizes), augmentation included, on made-up images (`--dataset` names oth
 images. A training step counts as three forward passes: 6 operations per multiply-add
 and image (the auxiliary head's are left out).
 
-Measured on two CPU cores (AMD EPYC, 162 GFLOP/s in matrix products), jax 0.10.2:
-`--genotype DARTS_V2 --preset cpu` trains 1,546 images/s (6.1 % of the matrix rate) and
-tests 7,279 (9.6 %). GPUs: not measured yet.
+`--pytorch` times PyTorch in eager mode on the same DARTS network, in turn, on images
+that are already augmented.
+
+Two idle CPU cores (AMD EPYC, 160 GFLOP/s in matrix products, jax 0.12.0.1, PyTorch
+2.14): `--genotype DARTS_V2 --preset cpu --seeds 1 --pytorch` trains 1,962 images/s
+(7.9 % of the matrix rate) and tests 13,289 (17.8 %), 1.47 and 2.16 times as many as
+PyTorch with channels last. GPUs: not measured yet.
 """
 
 import argparse
