@@ -124,7 +124,7 @@ def test_links_lead_to_files(path):
 
 
 def test_every_script_has_a_section():
-    helpers = {"pytorch_supernet"}
+    helpers = {"pytorch_derived", "pytorch_supernet"}
     scripts = {path.stem for path in (ROOT / "experiments").glob("*.py")} - helpers
     assert set(re.findall(r"^## (\w+)\.py$", texts(EXPERIMENTS), re.M)) == scripts
 
