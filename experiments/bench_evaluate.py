@@ -52,6 +52,8 @@ def check_pytorch(run: NetworkRun, trainer: Trainer) -> None:
     """ValueError where the network of `pytorch_derived` is another one."""
     if (run.network.kind, run.network.stem) != ("darts", "cifar"):
         raise ValueError("--pytorch needs a DARTS genotype and the stem of CIFAR")
+    if run.network.image_channels != 3 or not isinstance(run.image_size, int):
+        raise ValueError("--pytorch needs square images of three channels")
     # PyTorch uses all cores of a CPU, which are several devices here.
     if len(trainer.seeds) > 1 or (run.devices > 1 and jax.default_backend() != "cpu"):
         raise ValueError("--pytorch needs --seeds 1 and --devices 1")
@@ -114,6 +116,24 @@ def seconds_of(
     return seconds
 
 
+def ratios(
+    seconds: dict[str, list[float]],
+    images: dict[str, int],
+    others: list[dict[str, tuple[float, float]]],
+) -> tuple[list[str], list[list[str]]]:
+    """A table of PyTorch's speeds, and of nasjax's by them in the same round."""
+    header, rows = ["PyTorch, images per second"], []
+    for kind in others[0]:
+        header += [kind, "nasjax by it"]
+    for at, (name, (_, *rest)) in enumerate(seconds.items()):
+        own, row = images[name] / np.array(rest), [name]
+        for kind in others[0]:
+            speed = np.array([other[kind][at] for other in others])
+            row += [f"{np.median(speed):,.0f}", f"{np.median(own / speed):.2f}"]
+        rows.append(row)
+    return header, rows
+
+
 @script
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
@@ -163,20 +183,6 @@ def main(argv: list[str] | None = None) -> None:
     print("\n" + text_table(header, rows))
     if others:
         print("\n" + text_table(*ratios(seconds, images, others)))
-
-
-def ratios(seconds, images, others) -> tuple[list[str], list[list[str]]]:
-    """A table of PyTorch's speeds, and of nasjax's by them in the same round."""
-    header, rows = ["PyTorch, images per second"], []
-    for kind in others[0]:
-        header += [kind, "nasjax by it"]
-    for at, (name, (_, *rest)) in enumerate(seconds.items()):
-        own, row = images[name] / np.array(rest), [name]
-        for kind in others[0]:
-            speed = np.array([other[kind][at] for other in others])
-            row += [f"{np.median(speed):,.0f}", f"{np.median(own / speed):.2f}"]
-        rows.append(row)
-    return header, rows
 
 
 if __name__ == "__main__":

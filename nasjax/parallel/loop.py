@@ -46,10 +46,11 @@ class Limits:
         check_integer("max_failures", self.max_failures, 0)
         if self.patience is not None:
             check_integer("patience", self.patience, 1)
-        for name in ("seconds", "timeout"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
-                raise ValueError(f"{name} must be at least 0, got {value}")
+        if self.seconds is not None and not 0 <= self.seconds < float("inf"):
+            raise ValueError(f"seconds must be at least 0, got {self.seconds}")
+        # A timer of 0 seconds would never ring.
+        if self.timeout is not None and not 0 < self.timeout < float("inf"):
+            raise ValueError(f"timeout must be positive, got {self.timeout}")
         if self.target is not None and not math.isfinite(self.target):
             raise ValueError(f"target must be finite, got {self.target}")
 
