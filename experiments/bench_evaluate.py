@@ -12,10 +12,9 @@ and image (the auxiliary head's are left out).
 `--pytorch` times PyTorch in eager mode on the same DARTS network, in turn, on images
 that are already augmented.
 
-Two idle CPU cores (AMD EPYC, 160 GFLOP/s in matrix products, jax 0.12.0.1, PyTorch
-2.14): `--genotype DARTS_V2 --preset cpu --seeds 1 --pytorch` trains 1,962 images/s
-(7.9 % of the matrix rate) and tests 13,289 (17.8 %), 1.47 and 2.16 times as many as
-PyTorch with channels last. GPUs: not measured yet.
+Two idle CPU cores (AMD EPYC, jax 0.12.0.1, PyTorch 2.14), four runs of `--genotype
+DARTS_V2 --preset cpu --seeds 1 --pytorch`: it trains 1.09 to 1.47 and tests 1.82 to
+2.16 times as many images as PyTorch with channels last. GPUs: not measured yet.
 """
 
 import argparse

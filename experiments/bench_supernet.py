@@ -11,9 +11,10 @@ Operations count 2 per multiply-add of convolutions and classifier of the mean
 architecture, three times that for training; the fraction is of the rate of large
 matrix products on the same device.
 
-Two idle CPU cores (AMD EPYC, jax 0.12.0.1, PyTorch 2.14), DARTS, batch 64: `path`
-trains at 1.48 and evaluates at 1.70 times the speed of PyTorch as it comes, at 0.91 and
-0.86 times that of its channels-last layout. Not measured on a GPU.
+Two idle CPU cores (AMD EPYC, jax 0.12.0.1, PyTorch 2.14), DARTS, batch 64, three runs:
+`path` trains at 1.26 to 1.49 and evaluates at 1.67 to 1.85 times the speed of PyTorch
+as it comes, at 0.77 to 0.91 and 0.72 to 0.86 times that of its channels-last layout.
+Not measured on a GPU.
 """
 
 import argparse
