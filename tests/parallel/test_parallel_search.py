@@ -4,10 +4,12 @@ import csv
 import functools
 import itertools
 import json
+import re
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import bench_parallel
 import jax
 import numpy as np
 import own_evaluations
@@ -331,3 +333,14 @@ def test_a_score_that_the_searcher_cannot_use_stops_it(tmp_path):
     scaled = nasjax.cadam(SPACE, config.replace(reward="scaled"))
     result = parallel.search(KEY, scaled, lambda a: 93.0, **arguments, resume=True)
     assert [row.accuracy for row in result.rows] == [93.0] * 3
+
+
+def test_the_bench_prints_milliseconds(capsys, monkeypatch):
+    monkeypatch.setattr(bench_parallel, "SPACES", {"small": lambda: SPACE})
+    monkeypatch.setattr(bench_parallel, "LAST", 2)
+    flags = ["--queries", "8", "--workers", "2", "--observations", "3"]
+    assert bench_parallel.main(flags) == 0
+    engine, searcher = capsys.readouterr().out.splitlines()
+    whole, own, added = map(float, re.findall(r"([-.\d]+) ms", engine))
+    assert whole == pytest.approx(own + added, abs=0.02)
+    assert float(re.search(r"ask and tell ([.\d]+) ms", searcher)[1]) > 0
