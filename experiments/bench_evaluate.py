@@ -36,8 +36,6 @@ from nasjax.spaces import architectures
 
 def prepare(args: argparse.Namespace) -> tuple[NetworkRun, Trainer]:
     """The network as evaluate.py trains it, on made-up images."""
-    if args.genotype is None:
-        raise ValueError("needs one --genotype")
     run, data = network_flags.load(args, architectures.read(args.genotype))
     trainers = networks.trainers(run, data)
     if args.steps > run.steps_per_epoch:
@@ -141,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
     add("--steps", type=cli.at_least(1), default=10, help="per round (10)")
     add("--rounds", type=cli.at_least(1), default=3, help="timed rounds (3)")
     add("--pytorch", action="store_true", help="compare a DARTS network with PyTorch")
-    network_flags.add(parser)
+    network_flags.add(parser, several=False)
     network_flags.add_settings(parser)
     parser.set_defaults(dataset="synthetic")
     args = parser.parse_args(argv)

@@ -134,9 +134,9 @@ def preset(space: str, name: str, **changes: Any) -> CandidateRun:
       changes: fields that differ.
 
     Raises:
-      ValueError: a value is not allowed.
+      ValueError: there is no such preset, or a value is not allowed.
     """
-    values = PRESETS[name].get(space, {}) | changes
+    values = configs.named(PRESETS, name).get(space, {}) | changes
     return dataclasses.replace(CandidateRun(space), **values)
 
 

@@ -120,6 +120,17 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return fields_by_path
 
 
+def named(presets: Mapping[str, Any], name: str) -> Any:
+    """The preset of that name.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if name not in presets:
+        raise ValueError(f"preset is {name!r}; allowed: {', '.join(presets)}")
+    return presets[name]
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 

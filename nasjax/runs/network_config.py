@@ -16,7 +16,7 @@ from typing import Any
 from nasjax.networks import derived
 from nasjax.networks.config import check_positive
 from nasjax.networks.derived.training import Recipe
-from nasjax.runs.configs import setting
+from nasjax.runs.configs import named, setting
 from nasjax.runs.image_config import ImageRun
 from nasjax.spaces import architectures
 
@@ -128,11 +128,11 @@ def preset(
       changes: fields that differ, of the run and of its recipe.
 
     Raises:
-      ValueError: the preset is for other kinds or data sets, or a value is out of range
-        or does not fit the space or the data.
+      ValueError: there is no such preset, it is for other kinds or data sets, or a
+        value is out of range or does not fit the space or the data.
     """
     name = name or USUAL.get(kind)
-    presets = {kind: NetworkRun()} if name is None else PRESETS[name]
+    presets = {kind: NetworkRun()} if name is None else named(PRESETS, name)
     if kind not in presets:
         raise ValueError(f"--preset {name} is for {' or '.join(presets)}, not {kind}")
     run = presets[kind]

@@ -18,12 +18,17 @@ from nasjax.runs.network_config import DATASETS, PRESETS, NetworkRun
 from nasjax.spaces.architectures import Architecture
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Adds architecture, data set, preset and seeds; `add_settings` adds the rest."""
+def add(parser: argparse.ArgumentParser, several: bool = True) -> None:
+    """Adds architecture, data set, preset and seeds; `add_settings` adds the rest.
+
+    Args:
+      several: whether there is also a flag for a file of architectures.
+    """
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--genotype", help="a name, its text or a file")
     text = "a file: JSON list of objects with a field `genotype`"
-    source.add_argument("--genotypes", type=Path, help=text)
+    if several:
+        source.add_argument("--genotypes", type=Path, help=text)
     add = parser.add_argument
     add(
         "--dataset",

@@ -15,7 +15,7 @@ from nasjax.networks import families, supernet
 from nasjax.networks.config import check_choice, check_positive
 from nasjax.networks.supernet.training import POLICIES
 from nasjax.networks.training import Recipe
-from nasjax.runs.configs import setting
+from nasjax.runs.configs import named, setting
 from nasjax.runs.image_config import ImageRun
 
 _RECIPE = Recipe(batch_size=250, epochs=10_000, drop_last=False)
@@ -128,13 +128,15 @@ def preset(space: str, name: str | None = None, **changes: Any) -> SupernetRun:
       changes: fields that differ, of the run and of its recipe.
 
     Raises:
-      ValueError: the preset is for other spaces, or a value is not allowed.
+      ValueError: there is no such preset, it is for other spaces, or a value is not
+        allowed.
     """
     name = name or USUAL.get(space)
     if name is None:  # a space that was registered later: the defaults
         return SupernetRun(space=space).varied(**changes)
-    if space not in PRESETS[name]:
+    runs = named(PRESETS, name)
+    if space not in runs:
         raise ValueError(
-            f"--preset {name} is for --space {' or '.join(PRESETS[name])}, not {space}"
+            f"--preset {name} is for --space {' or '.join(runs)}, not {space}"
         )
-    return PRESETS[name][space].varied(**changes)
+    return runs[space].varied(**changes)

@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from nasjax.data.nb201.__main__ import main
-from nasjax.runs import cli
+from nasjax.runs import candidate_training, cli, network_config, supernet_config
 from nasjax.searchers.cadam import CadamConfig
 
 
@@ -112,3 +112,16 @@ def test_commands_have_short_errors_too(capsys):
 def test_one_seed_that_may_be_a_count(seeds, said, capsys):
     cli.say_seeds(seeds)
     assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    "module, arguments",
+    [
+        (network_config, ("darts",)),
+        (supernet_config, ("darts",)),
+        (candidate_training, ("nb201",)),
+    ],
+)
+def test_a_preset_that_does_not_exist_is_named(module, arguments):
+    with pytest.raises(ValueError, match=r"preset is 'cpuu'; allowed: .*cpu"):
+        module.preset(*arguments, "cpuu")
