@@ -59,7 +59,7 @@ def evaluate(
     try:
         with _alarm(timeout):
             returned = function(arch)
-        _, accuracy, loss = outcomes.read(returned, ())
+        _, (accuracy, loss, _) = outcomes.read(returned, ())
     except StoppedError:
         raise
     except _TimeOutError:

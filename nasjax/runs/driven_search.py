@@ -64,7 +64,7 @@ class Queries(job.Job):
             queried, arch = searcher.ask(keys[1], state.searcher, jnp.int32(0))
             nothing = Outcome(jnp.float32(0), jnp.float32(0))
             _, info = searcher.tell(keys[2], queried, jnp.int32(0), arch, nothing)
-            return state, Trace(arch, *nothing, dict(info))
+            return state, Trace(arch, nothing.accuracy, nothing.loss, dict(info))
 
         state, row = jax.eval_shape(shapes_of, jax.random.key(0))
         trace = jax.tree.map(lambda x: np.zeros((steps, *x.shape), x.dtype), row)

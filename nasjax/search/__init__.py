@@ -150,10 +150,14 @@ def step(
 
 
 def _read(searcher, returned, state):
-    env_state, accuracy, loss = outcomes.read(returned, state.environment)
+    env_state, outcome = outcomes.read(returned, state.environment)
     if searcher.check is not None:
-        searcher.check(accuracy, loss)
-    return env_state, outcomes.outcome(accuracy, loss)
+        searcher.check(outcome.accuracy, outcome.loss)
+    return env_state, outcomes.outcome(*outcome)
+
+
+def _entry(arch, outcome, info):
+    return Trace(arch, outcome.accuracy, outcome.loss, info, outcome.metrics)
 
 
 def _step(key_steps, searcher, env, state, step):
@@ -162,8 +166,7 @@ def _step(key_steps, searcher, env, state, step):
     returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
     env_state, outcome = _read(searcher, returned, state)
     told, info = searcher.tell(key_tell, asked, step, arch, outcome)
-    entry = Trace(arch, outcome.accuracy, outcome.loss, info)
-    return SearchState(told, env_state), entry
+    return SearchState(told, env_state), _entry(arch, outcome, info)
 
 
 def advance(
@@ -259,7 +262,7 @@ def drive(
             ) from error
         told, info = telling(key_tell, asked, step, arch, outcome)
         state = SearchState(told, env_state)
-        rows.append(Trace(arch, outcome.accuracy, outcome.loss, info))
+        rows.append(_entry(arch, outcome, info))
         if on_step is not None:
             on_step(t + 1, state, rows[-1])
     return state, _stack(rows)

@@ -5,6 +5,7 @@ trace keeps that value; searchers learn a bad score instead, or nothing.
 """
 
 import numbers
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import chex
@@ -14,16 +15,21 @@ import numpy as np
 
 PyTree = Any
 RETURNS = (
-    "an accuracy, (accuracy, loss) or Outcome(accuracy, loss), alone or as "
-    "(state, one of these)"
+    "an accuracy, (accuracy, loss) or Outcome(accuracy, loss, metrics), alone or as "
+    "(state, one of these); metrics maps names to numbers"
 )
 
 
 class Outcome(NamedTuple):
-    """The result of evaluating one architecture."""
+    """The result of evaluating one architecture.
+
+    `metrics` are measured beside them, such as a latency; every outcome of an
+    environment has the same names.
+    """
 
     accuracy: chex.Array  # float32 [], a fraction in [0, 1]; not finite if it failed
     loss: chex.Array  # float32 [], NaN where `evaluate` returned none
+    metrics: Mapping[str, chex.Array] = {}  # float32 [] each, of any unit
 
 
 class EvaluationError(ValueError, RuntimeError):
@@ -73,19 +79,29 @@ def _describe(value: Any) -> str:
     return f"{text} ({type(value).__name__})"
 
 
-def _result(returned: Any) -> tuple[Any, Any] | None:
-    """Accuracy and loss (None if it has none); None if `returned` has no accuracy."""
+def _result(returned: Any) -> Outcome | None:
+    """Its loss is None if `returned` has none; None if that has no accuracy."""
     if _is_number(returned):
-        return returned, None
-    if isinstance(returned, tuple | list) and len(returned) == 2:
-        accuracy, loss = returned
-        if _is_number(accuracy) and (loss is None or _is_number(loss)):
-            return accuracy, loss
+        return Outcome(returned, None)
+    if isinstance(returned, tuple | list) and len(returned) in (2, 3):
+        accuracy, loss, metrics = (*returned, {})[:3]
+        if (
+            _is_number(accuracy)
+            and (loss is None or _is_number(loss))
+            and _are_metrics(metrics)
+        ):
+            return Outcome(accuracy, loss, metrics)
     return None
 
 
-def read(returned: Any, state: PyTree) -> tuple[PyTree, Any, Any]:
-    """Splits the value returned by `evaluate` into state, accuracy and loss.
+def _are_metrics(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and _is_number(x) for name, x in value.items()
+    )
+
+
+def read(returned: Any, state: PyTree) -> tuple[PyTree, Outcome]:
+    """Splits the value returned by `evaluate` into state and outcome.
 
     Args:
       returned: an accuracy, a pair (accuracy, loss), an `Outcome`, or a pair of the
@@ -93,7 +109,7 @@ def read(returned: Any, state: PyTree) -> tuple[PyTree, Any, Any]:
       state: the environment's state before; kept if none is returned.
 
     Returns:
-      The environment's state, the accuracy, and the loss or None.
+      The environment's state, and the outcome; its loss is None if it has none.
 
     Raises:
       ValueError: any other value; or two numbers although the environment has a state,
@@ -107,20 +123,21 @@ def read(returned: Any, state: PyTree) -> tuple[PyTree, Any, Any]:
                 f"evaluate returned {_describe(returned)}: accuracy and loss, or state "
                 "and accuracy? Return (state, Outcome(accuracy, loss))"
             )
-        return state, *result
+        return state, result
     if pair and len(returned) == 2:
         new, result = returned[0], _result(returned[1])
         # A leading string or None is treated as an invalid score, not as a state.
         is_state = not isinstance(new, str) and (new is not None or state is None)
         if result is not None and is_state:
-            return new, *result
+            return new, result
     raise ValueError(f"evaluate returned {_describe(returned)}; allowed: {RETURNS}")
 
 
-def outcome(accuracy: Any, loss: Any) -> Outcome:
+def outcome(accuracy: Any, loss: Any, metrics: Mapping[str, Any] = {}) -> Outcome:
     """An `Outcome` of float32 scalars; NaN where the loss is None."""
     loss = np.float32(np.nan) if loss is None else loss
-    return Outcome(jnp.asarray(accuracy, jnp.float32), jnp.asarray(loss, jnp.float32))
+    values = Outcome(accuracy, loss, dict(metrics))
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), values)
 
 
 class Best(NamedTuple):

@@ -177,6 +177,7 @@ class Trace(NamedTuple):
     accuracy: chex.Array  # float32 [T]
     loss: chex.Array  # float32 [T]
     info: Mapping[str, chex.Array]  # the searcher's diagnostics, each [T]
+    metrics: Mapping[str, chex.Array] = {}  # of the outcomes, float32 [T] each
 
 
 def is_concrete(*values: Any) -> bool:
