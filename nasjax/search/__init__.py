@@ -17,6 +17,7 @@ import numpy as np
 
 from nasjax.search import keys, outcomes
 from nasjax.search.asynchronous import adopt, ask, tell
+from nasjax.search.constraints import Constraint, bounded, constrained
 from nasjax.search.outcomes import Best, EvaluationError, Outcome, best
 from nasjax.search.protocol import (
     Asynchronous,
@@ -37,6 +38,7 @@ from nasjax.search.simulation import simulate
 __all__ = [
     "Asynchronous",
     "Best",
+    "Constraint",
     "Environment",
     "EvaluationError",
     "Outcome",
@@ -49,9 +51,11 @@ __all__ = [
     "ask",
     "best",
     "black_box",
+    "bounded",
     "budget_free",
     "check_budget",
     "check_integer",
+    "constrained",
     "drive",
     "grow",
     "in_float32",

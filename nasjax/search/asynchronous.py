@@ -124,8 +124,9 @@ def equal(arch: chex.Array, others: chex.Array) -> chex.Array:
 
 
 def is_pending(pending: Pending, arch: chex.Array) -> chex.Array:
-    """bool [...]: the architectures [..., *arch_shape] are among those pending."""
-    return jnp.any(equal(arch, pending.arch) & pending.valid, axis=-1)
+    """bool [...]: the architectures [..., *arch_shape] are pending, or infeasible."""
+    is_in = jnp.any(equal(arch, pending.arch) & pending.valid, axis=-1)
+    return is_in if pending.feasible is None else is_in | ~pending.feasible(arch)
 
 
 def redrawn(

@@ -58,6 +58,8 @@ class Pending(NamedTuple):
 
     arch: chex.Array  # uint8 [P, *arch_shape]
     valid: chex.Array  # bool [P], the slots in use
+    # Of a constraint, see `search.constrained`: which architectures may be queried.
+    feasible: Callable[[chex.Array], chex.Array] | None = None
 
 
 def _adopt_nothing(state: PyTree, step: chex.Numeric, arch: chex.Array) -> PyTree:
@@ -74,7 +76,8 @@ class Asynchronous(NamedTuple):
     Attributes:
       ask: `(key, state, step, pending) -> (state, arch)`; by default the searcher's
         own `ask`, repeated while its architecture is pending. `step` counts the asks,
-        so that `step - sum(pending.valid)` outcomes are known.
+        so that `step - sum(pending.valid)` outcomes are known. `is_pending` is true of
+        infeasible architectures, too.
       note: `(state) -> note`: the part of the state that `ask` wrote for its query.
       recall: `(state, note) -> state`: restores the note before `tell` of the query.
       adopt: `(state, step, arch) -> state`: the state as if `ask` had proposed `arch`,
