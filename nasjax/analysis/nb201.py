@@ -31,7 +31,7 @@ def describe_columns(table: Table, trial: str) -> dict[str, dict[str, Any]]:
     """
     described = {}
     for name, column in table.columns.items():
-        best = int(column.values.argmax())
+        best = int(np.nanargmax(column.values))
         described[name] = {
             "source": column.source,
             "benchmark_version": column.version,

@@ -1,5 +1,7 @@
 """A benchmark table as an environment."""
 
+import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.networks.platforms import by_platform
-from nasjax.search import Environment, Outcome
+from nasjax.search import Constraint, Environment, Outcome
 from nasjax.spaces import CellSpace
 
 TRIALS = ("mean", "random")
@@ -87,6 +89,25 @@ def nearest(params: TabularParams, arch: chex.Array) -> chex.Array:
         return params.ops[jnp.argmin(jnp.where(closest, params.row, 2**31 - 1))]
 
     return jax.lax.map(closest_to, flat, batch_size=64).reshape(arch.shape)
+
+
+def within(env: Environment, rows: np.ndarray) -> Environment:
+    """The environment of some rows, by number, of a table; it lacks the others."""
+    kept = np.isin(env.params.row, rows)
+    ops, row = env.params.ops[kept], env.params.row[kept]
+    params = env.params._replace(ops=ops, row=row)
+    return dataclasses.replace(env, params=params)
+
+
+def listed(space: CellSpace, params: TabularParams) -> Constraint:
+    """The architectures of the table, for `search.constrained`; see `nearest`."""
+
+    def feasible(arch):
+        flat = arch.reshape(-1, params.ops.shape[1])
+        rows = jax.vmap(functools.partial(lookup, params))(flat)
+        return (rows >= 0).reshape(arch.shape[: arch.ndim - len(space.arch_shape)])
+
+    return Constraint(feasible, functools.partial(nearest, params))
 
 
 def _evaluate_mean(key, params, state, arch):

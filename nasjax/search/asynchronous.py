@@ -8,6 +8,7 @@
 the next one gives the same bits as `search.run`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -119,8 +120,9 @@ def pending(archs: Sequence[np.ndarray], shape: tuple[int, ...]) -> Pending | No
 def equal(arch: chex.Array, others: chex.Array) -> chex.Array:
     """bool [..., n]: `arch` [..., *arch_shape] equals `others` [n, *arch_shape]."""
     n, *shape = others.shape
-    flat = arch.reshape(*arch.shape[: arch.ndim - len(shape)], 1, -1)
-    return jnp.all(flat == others.reshape(n, -1), axis=-1)
+    size = math.prod(shape)
+    flat = arch.reshape(*arch.shape[: arch.ndim - len(shape)], 1, size)
+    return jnp.all(flat == others.reshape(n, size), axis=-1)
 
 
 def is_pending(pending: Pending, arch: chex.Array) -> chex.Array:
