@@ -153,7 +153,7 @@ def describe(args: argparse.Namespace, table: tables.Table) -> list[str]:
     lines += [f"left out: column {n!r} {why}" for n, why in table.left_out.items()]
     if bounds.record(args):
         count = len(table.ops)
-        lines.append(bounds.leave(count, count + args.above))
+        lines.append(bounds.counted(count, count + args.above))
     if gone := table.rows - len(table.ops) - args.above:
         lines.append(f"left out: {gone:,} rows that failed in one of the columns")
     for name, values in table.values.items():

@@ -220,7 +220,7 @@ def main(argv: list[str] | None = None) -> None:
         table = load(args)
         if args.rows is not None:
             table = table.within(args.rows)
-            report.add(line := bounds.leave(len(args.rows), len(table.ops)))
+            report.add(line := bounds.counted(len(args.rows), len(table.ops)))
             print(line)
         described = nb201_searches.describe_columns(table, args.trial)
         for item in described.items():

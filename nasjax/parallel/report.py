@@ -10,7 +10,8 @@ import numpy as np
 from nasjax.analysis.plots import style
 from nasjax.parallel.queries import Queries, Query
 from nasjax.parallel.store import Store
-from nasjax.spaces import CellSpace, costs, genotypes, nas_bench_201
+from nasjax.runs import bounds
+from nasjax.spaces import CellSpace, costs, genotypes
 
 BEST = 10
 COLUMNS = (
@@ -73,7 +74,7 @@ def best(state: Queries, count: int = BEST) -> tuple[Candidate, ...]:
     rows += [(row.number, row.arch, row.accuracy, row.loss) for row in state.rows]
     rows = [row for row in rows if np.isfinite(row[2])]
     rows.sort(key=lambda row: -row[2])
-    table = _costs(state.space)
+    table = bounds.network(state.space)
     chosen: dict[bytes, Candidate] = {}
     for number, arch, accuracy, loss in rows:
         if len(chosen) == count:
@@ -85,13 +86,6 @@ def best(state: Queries, count: int = BEST) -> tuple[Candidate, ...]:
         candidate = Candidate(number, arch, text, accuracy, loss, *cost)
         chosen.setdefault(arch.tobytes(), candidate)
     return tuple(chosen.values())
-
-
-def _costs(space: CellSpace) -> costs.CostTable | None:
-    """Costs of networks trained from scratch, at the papers' size; None if unknown."""
-    if space == nas_bench_201():
-        return costs.nb201_network()
-    return costs.darts_network(space) if space.name == "darts" else None
 
 
 def percent(score: float) -> str:

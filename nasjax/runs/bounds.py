@@ -4,6 +4,8 @@ import argparse
 import math
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from nasjax import search
@@ -13,6 +15,7 @@ from nasjax.spaces import CellSpace, costs, nas_bench_201
 # Fields of config.json that runs without bounds and of earlier versions lack.
 ABSENT: dict[str, Any] = {"max_params": None, "max_macs": None}
 COLUMNS = ("params", "macs")  # of tables of other spaces
+COUNTED = 100_000  # architectures at most, for a line of a report
 UNITS = {"k": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -116,9 +119,17 @@ def table_rows(args: argparse.Namespace, table: tables.Table) -> np.ndarray | No
     return np.flatnonzero(within)
 
 
-def leave(count: int, of: int) -> str:
-    """A line of a report: how many architectures are within the bounds."""
-    return (
-        f"within the bounds: {count:,} of {of:,} architectures; optimum and ranks are "
-        "among these"
-    )
+def counted(count: int, of: int) -> str:
+    """A line of a report: how many rows of a table are within the bounds."""
+    text = f"within the bounds: {count:,} of {of:,} architectures"
+    return f"{text}; optimum and ranks are among these"
+
+
+def described(space: CellSpace, meets: search.Constraint) -> str:
+    """Likewise of a space; of one that is too large to count, a sample's share."""
+    if space.inputs_per_node is None and space.size <= COUNTED:
+        within = meets.feasible(space.from_index(jnp.arange(space.size)))
+        return f"within the bounds: {within.sum():,} of {space.size:,} architectures"
+    keys = jax.random.split(jax.random.key(0), COUNTED // 10)
+    share = meets.feasible(jax.vmap(space.random)(keys)).mean()
+    return f"within the bounds: {100 * share:.2g} % of random architectures"
