@@ -233,9 +233,10 @@ def drive(
 
     Raises:
       ValueError: `first` is not below `steps`, or the state has a smaller budget.
-      EvaluationError: `evaluate` raised, or returned a value that is not an outcome or
-        that the searcher cannot use. It names the query and the architecture, and has
-        the state and the trace so far, from which the search can continue.
+      EvaluationError: `evaluate` raised, or returned a value that is not an outcome,
+        that the searcher cannot use, or whose metrics have other names than before. It
+        names the query and the architecture, and has the state and the trace so far,
+        from which the search can continue.
     """
     asking, telling = map(jax.jit, (searcher.ask, searcher.tell))
     check_integer("steps", steps, 1)
@@ -247,6 +248,7 @@ def drive(
     _check_budget(searcher, state, first, steps - first)
     key_steps = keys.of_steps(key)
     rows: list[Trace] = []
+    names: tuple[str, ...] | None = None  # of the metrics
     for t in range(first, steps):
         key_ask, key_evaluate, key_tell = keys.of_step(key_steps, t)
         step = jnp.int32(t)
@@ -254,6 +256,7 @@ def drive(
         try:
             returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
             env_state, outcome = _read(searcher, returned, state)
+            outcome = outcomes.named(outcome, names)
         except Exception as error:
             arch, trace = np.asarray(arch), _stack(rows) if rows else None
             raise EvaluationError(
@@ -264,6 +267,8 @@ def drive(
                 state,
                 trace,
             ) from error
+        if outcome.metrics or np.isfinite(outcome.accuracy):
+            names = tuple(outcome.metrics)
         told, info = telling(key_tell, asked, step, arch, outcome)
         state = SearchState(told, env_state)
         rows.append(_entry(arch, outcome, info))
@@ -273,5 +278,7 @@ def drive(
 
 
 def _stack(rows: list[Trace]) -> Trace:
+    names = rows[-1].metrics  # failed evaluations before the first success lack them
+    rows = [outcomes.named(row, names) if names else row for row in rows]
     # In NumPy: jnp.stack takes nearly a millisecond for each of its arguments.
     return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *rows)

@@ -5,7 +5,7 @@ trace keeps that value; searchers learn a bad score instead, or nothing.
 """
 
 import numbers
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import chex
@@ -24,7 +24,7 @@ class Outcome(NamedTuple):
     """The result of evaluating one architecture.
 
     `metrics` are measured beside them, such as a latency; every outcome of an
-    environment has the same names.
+    environment has the same names. A failed evaluation has none, or NaN.
     """
 
     accuracy: chex.Array  # float32 [], a fraction in [0, 1]; not finite if it failed
@@ -85,19 +85,16 @@ def _result(returned: Any) -> Outcome | None:
         return Outcome(returned, None)
     if isinstance(returned, tuple | list) and len(returned) in (2, 3):
         accuracy, loss, metrics = (*returned, {})[:3]
-        if (
-            _is_number(accuracy)
-            and (loss is None or _is_number(loss))
-            and _are_metrics(metrics)
-        ):
+        scored = _is_number(accuracy) and (loss is None or _is_number(loss))
+        if scored and isinstance(metrics, Mapping):
+            for name, value in metrics.items():
+                if not (isinstance(name, str) and _is_number(value)):
+                    raise ValueError(
+                        f"evaluate returned the metric {name!r} as {_describe(value)}, "
+                        "not as a number"
+                    )
             return Outcome(accuracy, loss, metrics)
     return None
-
-
-def _are_metrics(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(
-        isinstance(name, str) and _is_number(x) for name, x in value.items()
-    )
 
 
 def read(returned: Any, state: PyTree) -> tuple[PyTree, Outcome]:
@@ -134,10 +131,40 @@ def read(returned: Any, state: PyTree) -> tuple[PyTree, Outcome]:
 
 
 def outcome(accuracy: Any, loss: Any, metrics: Mapping[str, Any] = {}) -> Outcome:
-    """An `Outcome` of float32 scalars; NaN where the loss is None."""
+    """An `Outcome` of float32 scalars; NaN where the loss is None.
+
+    The metrics of a failed evaluation are NaN.
+    """
     loss = np.float32(np.nan) if loss is None else loss
     values = Outcome(accuracy, loss, dict(metrics))
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), values)
+    accuracy, loss, metrics = jax.tree.map(
+        lambda x: jnp.asarray(x, jnp.float32), values
+    )
+    measured = {
+        n: jnp.where(jnp.isfinite(accuracy), x, jnp.nan) for n, x in metrics.items()
+    }
+    return Outcome(accuracy, loss, measured)
+
+
+def named(result: Any, names: Collection[str] | None) -> Any:
+    """The result of a query with the metrics of those before it.
+
+    Args:
+      result: an `Outcome` or a row of a `Trace`, concrete.
+      names: of the metrics before; None while no evaluation has succeeded.
+
+    Returns:
+      The same; a failed evaluation without metrics gets NaN for each.
+
+    Raises:
+      ValueError: it has other metrics.
+    """
+    if names is None or result.metrics.keys() == {*names}:
+        return result
+    if result.metrics or np.isfinite(result.accuracy):
+        has, had = (", ".join(sorted(x)) or "none" for x in (result.metrics, names))
+        raise ValueError(f"evaluate returned the metrics {has}; before it had {had}")
+    return result._replace(metrics=dict.fromkeys(names, jnp.float32(jnp.nan)))
 
 
 class Best(NamedTuple):
