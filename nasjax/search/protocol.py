@@ -42,8 +42,8 @@ def black_box(function: Callable[[np.ndarray], Any]) -> Environment:
 
     Args:
       function: takes an architecture, uint8 [*arch_shape] (NumPy); returns its
-        accuracy, a pair (accuracy, loss) or an `Outcome`. An accuracy of NaN marks a
-        failed evaluation.
+        accuracy, a pair (accuracy, loss) or an `Outcome`, whose metrics have the same
+        names in each. An accuracy of NaN marks a failed evaluation.
     """
 
     def evaluate(key, params, state, arch):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import nasjax
 from nasjax import costs, search
 from nasjax.environments.tabular import from_arrays, listed, within
+from nasjax.runs import methods
 from nasjax.search import Environment, Outcome, constraints
 from nasjax.searchers.local_search import naszilla
 
@@ -211,3 +212,15 @@ def test_rows_of_a_table(name):
     assert values[rows].max() == trace.accuracy.max()
     if name == "bayesian-actor-critic":
         assert {*index} == {*rows}
+
+
+@pytest.mark.parametrize("name", methods.METHODS)
+def test_every_registered_searcher_takes_a_constraint(name):
+    """Traced only; the cases above run one of each kind."""
+    space, table = TABLES["nb201"]
+    searcher = methods.factory(name, {})(space)
+    constraint = search.bounded(space, table, macs=30_000_000)
+    env = larger_is_better(space, table)
+    searcher = search.constrained(searcher, constraint)
+    plain = jax.eval_shape(lambda k: search.run(k, searcher, env, 12)[1].arch, KEY)
+    assert plain.shape == (12, 6)
