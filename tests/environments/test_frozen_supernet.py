@@ -81,7 +81,7 @@ def test_running_statistics_and_plain_pixels(params):
     one = jax.jit(functools.partial(score, CONFIG, mean=None, std=None, batch_size=8))
     found = one(params, ARCHS[0], IMAGES, LABELS, statistics=statistics)
     wanted = by_hand(params, ARCHS[0], (0, 0, 0), (1, 1, 1), statistics)
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    np.testing.assert_allclose(found[:2], wanted, rtol=1e-5)
     _, by_batch = by_hand(params, ARCHS[0], (0, 0, 0), (1, 1, 1))
     assert abs(by_batch - found.loss) > 1e-3
 
