@@ -35,7 +35,6 @@ from typing import Any
 
 import numpy as np
 
-from nasjax import search as searching
 from nasjax import spaces
 from nasjax.analysis import candidates, supernet_search
 from nasjax.networks.training import ABSENT
@@ -59,7 +58,7 @@ from nasjax.runs.script import (
     write_results,
     written,
 )
-from nasjax.search import Searcher
+from nasjax.search import Searcher, constrained
 
 EXPERIMENT = Experiment(
     "search_supernet",
@@ -176,7 +175,7 @@ def search(args, folder: Folder, loaded: Frozen, networks: Agent) -> Searches:
         searcher = made[method] if method != "cadam" else cadam_of(seed)
         if args.constraint is None:
             return searcher
-        return searching.constrained(searcher, args.constraint)
+        return constrained(searcher, args.constraint)
 
     def cadam_of(seed: int) -> Searcher:
         config = configs["cadam"]

@@ -35,7 +35,6 @@ from typing import Any
 import jax
 
 from nasjax import parallel
-from nasjax import search as searching
 from nasjax.analysis import training_searches
 from nasjax.data.images import NAMES
 from nasjax.networks import families
@@ -43,6 +42,7 @@ from nasjax.parallel.executors import Serial
 from nasjax.runs import bounds, candidate_training, cli, methods, plugins
 from nasjax.runs.candidate_training import PRESETS, CandidateRun
 from nasjax.runs.script import Experiment, refusals, script, written
+from nasjax.search import constrained
 
 EXPERIMENT = Experiment(
     "search-training",
@@ -134,7 +134,7 @@ def search(args: argparse.Namespace, run: CandidateRun, executor: Any) -> Result
         print(f"{method}, seed {seed} ({number}/{len(searches)})", flush=True)
         searcher = methods.factory(method, {})(run.searched)
         if args.constraint is not None:
-            searcher = searching.constrained(searcher, args.constraint)
+            searcher = constrained(searcher, args.constraint)
         result = parallel.search(
             jax.random.key(seed),
             searcher,

@@ -1,12 +1,14 @@
 """Constraints that are known without a query: only feasible architectures are proposed.
 
-constraint = search.bounded(space, costs.nb201_network(), params=1_000_000)
-searcher = search.constrained(evolution(space), constraint)
+    constraint = search.bounded(space, costs.nb201_network(), params=1_000_000)
+    searcher = search.constrained(evolution(space), constraint)
+
+The constrained searcher works wherever the searcher does.
 """
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -151,19 +153,12 @@ def bounded(
         message has its value), no architecture is known that meets both, or costs reach
         2^31.
     """
-    bounds = [
-        (what, cost, of_edges, limit)
-        for what, cost, of_edges, limit in (
-            (
-                "parameters",
-                costs.params,
-                table.edges.weights + table.edges.affine,
-                params,
-            ),
-            ("multiply-adds", costs.macs, table.edges.macs, macs),
-        )
-        if limit is not None
+    edges = table.edges
+    bounds: list[tuple[str, Callable[..., Any], np.ndarray, Any]] = [
+        ("parameters", costs.params, edges.weights + edges.affine, params),
+        ("multiply-adds", costs.macs, edges.macs, macs),
     ]
+    bounds = [bound for bound in bounds if bound[-1] is not None]
     if not bounds:
         raise ValueError("a bound needs a number: params, macs or both")
     examples = []
@@ -188,10 +183,10 @@ def bounded(
     if not meeting:
         raise ValueError(f"no architecture of {space.name} is known to meet all bounds")
     rows = share.reshape(-1, share.shape[-1]).astype(np.float32)
-    edges, spent = np.arange(len(rows)), meeting[-1].reshape(-1)
+    every, spent = np.arange(len(rows)), meeting[-1].reshape(-1)
 
     def saving(arch):
-        return jnp.asarray(rows)[edges, arch.reshape(-1)] - rows[edges, spent]
+        return jnp.asarray(rows)[every, arch.reshape(-1)] - rows[every, spent]
 
     return toward(space, feasible, meeting[-1], saving)
 
