@@ -38,6 +38,7 @@ def test_nb201_queries_and_reports_what_is_within(tmp_path):
     within = (params <= 200_000) & (macs <= 30_000_000)
     line = f"within the bounds: {within.sum():,} of 15,625 architectures"
     assert line in done.out and line in (out / "report.txt").read_text()
+    assert f" of {within.sum():,} after 12 queries" in done.out
     for name, index in arrays(out).items():
         if name.endswith("arch_index"):
             assert index.min() >= 0 and within[index].all()
