@@ -37,7 +37,7 @@ import numpy as np
 from nasjax.analysis import table_report
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
-from nasjax.runs import cli, devices, flags, methods, plugins, table_search
+from nasjax.runs import bounds, cli, devices, flags, methods, plugins, table_search
 from nasjax.runs.script import (
     SCREEN,
     Experiment,
@@ -54,7 +54,7 @@ EXPERIMENT = Experiment(
     ("results.json", "results.npz", "report.txt", "regret.png", "ablation.png"),
     grows=("seeds", "methods", *plugins.ABSENT, "columns", "queries", "configs"),
     free=("chunk",),
-    absent={"failed": "worst", **plugins.ABSENT},
+    absent={"failed": "worst", **plugins.ABSENT, **bounds.ABSENT},
 )
 BUDGETS = (50, 100, 200)
 
@@ -76,6 +76,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--trial", choices=("mean", "random"), default="mean", help=text)
     text = "a value that is not finite: a query that fails, or a row to leave out"
     add("--failed", choices=("worst", "absent"), default="worst", help=text)
+    bounds.add(parser, "NAS-Bench-201's networks, or the columns params and macs")
     flags.add(parser, argv, methods.ALL, usual=methods.COMPARED)
     args = parser.parse_args(argv)
     args.methods = args.methods or list(methods.COMPARED)
@@ -92,6 +93,11 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict[str, Any]]:
     """The table, and the configuration that fixes the run's results."""
     trials = args.trial == "random"
     table = tables.load(args.table, args.columns, trials=trials, failed=args.failed)
+    args.above = 0  # rows above a bound
+    args.bounded = False  # a complete table but for those
+    if (rows := bounds.table_rows(args, table)) is not None:
+        args.above, args.bounded = len(table.ops) - len(rows), table.complete
+        table = table.take(rows)
     values = np.stack(list(table.values.values()))
     low, high = np.nanmin(values), np.nanmax(values)
     if args.goal == "min" or low < 0 or high > 1:
@@ -111,6 +117,7 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict[str, Any]]:
         "table": {"sha256": table.sha256, "rows": table.rows},
         "columns": list(table.values),
         **{name: getattr(args, name) for name in (*fields, "failed")},
+        **bounds.record(args),
         **flags.record(args),
     }
 
@@ -130,7 +137,8 @@ def search(args, folder, report, table) -> dict[str, table_search.Result]:
         incomplete=not table.complete,
         sign=sign,
     )
-    made = {name: methods.on_table(name, args.configs) for name in args.methods}
+    configs, bounded = args.configs, args.bounded
+    made = {name: methods.on_table(name, configs, bounded) for name in args.methods}
     return table_search.run(study, made, args, folder, report)
 
 
@@ -143,7 +151,10 @@ def describe(args: argparse.Namespace, table: tables.Table) -> list[str]:
         f"columns {', '.join(table.values)}, goal {args.goal}"
     ]
     lines += [f"left out: column {n!r} {why}" for n, why in table.left_out.items()]
-    if gone := table.rows - len(table.ops):
+    if bounds.record(args):
+        count = len(table.ops)
+        lines.append(bounds.counted(count, count + args.above))
+    if gone := table.rows - len(table.ops) - args.above:
         lines.append(f"left out: {gone:,} rows that failed in one of the columns")
     for name, values in table.values.items():
         if count := np.isnan(values).sum():

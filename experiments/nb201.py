@@ -31,8 +31,8 @@ import jax
 from nasjax import spaces
 from nasjax.analysis import nb201 as nb201_searches
 from nasjax.data import nb201
-from nasjax.environments.tabular import tabular
-from nasjax.runs import cli, devices, flags, methods, plugins, table_search
+from nasjax.environments.tabular import tabular, within
+from nasjax.runs import bounds, cli, devices, flags, methods, plugins, table_search
 from nasjax.runs.script import (
     Experiment,
     Report,
@@ -49,7 +49,7 @@ EXPERIMENT = Experiment(
     outputs=("results.json", "results.npz", "report.txt", "anytime.png", "states.png"),
     grows=("seeds", "methods", *plugins.ABSENT, "columns", "steps", "configs"),
     free=("chunk",),
-    absent=plugins.ABSENT,
+    absent=plugins.ABSENT | bounds.ABSENT,
 )
 METHODS = (*methods.USUAL, methods.BEST)
 BUDGETS = (500, 1000)  # of CADAM in Table 4.1
@@ -76,12 +76,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--axis", choices=("queries", "time"), default="queries", help="of anytime.png")
     add("--table", default=None, metavar="PATH", help="npz, CSV or folder to read")
     add("--no-predictor", action="store_true", help="refuse predicted columns")
+    bounds.add(parser, "the benchmark's network for CIFAR-10, whatever the column")
     flags.add(parser, argv, usual=METHODS)
     args = parser.parse_args(argv)
     if args.protocol == "published":
-        for flag in ("columns", "trial", "epochs", "axis", "steps"):
+        fixed = ("columns", "trial", "epochs", "axis", "steps", *bounds.ABSENT)
+        for flag in fixed:
             if getattr(args, flag) != parser.get_default(flag):
-                parser.error(f"--protocol published fixes --{flag}; leave it out")
+                name = cli.flag("", flag)
+                parser.error(f"--protocol published fixes {name}; leave it out")
         protocol = nb201_searches.PROTOCOL
         args.methods = args.methods or list(protocol)
         args.steps = max(budget for budget, _ in protocol.values())
@@ -93,6 +96,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         if args.distributed:  # before anything starts a JAX backend
             devices.join_hosts()
         args.configs = flags.configs(args)
+        args.rows = bounds.rows(args, SPACE, nb201.official_ops())
         for method in args.methods:
             methods.factory(method, args.configs)(SPACE)
     return args
@@ -140,27 +144,33 @@ def settings(args: argparse.Namespace, columns: dict[str, dict]) -> dict[str, An
             name: {key: d[key] for key in ("sha256", "benchmark_version", "trial")}
             for name, d in columns.items()
         },
+        **bounds.record(args),
         **flags.record(args),
     }
 
 
 def search(args, folder, report, table, columns, budgets, names) -> dict[str, Result]:
     """Runs the methods one after the other; each is one jitted computation."""
+    env, bounded = (
+        tabular(SPACE, table, columns, trial=args.trial),
+        args.rows is not None,
+    )
     study = table_search.Study(
         space=SPACE,
-        env=tabular(SPACE, table, columns, trial=args.trial),
+        env=within(env, args.rows) if bounded else env,
         rows=table_search.rows_of(SPACE, table.ops),
         columns=list(columns),
         seeds=args.seeds,
         steps=budgets[-1],
         milestones=budgets,
+        incomplete=bounded,
     )
 
     def state_of_cadam(state: Any) -> jax.Array:
         observed = jax.vmap(functools.partial(observe, SPACE))(state.searcher.history)
         return observed.reshape(-1, *SPACE.alpha_shape)
 
-    made = {name: methods.factory(name, args.configs) for name in names}
+    made = {n: methods.on_table(n, args.configs, bounded) for n in names}
     kept = {"cadam": state_of_cadam}
     return table_search.run(study, made, args, folder, report, kept)
 
@@ -208,6 +218,10 @@ def main(argv: list[str] | None = None) -> None:
     report = Report(args.verbose and writes)
     with refusals():
         table = load(args)
+        if args.rows is not None:
+            table = table.within(args.rows)
+            report.add(line := bounds.counted(len(args.rows), len(table.ops)))
+            print(line)
         described = nb201_searches.describe_columns(table, args.trial)
         for item in described.items():
             report.add(nb201_searches.column_line(*item))

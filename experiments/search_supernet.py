@@ -38,7 +38,16 @@ import numpy as np
 from nasjax import spaces
 from nasjax.analysis import candidates, supernet_search
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, driven_search, flags, frozen, methods, plugins, transfer
+from nasjax.runs import (
+    bounds,
+    cli,
+    driven_search,
+    flags,
+    frozen,
+    methods,
+    plugins,
+    transfer,
+)
 from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.runs.frozen import CONFIGS, ORDER_SEED, PRESETS, Frozen
@@ -49,7 +58,7 @@ from nasjax.runs.script import (
     write_results,
     written,
 )
-from nasjax.search import Searcher
+from nasjax.search import Searcher, constrained
 
 EXPERIMENT = Experiment(
     "search_supernet",
@@ -66,7 +75,11 @@ EXPERIMENT = Experiment(
         "cells.png",
     ),
     grows=("seeds", "methods", *plugins.ABSENT, "steps", "configs"),
-    absent=plugins.ABSENT | {f"supernet.settings.{n}": x for n, x in ABSENT.items()},
+    absent={
+        **plugins.ABSENT,
+        **bounds.ABSENT,
+        **{f"supernet.settings.{n}": x for n, x in ABSENT.items()},
+    },
 )
 METHODS = ("cadam", "random", "evolution", "evolution-64")
 USUAL = METHODS[:3]
@@ -93,6 +106,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--dtype", choices=("float32", "bfloat16"), help="default: as it was trained")
     add("--init-from", type=Path, metavar="RUN", help="start from that run's agent")
     add("--init-seed", type=cli.at_least(0), help="of its seeds; default: the first")
+    bounds.add(parser, "networks of the published size (DARTS: 20 cells, 36 channels)")
     flags.add(parser, argv, METHODS, CONFIGS, USUAL)
     args = parser.parse_args(argv)
     args.preset = args.preset or ("transfer" if args.init_from else "thesis")
@@ -126,7 +140,8 @@ def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:
         norm=args.norm,
         dtype=args.dtype,
     )
-    net, networks = loaded.net, None
+    net, networks, space = loaded.net, None, loaded.config.space
+    args.constraint = bounds.constraint(args, space, bounds.network(space))
     if args.init_from:
         networks = transfer.load(args.init_from / "agent.npz", args.init_seed)
         frozen.start(loaded, args.configs["cadam"], networks)  # or raise
@@ -145,6 +160,7 @@ def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:
         "env_accuracy": "best of each seed's warm-up" if args.find_env else "",
         **{name: getattr(args, name) for name in fields},
         "dtype": loaded.config.dtype,
+        **bounds.record(args),
         **flags.record(args),
     }
     return loaded, networks, config
@@ -156,11 +172,17 @@ def search(args, folder: Folder, loaded: Frozen, networks: Agent) -> Searches:
     made = {name: methods.factory(name, configs)(space) for name in args.methods}
 
     def searcher_of(method: str, seed: int) -> Searcher:
-        if method != "cadam":
-            return made[method]
+        searcher = made[method] if method != "cadam" else cadam_of(seed)
+        if args.constraint is None:
+            return searcher
+        return constrained(searcher, args.constraint)
+
+    def cadam_of(seed: int) -> Searcher:
         config = configs["cadam"]
         if args.find_env:
-            best = frozen.env_accuracy(loaded, config, args.steps, seed, folder)
+            best = frozen.env_accuracy(
+                loaded, config, args.steps, seed, folder, args.constraint
+            )
             config = config.replace(env_accuracy=best)
         return frozen.start(loaded, config, networks)
 
@@ -207,6 +229,8 @@ def main(argv: list[str] | None = None) -> None:
         loaded, networks, config = prepare(args)
         inputs = [args.supernet, args.init_from, args.data_dir]
         folder = EXPERIMENT.open(args, config, inputs, args.configs)
+    if args.constraint is not None:
+        print(bounds.described(loaded.config.space, args.constraint))
     images, net = config["images"], loaded.net
     print(
         f"{args.supernet}: {net.step:,} steps (epoch {net.epoch:.1f}); "

@@ -39,15 +39,16 @@ from nasjax.analysis import training_searches
 from nasjax.data.images import NAMES
 from nasjax.networks import families
 from nasjax.parallel.executors import Serial
-from nasjax.runs import candidate_training, cli, methods, plugins
+from nasjax.runs import bounds, candidate_training, cli, methods, plugins
 from nasjax.runs.candidate_training import PRESETS, CandidateRun
 from nasjax.runs.script import Experiment, refusals, script, written
+from nasjax.search import constrained
 
 EXPERIMENT = Experiment(
     "search-training",
     ("results.json", "results.txt", "searches.png"),
     grows=("methods", "seeds", "queries", "candidates", *plugins.ABSENT),
-    absent=plugins.ABSENT,
+    absent=plugins.ABSENT | bounds.ABSENT,
 )
 METHODS = (methods.BEST, "random")
 QUERIES = {"cpu": 40, "full": 200}
@@ -89,6 +90,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     add("--retries", type=cli.at_least(0), default=1, help="of a failed evaluation (1)")
     text = "a search ends when more queries than this fail in a row (10)"
     add("--max-failures", type=cli.at_least(0), default=10, help=text)
+    bounds.add(parser, "the networks that the best are trained longer as")
     cli.add_config_flags(parser, CandidateRun(), "", "the training (preset full)")
     args = parser.parse_args(argv)
     args.queries = args.queries or QUERIES[args.preset]
@@ -99,6 +101,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
         run = candidate_training.preset(args.space, args.preset, **changes)
         for method in args.methods:
             methods.factory(method, {})(run.searched)  # or raise
+        args.constraint = bounds.constraint(args, run.searched, run.costs)
     except ValueError as error:
         parser.error(str(error))
     return args, run
@@ -129,9 +132,12 @@ def search(args: argparse.Namespace, run: CandidateRun, executor: Any) -> Result
     searches = list(itertools.product(args.methods, args.seeds))
     for number, (method, seed) in enumerate(searches, start=1):
         print(f"{method}, seed {seed} ({number}/{len(searches)})", flush=True)
+        searcher = methods.factory(method, {})(run.searched)
+        if args.constraint is not None:
+            searcher = constrained(searcher, args.constraint)
         result = parallel.search(
             jax.random.key(seed),
-            methods.factory(method, {})(run.searched),
+            searcher,
             evaluate,
             queries=args.queries,
             executor=executor,
@@ -184,12 +190,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     names = ("methods", "seeds", "queries", "candidates")
     config = {name: getattr(args, name) for name in names}
     config |= {"training": dataclasses.asdict(run), **plugins.record(args)}
+    config |= bounds.record(args)
     with contextlib.ExitStack() as stack:
         with refusals():
             candidate_training.check(run, args.data_dir)
             inputs = [Path(args.data_dir)] if args.data_dir else []
             executor = stack.enter_context(executor_of(args))
             folder = stack.enter_context(EXPERIMENT.open(args, config, inputs))
+        if args.constraint is not None:
+            print(bounds.described(run.searched, args.constraint))
         results = search(args, run, executor)
         candidates = retrain(args, run, results, executor)
         known = candidate_training.remembered(args.out / "cache")

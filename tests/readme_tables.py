@@ -251,6 +251,21 @@ def ranks() -> Rows:
     return [["", *SEARCHERS.values()], *rows]
 
 
+def bounds() -> Rows:
+    """Searches at the optimum within a bound, and the median rank of their best."""
+    methods = "bayesian-actor-critic", "local-search", "evolution", "random"
+    rows = []
+    for entry in data("nb201-bounds", "summary.json")["bounds"]:
+        row = [f"{entry['max_params'] / 1e6:g}M", f"{entry['architectures']:,}"]
+        for method in methods:
+            known = entry["methods"][method]
+            hits = ", ".join(map(str, known["optimum_found_after"].values()))
+            row.append(f"{hits}; rank {known['median_rank']:g}")
+        rows.append(row)
+    titles = (TITLES[method] for method in methods)
+    return [["`--max-params`", "architectures", *titles], *rows]
+
+
 # Supernets.
 
 
@@ -539,6 +554,7 @@ TABLES = {
     "ablation": ablation,
     "held-out": held_out,
     "ranks": ranks,
+    "bounds": bounds,
     "supernet-nb201": supernet_nb201,
     "supernet-darts": supernet_darts,
     "search-nb201": search_nb201,

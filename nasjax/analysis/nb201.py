@@ -31,7 +31,7 @@ def describe_columns(table: Table, trial: str) -> dict[str, dict[str, Any]]:
     """
     described = {}
     for name, column in table.columns.items():
-        best = int(column.values.argmax())
+        best = int(np.nanargmax(column.values))
         described[name] = {
             "source": column.source,
             "benchmark_version": column.version,
@@ -99,6 +99,7 @@ class Searches(queries.Searches):
             counted=None if predicted.all() else np.flatnonzero(~predicted).tolist(),
             used=1 + int(predicted.any()),  # a line may say which seed runs
             published=rows if self.comparable else None,
+            rows=int(np.isfinite(self.values).any(axis=0).sum()),
         )
         return f"{text}\n* PREDICTED: {PREDICTED}" if predicted.any() else text
 

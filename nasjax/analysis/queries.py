@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from nasjax.environments.cached import METRICS
 from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.table_search import Result
+from nasjax.search import Trace
 
 
 def best_so_far(accuracy: np.ndarray) -> np.ndarray:
@@ -70,7 +72,12 @@ def traces(runs: Sequence[SearchRun]) -> dict[str, np.ndarray]:
     """Every query of S searches of T steps, for results.npz: by name, [S, T, ...]."""
     trace = jax.tree.map(lambda *rows: np.stack(rows), *(run.trace for run in runs))
     columns = {name: getattr(trace, name) for name in ("arch", "accuracy", "loss")}
-    return columns | trace.info
+    return columns | trace.info | metrics(trace)
+
+
+def metrics(result: Trace | Result) -> dict[str, np.ndarray]:
+    """The metrics of a result's queries by the names of their arrays, for npz files."""
+    return {f"{METRICS}{name}": x for name, x in result.metrics.items()}
 
 
 class Best(NamedTuple):
@@ -190,6 +197,7 @@ class Searches:
                 arch_index=result.arch_index[at],
                 accuracy=result.accuracy[at],
                 info={key: x[at] for key, x in result.info.items()},
+                metrics={key: x[at] for key, x in result.metrics.items()},
                 states={},
             )
             for name, result in self.results.items()
@@ -236,7 +244,7 @@ class Searches:
         for name, result in self.results.items():
             out[f"{name}__arch_index"] = result.arch_index.astype(np.int32)
             out[f"{name}__accuracy"] = result.accuracy.astype(np.float32)
-            for key, x in result.info.items():
+            for key, x in {**result.info, **metrics(result)}.items():
                 out[f"{name}__{key}"] = x
             for step, state in result.states.items():
                 if isinstance(state, np.ndarray):

@@ -156,6 +156,7 @@ def screen(
     counted: Sequence[int] | None = None,
     published: Mapping[str, Rows] | None = None,
     used: int = 0,
+    rows: int | None = None,
 ) -> str:
     """The table of means, the best method and the seconds, for one screen.
 
@@ -163,10 +164,12 @@ def screen(
       searches, show, published: see `summary_table`.
       counted: indices of the columns that decide the order; None for all.
       used: number of lines of the screen that other output takes.
+      rows: number of rows that were ranked; None for all of the table.
     """
     deciding = searches if counted is None else searches.pick(counted)
     ordered = standings(deciding)
-    best = winner_text(ordered, searches.values.shape[1], searches.budgets[-1])
+    rows = searches.values.shape[1] if rows is None else rows
+    best = winner_text(ordered, rows, searches.budgets[-1])
     last = wrapped(f"{best}\n{seconds_text(searches.results)}")
     # Three lines of header, the optimum, a line on rows left out; two of file names.
     most = max(HEIGHT - used - len(last.splitlines()) - 7, 3)

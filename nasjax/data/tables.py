@@ -55,6 +55,17 @@ class Table:
     left_out: Mapping[str, str]
     rows: int
 
+    def take(self, rows: np.ndarray) -> "Table":
+        """Some rows, by index."""
+        return dataclasses.replace(
+            self,
+            ops=self.ops[rows],
+            row=self.row[rows],
+            values={name: x[rows] for name, x in self.values.items()},
+            trials={name: x[rows] for name, x in self.trials.items()},
+            complete=len(rows) == self.space.size,
+        )
+
 
 def load(
     path: str | Path,
@@ -100,29 +111,19 @@ def load(
             raise TableFileError(f"{path} has no single trials: no NAME{TRIALS}")
     values, left_out = _values(path, arrays, len(ops), columns, failed != "refuse")
     single = {n: _trials(path, arrays, n, x) for n, x in values.items() if trials}
-    row = np.arange(len(ops))
-    if failed == "absent":
-        row = np.flatnonzero(np.isfinite([*values.values()]).all(axis=0))
-        if not len(row):
-            raise TableFileError(
-                f"{path}: every row failed in one of {', '.join(values)}"
-            )
     space = spaces.table_space(ops.shape[1], names, path.stem)
     nb201 = spaces.nas_bench_201()
     if (ops.shape[1], names) == (nb201.num_edges, nb201.operations):
         space = nb201
     sha256 = hashlib.sha256(content).hexdigest()
-    return Table(
-        space,
-        ops[row],
-        row,
-        {name: x[row] for name, x in values.items()},
-        {name: x[row] for name, x in single.items()},
-        len(row) == space.size,
-        sha256,
-        left_out,
-        len(ops),
-    )
+    row, complete = np.arange(len(ops)), len(ops) == space.size
+    table = Table(space, ops, row, values, single, complete, sha256, left_out, len(ops))
+    if failed != "absent":
+        return table
+    row = np.flatnonzero(np.isfinite([*values.values()]).all(axis=0))
+    if not len(row):
+        raise TableFileError(f"{path}: every row failed in one of {', '.join(values)}")
+    return table.take(row)
 
 
 def find(path: str | Path) -> Path:

@@ -9,6 +9,8 @@ import numpy as np
 
 from nasjax.search import Environment, Outcome, outcomes
 
+METRICS = "metrics_"  # begins the names of arrays of metrics
+
 
 class Cache:
     """The `evaluate` of a cached environment.
@@ -37,8 +39,8 @@ class Cache:
         else:
             self.misses += 1
             returned = self._evaluate(key, params, state, arch)
-            _, accuracy, loss = outcomes.read(returned, state)
-            self._known[name] = row, _numpy(*outcomes.outcome(accuracy, loss))
+            outcome = outcomes.outcome(*outcomes.read(returned, state)[1])
+            self._known[name] = row, jax.tree.map(np.asarray, outcome)
         return state, self._known[name][1]
 
     def __len__(self) -> int:
@@ -49,28 +51,41 @@ class Cache:
         """All known scores, for a file: `load(**arrays)` takes them back.
 
         Returns:
-          `arch` uint8 [A, *arch_shape], `accuracy` and `loss` float32 [A].
+          `arch` uint8 [A, *arch_shape], `accuracy` and `loss` float32 [A]; of each
+          metric `metrics_NAME` float32 [A].
         """
         rows = [row for row, _ in self._known.values()]
         scores = [outcome for _, outcome in self._known.values()]
+        names = dict.fromkeys(name for x in scores for name in x.metrics)
         return {
             "arch": np.stack(rows) if rows else np.zeros(0, np.uint8),
             "accuracy": np.array([x.accuracy for x in scores], np.float32),
             "loss": np.array([x.loss for x in scores], np.float32),
+            **{
+                f"{METRICS}{name}": np.array(
+                    [x.metrics.get(name, np.nan) for x in scores], np.float32
+                )
+                for name in names
+            },
         }
 
-    def load(self, arch: np.ndarray, accuracy: np.ndarray, loss: np.ndarray) -> None:
+    def load(
+        self,
+        arch: np.ndarray,
+        accuracy: np.ndarray,
+        loss: np.ndarray,
+        **metrics: np.ndarray,
+    ) -> None:
         """Adds scores of the same environment, such as an earlier run's trace.
 
         Known scores stay. Arguments as `arrays` returns them.
         """
-        rows = np.asarray(arch, np.uint8)
-        for row, *scores in zip(rows, accuracy, loss, strict=True):
-            self._known.setdefault(row.tobytes(), (row.copy(), _numpy(*scores)))
-
-
-def _numpy(accuracy: Any, loss: Any) -> Outcome:
-    return Outcome(np.asarray(accuracy, np.float32), np.asarray(loss, np.float32))
+        names = [name.removeprefix(METRICS) for name in metrics]
+        columns = accuracy, loss, *metrics.values()
+        for row, *values in zip(np.asarray(arch, np.uint8), *columns, strict=True):
+            first, second, *rest = (np.asarray(x, np.float32) for x in values)
+            outcome = Outcome(first, second, dict(zip(names, rest, strict=True)))
+            self._known.setdefault(row.tobytes(), (row.copy(), outcome))
 
 
 def cached(env: Environment) -> Environment:

@@ -1,7 +1,7 @@
 """A frozen supernet as an environment: accuracy under shared weights."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -145,24 +145,26 @@ def frozen_supernet(
     std: Sequence[float] | None,
     batch_size: int = 500,
     statistics: Any = None,
+    metrics: Callable[[chex.Array], Mapping[str, chex.Array]] = lambda arch: {},
 ) -> Environment:
     """Scores architectures by a frozen supernet, see `score`; without noise.
 
     Weights and images are the environment's params, shared by all lanes. Lanes under
     `vmap` are scored one after another: batched, `path` would compute every operation.
 
-    Args and errors: as for `score`.
+    Args and errors: as for `score`; `metrics` maps an architecture, uint8
+    [*arch_shape], to the metrics of its outcome, and can be traced.
     """
     check_batches(images, labels, batch_size)
     image_sizes.check_examples(images, labels, config)
     mean, std = (None if x is None else tuple(map(float, x)) for x in (mean, std))
     shared = SupernetParams(params, statistics, Examples(images, labels))
-    evaluate = _evaluate(config, mean, std, batch_size)
+    evaluate = _evaluate(config, mean, std, batch_size, metrics)
     return Environment(jax.tree.map(jnp.asarray, shared), (), evaluate)
 
 
 @functools.cache
-def _evaluate(config, mean, std, batch_size):
+def _evaluate(config, mean, std, batch_size, metrics):
     """One function for equal settings, so that equal shapes compile once."""
 
     @jax.custom_batching.sequential_vmap
@@ -180,6 +182,6 @@ def _evaluate(config, mean, std, batch_size):
 
     def evaluate(key, shared, state, arch):
         del key
-        return state, score_by(shared, arch)
+        return state, score_by(shared, arch)._replace(metrics=metrics(arch))
 
     return evaluate

@@ -1,6 +1,8 @@
 """A benchmark table as an environment."""
 
-from collections.abc import Sequence
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.networks.platforms import by_platform
-from nasjax.search import Environment, Outcome
+from nasjax.search import Constraint, Environment, Outcome
 from nasjax.spaces import CellSpace
 
 TRIALS = ("mean", "random")
@@ -22,6 +24,7 @@ class TabularParams(NamedTuple):
     row: chex.Array  # int32 [A], the file's row number of each
     values: chex.Array  # float32 [V, A], by the file's row number
     trials: chex.Array  # float32 [V, A, R], NaN = no such trial; R = 0 without
+    metrics: Mapping[str, chex.Array] = {}  # float32 [V, A] each, as `values`
 
 
 class TabularState(NamedTuple):
@@ -88,11 +91,38 @@ def nearest(params: TabularParams, arch: chex.Array) -> chex.Array:
     return jax.lax.map(closest_to, flat, batch_size=64).reshape(arch.shape)
 
 
+def within(env: Environment, rows: np.ndarray) -> Environment:
+    """The environment of some rows, by number, of a table; it lacks the others."""
+    kept = np.isin(env.params.row, rows)
+    ops, row = env.params.ops[kept], env.params.row[kept]
+    params = env.params._replace(ops=ops, row=row)
+    return dataclasses.replace(env, params=params)
+
+
+def listed(space: CellSpace, params: TabularParams) -> Constraint:
+    """The architectures of the table, for `search.constrained`; see `nearest`."""
+
+    def feasible(arch):
+        flat = arch.reshape(-1, params.ops.shape[1])
+        rows = jax.vmap(functools.partial(lookup, params))(flat)
+        return (rows >= 0).reshape(arch.shape[: arch.ndim - len(space.arch_shape)])
+
+    return Constraint(feasible, functools.partial(nearest, params))
+
+
 def _evaluate_mean(key, params, state, arch):
     del key
     row = lookup(params, arch)
-    accuracy = jnp.where(row >= 0, params.values[state.column, row], jnp.nan)
-    return state, Outcome(accuracy, 1.0 - accuracy)
+    accuracy = _value(params.values, state, row)
+    return state, Outcome(accuracy, 1.0 - accuracy, _metrics(params, state, row))
+
+
+def _value(values, state, row):
+    return jnp.where(row >= 0, values[state.column, row], jnp.nan)
+
+
+def _metrics(params, state, row):
+    return {name: _value(x, state, row) for name, x in params.metrics.items()}
 
 
 def _evaluate_random(key, params, state, arch):
@@ -102,7 +132,7 @@ def _evaluate_random(key, params, state, arch):
     drawn = jax.random.uniform(key, trials.shape, jnp.float32)
     pick = jnp.argmax(jnp.where(exists, drawn, -1.0))
     accuracy = jnp.where(row >= 0, trials[pick], jnp.nan)
-    return state, Outcome(accuracy, 1.0 - accuracy)
+    return state, Outcome(accuracy, 1.0 - accuracy, _metrics(params, state, row))
 
 
 def tabular(
@@ -150,8 +180,11 @@ def from_arrays(
     trials: Sequence[np.ndarray] | None = None,
     *,
     column: chex.Numeric = 0,
+    metrics: Mapping[str, Sequence[np.ndarray]] | None = None,
 ) -> Environment:
     """`tabular` from plain arrays: ops [A, E], values [V][A], trials [V][A, R].
+
+    `metrics` [V][A] by name are returned beside the accuracy.
 
     Raises:
       ValueError: shapes or operation indices do not fit the space.
@@ -174,6 +207,10 @@ def from_arrays(
     means = np.stack([np.asarray(v, np.float32) for v in values])
     if means.shape[1:] != (len(ops),):
         raise ValueError(f"{means.shape[1:]} values for {len(ops)} architectures")
+    measured = {name: np.asarray(x, np.float32) for name, x in (metrics or {}).items()}
+    for name, x in measured.items():
+        if x.shape != means.shape:
+            raise ValueError(f"metric {name!r}: {x.shape} values for {means.shape}")
     if trials is None:
         stacked = np.zeros((len(values), len(ops), 0), np.float32)
     else:
@@ -196,6 +233,7 @@ def from_arrays(
         row=jnp.asarray(order, jnp.int32),
         values=jnp.asarray(means),
         trials=jnp.asarray(stacked),
+        metrics={name: jnp.asarray(x) for name, x in measured.items()},
     )
     evaluate = _evaluate_mean if trials is None else _evaluate_random
     return Environment(params, TabularState(jnp.asarray(column, jnp.int32)), evaluate)

@@ -19,6 +19,7 @@ resume=True)` continues the same search.
 import argparse
 import dataclasses
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -72,7 +73,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     ask.add_argument(
         "--earlier",
         action="append",
-        help="earlier evaluations: a journal, or CSV with arch,accuracy[,loss]",
+        help="earlier evaluations: a journal, or CSV with arch,accuracy[,loss] and "
+        "further columns of metrics",
     )
     tell = commands.add_parser("tell", help="the outcome of a query", **plain)
     tell.add_argument(
@@ -87,6 +89,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--failed", nargs="?", const="failed", metavar="WHY", help="it failed; why"
     )
     tell.add_argument("--loss", type=float, help="of the validation (optional)")
+    tell.add_argument(
+        "--metric",
+        type=_metric,
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="measured beside it, such as latency=3.2; may be repeated",
+    )
     best = commands.add_parser("best", help="the ten best so far", **plain)
     for command in (ask, tell, best):
         command.add_argument("--out", required=True, help="folder of the search")
@@ -101,6 +111,19 @@ def _fraction(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a fraction; allowed: 0 to 1")
     return value
+
+
+def _metric(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = float("nan")
+    if not name or not math.isfinite(value):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no metric; allowed: NAME=NUMBER, such as latency=3.2"
+        )
+    return name, value
 
 
 def _space(name: str) -> CellSpace:
@@ -184,17 +207,19 @@ def _tell(args: argparse.Namespace, state: Queries, saved: store.Store) -> None:
         reason = "told already" if args.query < len(state.rows) else "never asked"
         pending = ", ".join(map(str, state.pending)) or "none"
         raise RefusedError(f"query {args.query} was {reason}; pending: {pending}")
-    query = state.pending[args.query]
+    query, metrics = state.pending[args.query], dict(args.metric)
     if args.failed is None:
-        state.check(args.accuracy, args.loss)
+        state.check(args.accuracy, args.loss, metrics)
         seconds = time.time() - query.asked
         event = {"event": "finished", "query": query.number, "attempt": 0}
         event |= {"accuracy": args.accuracy, "loss": args.loss}
         event |= {"seconds": seconds, "worker": "by hand"}
+        event |= {"metrics": metrics} if metrics else {}
     else:
         event = {"event": "failed", "query": query.number, "attempt": 0}
         event |= {"reason": "by hand", "error": args.failed, "counted": True}
-    saved.append(event, state.tell(query.number, args.accuracy, args.loss))
+    told = state.tell(query.number, args.accuracy, args.loss, metrics)
+    saved.append(event, told)
     print(json.dumps(event))
 
 

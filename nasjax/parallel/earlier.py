@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,22 @@ import numpy as np
 
 from nasjax.parallel import journal as journals
 from nasjax.spaces import CellSpace, genotypes
+
+# Of results.csv, which is read like any other; further columns are metrics.
+COLUMNS = (
+    "query",
+    "order",
+    "status",
+    "accuracy",
+    "loss",
+    "seconds",
+    "hours",
+    "attempts",
+    "worker",
+    "arch",
+    "genotype",
+    "error",
+)
 
 
 class Earlier(NamedTuple):
@@ -19,6 +36,7 @@ class Earlier(NamedTuple):
     accuracy: float  # NaN if it failed
     loss: float  # NaN where there is none
     source: str
+    metrics: Mapping[str, float] = {}
 
 
 def read(source: Any, space: CellSpace) -> list[Earlier]:
@@ -26,8 +44,8 @@ def read(source: Any, space: CellSpace) -> list[Earlier]:
 
     Args:
       source: None; a journal or the folder of a search; a CSV file with the columns
-        `arch` and `accuracy`, and maybe `loss`; arrays `(arch, accuracy)` or `(arch,
-        accuracy, loss)`; or a list of those.
+        `arch` and `accuracy`, and maybe `loss` and metrics; arrays `(arch, accuracy)`
+        or `(arch, accuracy, loss)`; or a list of those.
 
     Raises:
       ValueError: something else, a missing column, or an architecture of another space;
@@ -62,7 +80,8 @@ def _of_journal(path: Path, space: CellSpace) -> list[Earlier]:
             arch = event["arch"] if "arch" in event else asked[event["query"]]
             accuracy, loss = (score(event.get(n)) for n in ("accuracy", "loss"))
             row = architecture(space, arch)
-            evaluations.append(Earlier(row, accuracy, loss, str(path)))
+            told = Earlier(row, accuracy, loss, str(path), scores(event))
+            evaluations.append(told)
     return evaluations
 
 
@@ -72,15 +91,28 @@ def _of_csv(path: Path, space: CellSpace) -> list[Earlier]:
         missing = {"arch", "accuracy"} - {*(reader.fieldnames or ())}
         if missing:
             raise ValueError(f"{path} has no column {' and '.join(sorted(missing))}")
+        lines = [(reader.line_num, row) for row in reader]
+        rows = [row for _, row in lines]
+        metrics = [n for n in reader.fieldnames or () if _is_metric(n, rows)]
         evaluations = []
-        for row in reader:
+        for line, row in lines:
             try:
                 arch = architecture(space, row["arch"])
                 accuracy, loss = (score(row.get(n)) for n in ("accuracy", "loss"))
+                measured = {name: score(row[name]) for name in metrics}
             except ValueError as error:
-                raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-            evaluations.append(Earlier(arch, accuracy, loss, str(path)))
+                raise ValueError(f"{path}, line {line}: {error}") from error
+            evaluations.append(Earlier(arch, accuracy, loss, str(path), measured))
     return evaluations
+
+
+def _is_metric(name: str, rows: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a column is a metric: not one of COLUMNS, and it starts with a number."""
+    first = next((row[name] for row in rows if row[name]), "")
+    try:
+        return name not in COLUMNS and score(first) == score(first)
+    except ValueError:
+        return False
 
 
 def _of_arrays(source: tuple, space: CellSpace) -> list[Earlier]:
@@ -94,6 +126,11 @@ def _of_arrays(source: tuple, space: CellSpace) -> list[Earlier]:
         Earlier(architecture(space, arch), score(accuracy), score(loss), "arrays")
         for arch, accuracy, loss in zip(*source[:2], losses, strict=True)
     ]
+
+
+def scores(event: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of an event of a journal."""
+    return {name: score(x) for name, x in event.get("metrics", {}).items()}
 
 
 def score(value: Any) -> float:

@@ -47,8 +47,8 @@ def search(
       key: key of the search; the same one on resuming.
       searcher: such as `bayesian_actor_critic(darts())`.
       evaluate: from uint8 [*arch_shape] (NumPy) to an accuracy, a pair (accuracy, loss)
-        or an `Outcome`. An exception, an accuracy that is not finite, or a worker that
-        dies is a failure.
+        or an `Outcome`, whose metrics have the same names in each. An exception, an
+        accuracy or a metric that is no number, or a worker that dies is a failure.
       queries: number of architectures to evaluate in all, those before a resume
         included.
       executor: anything with `submit(function, *args)`: the standard library's pools,
@@ -79,8 +79,8 @@ def search(
       FailuresError: too many failures in a row.
       StoppedError: SIGINT or SIGTERM came. A second one does not wait for pending
         queries.
-      RunError: the executor broke for good, the disk is full, or the searcher cannot
-        use a score, such as a percentage.
+      RunError: the executor broke for good, the disk is full, the searcher cannot use
+        a score, such as a percentage, or the names of metrics changed.
     """
     limits = Limits(queries, retries, max_failures, timeout, seconds, target, patience)
     space = searcher.space if space is None else space

@@ -5,20 +5,23 @@ A search that was killed is replayed from its journal alone. Every line has `eve
 
     search    first line: `version` of this format, `nasjax`, `space` (the fields of
               `CellSpace`), `key` (words of the key), `queries`, `earlier` (numbers of)
-    earlier   an evaluation from before the search: `arch`, `accuracy`, `loss`, `source`
+    earlier   an evaluation from before the search: `arch`, `accuracy`, `loss`,
+              `source`, `metrics`
     asked     the searcher proposed `arch` as number `query`, counted from 0
     started   attempt number `attempt` at `query` was handed to the executor
-    finished  the attempt has a result: `accuracy`, `loss`, `seconds`, `worker`
+    finished  the attempt has a result: `accuracy`, `loss`, `seconds`, `worker`,
+              `metrics`
     failed    the attempt has none: `reason`, `error` (one line), `traceback`; `counted`
               is false if a pool of processes broke, maybe by another evaluation
-    told      the searcher was told of `query`, as number `order`: `accuracy`, `loss`;
-              a failure has the accuracy null
+    told      the searcher was told of `query`, as number `order`: `accuracy`, `loss`,
+              `metrics`; a failure has the accuracy null
     grown     the search now has room for `queries`
     resumed   another call continued the search, with this version of `nasjax`
     stopped   the call ended: `reason`
 
-Architectures are nested lists of integers. A number that is not finite is null. Later
-versions may add other events and fields; readers skip those that they do not know.
+Architectures are nested lists of integers; `metrics` maps names to numbers, and is
+absent where there are none. A number that is not finite is null. Later versions may add
+other events and fields; readers skip those that they do not know.
 Pandas reads a journal with `pd.read_json("journal.jsonl", lines=True)`.
 """
 

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
@@ -204,29 +205,37 @@ class Loop:
         for run, outcome in ended:
             fields = outcome._asdict()
             if outcome.reason:
+                del fields["metrics"]
                 fields["counted"] = outcome.reason != POOL_BROKE
                 self._note("failed", run.query, run.attempt, **fields)
             else:
-                names = ("accuracy", "loss", "seconds", "worker")
+                names = ["accuracy", "loss", "seconds", "worker"]
+                names += ["metrics"] if outcome.metrics else []
                 fields = {name: fields[name] for name in names}
                 self._note("finished", run.query, run.attempt, **fields)
         self._flush()
         for run, outcome in ended:
             query = self._state.rows[run.query]
             if not outcome.reason:
-                self._tell(query, outcome.accuracy, outcome.loss)
+                self._tell(query, outcome.accuracy, outcome.loss, outcome.metrics)
             elif outcome.reason == POOL_BROKE or query.failures <= self._limits.retries:
                 self._again.append(query)
             elif not self.reason:  # else it is tried again on resuming
                 self._tell(query, None, outcome.loss)
 
-    def _tell(self, query: Query, accuracy: float | None, loss: float | None) -> None:
+    def _tell(
+        self,
+        query: Query,
+        accuracy: float | None,
+        loss: float | None,
+        metrics: Mapping[str, float] = {},
+    ) -> None:
         try:
-            self._state.check(accuracy, loss)
+            self._state.check(accuracy, loss, metrics)
         except ValueError as error:
             self._break(RunError, f"query {query.number} cannot be told: {error}")
             return
-        self._events.append(self._state.tell(query.number, accuracy, loss))
+        self._events.append(self._state.tell(query.number, accuracy, loss, metrics))
         query.told = time.time()
         self._bar.update(1)
         self._count(query.accuracy)

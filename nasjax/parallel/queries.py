@@ -11,8 +11,8 @@ import numpy as np
 
 from nasjax import search
 from nasjax.parallel import journal as journals
-from nasjax.parallel.earlier import score
-from nasjax.search import Searcher, asynchronous, outcomes
+from nasjax.parallel.earlier import score, scores
+from nasjax.search import Outcome, Searcher, asynchronous, outcomes
 
 
 @dataclasses.dataclass
@@ -28,11 +28,12 @@ class Query:
       order: position in the order of telling, from 0; None while it is pending.
       accuracy: a fraction (or another score); NaN if it failed or is pending.
       loss: NaN where there is none.
+      metrics: by name; NaN if it failed after others had them, empty while pending.
       seconds: duration of the evaluation; NaN if none finished.
       worker: host and process of the evaluation.
       error: of the last attempt, if that failed.
       asked, told: times, seconds since 1970.
-      result: (accuracy, loss) of the attempt that finished; None if none did.
+      result: (accuracy, loss, metrics) of the attempt that finished; None if none did.
     """
 
     number: int
@@ -48,7 +49,8 @@ class Query:
     error: str = ""
     asked: float = float("nan")
     told: float = float("nan")
-    result: tuple[float | None, float | None] | None = None
+    result: tuple[float | None, float | None, Mapping[str, float]] | None = None
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -66,7 +68,8 @@ class Queries:
       state: the searcher's, a `SearchState`.
       rows: all queries, by number.
       pending: queries that were asked and not told, by number.
-      earlier: (arch, accuracy, loss) of evaluations from before the search.
+      earlier: (arch, accuracy, loss, metrics) of evaluations from before the search.
+      metrics: names of the metrics; None while no query has succeeded.
       told: number of queries that were told.
       budget: number of queries for which the state has room.
       diverged: number of the first query that this searcher would not ask as the
@@ -77,7 +80,8 @@ class Queries:
         self.space, self._key, self._searcher = space, key, searcher
         self.rows: list[Query] = []
         self.pending: dict[int, Query] = {}
-        self.earlier: list[tuple[np.ndarray, float, float]] = []
+        self.earlier: list[tuple[np.ndarray, float, float, Mapping[str, float]]] = []
+        self.metrics: tuple[str, ...] | None = None
         self.told = 0
         self.budget = 0
         self.diverged: int | None = None
@@ -110,18 +114,23 @@ class Queries:
         return {"event": "grown", "queries": queries}
 
     def tell_earlier(
-        self, arch: np.ndarray, accuracy: float, loss: float, source: str = ""
+        self,
+        arch: np.ndarray,
+        accuracy: float,
+        loss: float,
+        source: str = "",
+        metrics: Mapping[str, float] = {},
     ) -> dict[str, Any]:
         """Tells an evaluation from before the search; returns the event."""
         step = jnp.int32(len(self.earlier))
         state, note = _adopt(self._searcher, self.state, step, arch)
-        outcome = outcomes.outcome(accuracy, loss)
+        outcome = outcomes.outcome(accuracy, loss, metrics)
         self.state, _ = _tell(
             self._key, self._searcher, state, note, step, arch, outcome
         )
-        self.earlier.append((arch, accuracy, loss))
+        self.earlier.append((arch, accuracy, loss, metrics))
         event = {"event": "earlier", "arch": arch.tolist(), "accuracy": accuracy}
-        return event | {"loss": loss, "source": source}
+        return event | {"loss": loss, "source": source, **_some(metrics)}
 
     def ask(self, wanted: np.ndarray | None = None) -> tuple[Query, dict[str, Any]]:
         """Asks the searcher for a query; returns it and its event.
@@ -148,26 +157,43 @@ class Queries:
         self.pending[number] = query
         return query, {"event": "asked", "query": number, "arch": arch.tolist()}
 
-    def check(self, accuracy: float | None, loss: float | None) -> None:
-        """Raises ValueError if the searcher cannot use this outcome."""
-        if self._searcher.check is not None and accuracy is not None:
-            self._searcher.check(accuracy, loss)
+    def check(
+        self,
+        accuracy: float | None,
+        loss: float | None,
+        metrics: Mapping[str, float] = {},
+    ) -> None:
+        """Raises ValueError if the searcher cannot use it, or for other metrics."""
+        if accuracy is not None:
+            outcomes.named(Outcome(accuracy, loss, metrics), self.metrics)
+            if self._searcher.check is not None:
+                self._searcher.check(accuracy, loss)
 
     def tell(
-        self, number: int, accuracy: float | None, loss: float | None
+        self,
+        number: int,
+        accuracy: float | None,
+        loss: float | None,
+        metrics: Mapping[str, float] = {},
     ) -> dict[str, Any]:
         """Tells an outcome, the accuracy None for a failure; returns the event."""
         query = self.pending.pop(number)
         value = float("nan") if accuracy is None else accuracy
-        outcome = outcomes.outcome(value, loss)
+        if accuracy is None:
+            metrics = dict.fromkeys(self.metrics or (), float("nan"))
+        else:
+            self.metrics = tuple(metrics)
+        outcome = outcomes.outcome(value, loss, metrics)
         step = jnp.int32(len(self.earlier) + self.told)
         self.state, _ = _tell(
             self._key, self._searcher, self.state, query.note, step, query.arch, outcome
         )
         query.order, query.accuracy, query.note = self.told, value, None
         query.loss = float("nan") if loss is None else loss
+        query.metrics = metrics
         self.told += 1
         event = {"event": "told", "query": number, "accuracy": accuracy, "loss": loss}
+        event |= {} if accuracy is None else _some(metrics)
         return event | {"order": query.order}
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
@@ -203,7 +229,7 @@ class Queries:
             self.grow(event["queries"])
         elif name == "earlier":
             accuracy, loss = score(event["accuracy"]), score(event["loss"])
-            self.tell_earlier(self._arch(event), accuracy, loss)
+            self.tell_earlier(self._arch(event), accuracy, loss, "", scores(event))
         elif name == "asked":
             query, _ = self.ask(self._arch(event))
             query.asked = event["time"]
@@ -211,7 +237,7 @@ class Queries:
                 raise ValueError(f"query {at} stands where {query.number} should")
         elif name == "told":
             query = self.rows[at]
-            self.tell(at, event["accuracy"], event["loss"])
+            self.tell(at, event["accuracy"], event["loss"], scores(event))
             query.told = event["time"]
         elif name in ("started", "finished", "failed"):
             self.note(event)
@@ -222,7 +248,7 @@ class Queries:
         if event["event"] == "started":
             query.attempts += 1
         elif event["event"] == "finished":
-            query.result = event["accuracy"], event["loss"]
+            query.result = event["accuracy"], event["loss"], scores(event)
             query.seconds, query.worker = event["seconds"], event["worker"]
             query.error = ""
         else:
@@ -237,6 +263,11 @@ class Queries:
 _ask = jax.jit(search.ask, static_argnames="searcher")
 _tell = jax.jit(search.tell, static_argnames="searcher")
 _adopt = jax.jit(search.adopt, static_argnames="searcher")
+
+
+def _some(metrics: Mapping[str, float]) -> dict[str, Any]:
+    """The field of an event: none if there are no metrics."""
+    return {"metrics": dict(metrics)} if metrics else {}
 
 
 def _words(key: chex.PRNGKey) -> list[int]:

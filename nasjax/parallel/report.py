@@ -8,25 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nasjax.analysis.plots import style
+from nasjax.environments.cached import METRICS
+from nasjax.parallel.earlier import COLUMNS
 from nasjax.parallel.queries import Queries, Query
 from nasjax.parallel.store import Store
-from nasjax.spaces import CellSpace, costs, genotypes, nas_bench_201
+from nasjax.runs import bounds
+from nasjax.spaces import CellSpace, costs, genotypes
 
 BEST = 10
-COLUMNS = (
-    "query",
-    "order",
-    "status",
-    "accuracy",
-    "loss",
-    "seconds",
-    "hours",
-    "attempts",
-    "worker",
-    "arch",
-    "genotype",
-    "error",
-)
 
 
 class Candidate(NamedTuple):
@@ -39,6 +28,7 @@ class Candidate(NamedTuple):
     loss: float  # NaN where there is none
     parameters: int | None  # None where the space has no costs
     macs: int | None  # multiply-adds
+    metrics: Mapping[str, float] = {}
 
 
 class Result(NamedTuple):
@@ -68,30 +58,23 @@ def genotype(space: CellSpace, arch: np.ndarray) -> str:
 
 def best(state: Queries, count: int = BEST) -> tuple[Candidate, ...]:
     """The best distinct architectures, best first, earlier evaluations included."""
-    rows: list[tuple[int | None, np.ndarray, float, float]]
+    rows: list[tuple[int | None, np.ndarray, float, float, Mapping[str, float]]]
     rows = [(None, *row) for row in state.earlier]
-    rows += [(row.number, row.arch, row.accuracy, row.loss) for row in state.rows]
+    rows += [(x.number, x.arch, x.accuracy, x.loss, x.metrics) for x in state.rows]
     rows = [row for row in rows if np.isfinite(row[2])]
     rows.sort(key=lambda row: -row[2])
-    table = _costs(state.space)
+    table = bounds.network(state.space)
     chosen: dict[bytes, Candidate] = {}
-    for number, arch, accuracy, loss in rows:
+    for number, arch, accuracy, loss, metrics in rows:
         if len(chosen) == count:
             break
         cost: tuple[int | None, int | None] = (None, None)
         if table is not None:
             cost = int(costs.params(table, arch)), int(costs.macs(table, arch))
         text = genotype(state.space, arch)
-        candidate = Candidate(number, arch, text, accuracy, loss, *cost)
+        candidate = Candidate(number, arch, text, accuracy, loss, *cost, metrics)
         chosen.setdefault(arch.tobytes(), candidate)
     return tuple(chosen.values())
-
-
-def _costs(space: CellSpace) -> costs.CostTable | None:
-    """Costs of networks trained from scratch, at the papers' size; None if unknown."""
-    if space == nas_bench_201():
-        return costs.nb201_network()
-    return costs.darts_network(space) if space.name == "darts" else None
 
 
 def percent(score: float) -> str:
@@ -101,12 +84,18 @@ def percent(score: float) -> str:
 
 def text(candidates: Sequence[Candidate], space: CellSpace) -> str:
     """Table of the best architectures."""
-    lines = ["accuracy  parameters  multiply-adds  architecture"]
+    names = list(dict.fromkeys(name for row in candidates for name in row.metrics))
+    width = max([10, *map(len, names)])
+    titles = "".join(f"{name:>{width}}  " for name in names)
+    lines = [f"accuracy  parameters  multiply-adds  {titles}architecture"]
     for row in candidates:
+        values = [row.metrics.get(name, np.nan) for name in names]
+        metrics = "".join(f"{value:{width}.5g}  " for value in values)
         size = "-" if row.parameters is None else f"{row.parameters / 1e6:.3f} M"
         macs = "-" if row.macs is None else f"{row.macs / 1e6:.1f} M"
         lines.append(
-            f"{percent(row.accuracy):>8}  {size:>10}  {macs:>13}  {row.genotype}"
+            f"{percent(row.accuracy):>8}  {size:>10}  {macs:>13}  {metrics}"
+            f"{row.genotype}"
         )
     if space.inputs_per_node is not None:
         lines.append("(parameters and multiply-adds of 20 cells with 36 channels)")
@@ -139,7 +128,10 @@ def write(state: Queries, saved: Store, reason: str, show: bool) -> Result:
             "results.csv",
             _csv(state, dict(zip([row.number for row in told], spent, strict=True))),
         )
-        entries = [c._asdict() | {"arch": c.arch} for c in chosen]
+        entries = [c._asdict() for c in chosen]
+        for entry in entries:
+            if not entry["metrics"]:
+                del entry["metrics"]
         folder.write_json("best.json", {"reason": reason, "best": entries})
         if told:
             _draw(folder.file("results.png"), told, spent)
@@ -154,7 +146,8 @@ def write(state: Queries, saved: Store, reason: str, show: bool) -> Result:
 
 def _csv(state: Queries, spent: Mapping[int, float]) -> str:
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    names = {n: f"{METRICS}{n}" if n in COLUMNS else n for n in state.metrics or ()}
+    writer = csv.DictWriter(out, [*COLUMNS, *names.values()], lineterminator="\n")
     writer.writeheader()
     for row in state.rows:
         entry: dict[str, Any] = {name: getattr(row, name, None) for name in COLUMNS}
@@ -170,6 +163,8 @@ def _csv(state: Queries, spent: Mapping[int, float]) -> str:
         for name in ("accuracy", "loss", "seconds"):
             if not np.isfinite(entry[name]):
                 entry[name] = None
+        for name, value in row.metrics.items():
+            entry[names[name]] = value if np.isfinite(value) else None
         writer.writerow(entry)
     return out.getvalue()
 

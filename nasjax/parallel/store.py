@@ -47,7 +47,7 @@ class Store:
         self._journal, events = journals.Journal.resume(path, torn)
         state.replay(events)
         if known and [row.arch.tolist() for row in known] != [
-            arch.tolist() for arch, _, _ in state.earlier
+            arch.tolist() for arch, *_ in state.earlier
         ]:
             raise ValueError(
                 f"the search was begun with {len(state.earlier)} earlier evaluations, "

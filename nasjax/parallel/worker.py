@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ class Report(NamedTuple):
     reason: str = ""  # why it failed; empty if it did not
     error: str = ""
     traceback: str = ""
+    metrics: Mapping[str, float] = {}
 
 
 def evaluate(
@@ -53,13 +54,13 @@ def evaluate(
     where = f"{socket.gethostname()}:{os.getpid()}"
     began = time.monotonic()
 
-    def report(accuracy: Any, loss: Any, **more: str) -> Report:
+    def report(accuracy: Any, loss: Any, **more: Any) -> Report:
         return Report(accuracy, loss, time.monotonic() - began, where, **more)
 
     try:
         with _alarm(timeout):
             returned = function(arch)
-        _, accuracy, loss = outcomes.read(returned, ())
+        _, (accuracy, loss, metrics) = outcomes.read(returned, ())
     except StoppedError:
         raise
     except _TimeOutError:
@@ -78,7 +79,9 @@ def evaluate(
     if not np.isfinite(accuracy):
         text = f"the accuracy is {accuracy}"
         return report(None, loss, reason="not finite", error=text)
-    return report(accuracy, loss)
+    # The journal has no other numbers.
+    measured = {n: float(x) if np.isfinite(x) else np.nan for n, x in metrics.items()}
+    return report(accuracy, loss, metrics=measured)
 
 
 def one_line(error: BaseException) -> str:

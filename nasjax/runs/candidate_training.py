@@ -34,7 +34,7 @@ from nasjax.runs import (
     training,
 )
 from nasjax.runs.configs import setting
-from nasjax.spaces import CellSpace, architectures
+from nasjax.spaces import CellSpace, architectures, costs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +110,15 @@ class CandidateRun:
     def searched(self) -> CellSpace:
         """The space of the search."""
         return self.supernet.network.space
+
+    @property
+    def costs(self) -> costs.CostTable:
+        """Of the networks of the longer training."""
+        space = self.searched
+        arch = space.random(jax.random.key(0))  # their sizes are the same
+        sizes = self.network(architectures.from_array(space, arch).printed).sizes
+        family = families.FAMILIES[architectures.family_of(space)]
+        return family.cost_table(space, **sizes)
 
 
 SMALL = {"channels": 8, "shrink": 2, "padding": 2, "batch_size": 64}
@@ -282,10 +291,10 @@ def retrain(
     chosen = image_sets.with_data(chosen, data)
     trainer = networks.trainer(chosen, data, [run.train_seed])
     _, curves = networks.fit(trainer, None, test_every=chosen.test_every)
-    costs = families.describe(architecture, **chosen.sizes)
+    described = families.describe(architecture, **chosen.sizes)
     return {
         "genotype": architecture.printed,
         "test_accuracy": float(curves.test[0, -1]),
-        "params": costs["params"],
-        "macs": costs["macs"],
+        "params": described["params"],
+        "macs": described["macs"],
     }

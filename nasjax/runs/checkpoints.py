@@ -6,7 +6,7 @@ beside `format`. Format 1, which is still read, numbered the leaves (`00000`, ..
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,16 +132,22 @@ class Checkpoints:
         A search that is extended holds a longer trace than its older checkpoints. Empty
         for checkpoints of format 1 and those that cannot be read.
         """
-        lengths = []
+        return [x[name].shape[0] for x in self._stored() if name in x]
+
+    def names(self, prefix: str) -> list[str]:
+        """The rest of the names of leaves that start so, in the newest checkpoint."""
+        newest = next(self._stored(), {})
+        return [n.removeprefix(prefix) for n in newest if n.startswith(prefix)]
+
+    def _stored(self) -> Iterator[dict[str, jax.ShapeDtypeStruct]]:
+        """Shapes of the leaves of each checkpoint that can be read, newest first."""
         for step in reversed(self.steps()):
             try:
                 with self._reader() as reader:
-                    stored = _shapes(reader, step)
+                    shapes = _shapes(reader, step)
             except Exception:  # `restore` tells why
                 continue
-            if name in stored:
-                lengths.append(stored[name].shape[0])
-        return lengths
+            yield shapes
 
     def _reader(self) -> ocp.CheckpointManager:
         return ocp.CheckpointManager(

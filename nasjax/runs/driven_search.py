@@ -4,6 +4,7 @@
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -13,12 +14,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import search
-from nasjax.environments.cached import Cache
+from nasjax.environments.cached import METRICS, Cache
 from nasjax.runs import job
 from nasjax.runs.checkpoints import Checkpoints, corner
 from nasjax.runs.errors import RefusedError, RunError, check_finite
 from nasjax.runs.folder import Folder
-from nasjax.search import Environment, Outcome, Searcher, SearchState, Trace
+from nasjax.search import (
+    Environment,
+    Outcome,
+    Searcher,
+    SearchState,
+    Trace,
+    outcomes,
+)
 
 
 class SearchRun(NamedTuple):
@@ -54,7 +62,9 @@ class Queries(job.Job):
         self._started = time.monotonic()
         self.best = -np.inf
 
-    def template(self, steps: int | None = None) -> dict[str, Any]:
+    def template(
+        self, steps: int | None = None, metrics: Iterable[str] = ()
+    ) -> dict[str, Any]:
         """Shapes of the state, and a trace of `steps` zeros (by default T)."""
         steps, searcher = steps or self.steps, self._searcher
 
@@ -62,9 +72,10 @@ class Queries(job.Job):
             keys = jax.random.split(key, 3)
             state = search.init(keys[0], searcher, self._env, steps)
             queried, arch = searcher.ask(keys[1], state.searcher, jnp.int32(0))
-            nothing = Outcome(jnp.float32(0), jnp.float32(0))
+            zero = jnp.float32(0)
+            nothing = Outcome(zero, zero, dict.fromkeys(metrics, zero))
             _, info = searcher.tell(keys[2], queried, jnp.int32(0), arch, nothing)
-            return state, Trace(arch, *nothing, dict(info))
+            return state, Trace(arch, zero, zero, dict(info), nothing.metrics)
 
         state, row = jax.eval_shape(shapes_of, jax.random.key(0))
         trace = jax.tree.map(lambda x: np.zeros((steps, *x.shape), x.dtype), row)
@@ -73,7 +84,11 @@ class Queries(job.Job):
     def templates(self, checkpoints: Checkpoints) -> list[dict[str, Any]]:
         budgets = [self.steps, *checkpoints.budgets("trace/accuracy")]
         budgets += [self._before] if self._before else []
-        return [self.template(steps) for steps in dict.fromkeys(budgets)]
+        # The metrics are known once an evaluation has succeeded.
+        names = checkpoints.names("trace/metrics/")
+        kinds = [names, ()] if names else [()]
+        cases = itertools.product(kinds, dict.fromkeys(budgets))
+        return [self.template(steps, metrics) for metrics, steps in cases]
 
     def start(self) -> dict[str, Any]:
         return self.template() | {"state": None}
@@ -90,10 +105,12 @@ class Queries(job.Job):
                 )
             key = jax.random.key(0)  # of rows that are not filled yet
             state = search.grow(key, self._searcher, state, self.steps)
-            trace = jax.tree.map(corner, self.template()["trace"], trace)
+            whole = self.template(metrics=trace.metrics)["trace"]
+            trace = jax.tree.map(corner, whole, trace)
         trace, seconds = job.writable((trace, tree["seconds"]))
         if isinstance(self._env.evaluate, Cache):
-            self._env.evaluate.load(*(x[:step] for x in trace[:3]))
+            columns = {f"{METRICS}{n}": x[:step] for n, x in trace.metrics.items()}
+            self._env.evaluate.load(*(x[:step] for x in trace[:3]), **columns)
         self._note(trace.accuracy[:step])
         return {"state": state, "trace": trace, "seconds": seconds}
 
@@ -116,6 +133,11 @@ class Queries(job.Job):
 
         def on_step(step: int, state: SearchState, row: Trace) -> None:
             trace, query = loop.carry["trace"], step - 1
+            if row.metrics and not trace.metrics:
+                unknown = {n: np.full(steps, np.nan, np.float32) for n in row.metrics}
+                trace = trace._replace(metrics=unknown)
+                loop.carry["trace"] = trace
+            row = outcomes.named(row, trace.metrics)
             for rows, x in zip(*map(jax.tree.leaves, (trace, row)), strict=True):
                 rows[query] = x
             self._note(trace.accuracy[query:step])

@@ -135,7 +135,12 @@ def checksum(*trees: Any) -> str:
 
 
 def env_accuracy(
-    frozen: Frozen, config: CadamConfig, steps: int, seed: int, folder: Folder
+    frozen: Frozen,
+    config: CadamConfig,
+    steps: int,
+    seed: int,
+    folder: Folder,
+    constraint: search.Constraint | None = None,
 ) -> float:
     """Acc(Env): the best accuracy of the seed's warm-up, kept in env_accuracy.json.
 
@@ -148,12 +153,15 @@ def env_accuracy(
       steps: of the search; it may end before the warm-up does.
       seed: of the search.
       folder: of the run, for env_accuracy.json.
+      constraint: of the search, if it has one.
     """
     path = folder.path / "env_accuracy.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     if str(seed) not in known:
         print(f"seed {seed}: {config.warm_up} random queries to find Acc(Env)")
         quiet = cadam(frozen.config.space, dataclasses.replace(config, max_cycles=0))
+        if constraint is not None:
+            quiet = search.constrained(quiet, constraint)
         steps = min(config.warm_up, steps)
         _, trace = search.drive(jax.random.key(seed), quiet, frozen.query.env, steps)
         known[str(seed)] = float(trace.accuracy.max())

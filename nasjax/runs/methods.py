@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nasjax import search, searchers
-from nasjax.environments.tabular import nearest
+from nasjax.environments.tabular import listed, nearest
 from nasjax.searchers.cadam import td3, thesis
 from nasjax.searchers.ddas import VARIANTS
 from nasjax.searchers.local_search import naszilla
@@ -168,11 +168,14 @@ def factory(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Sea
     return functools.partial(chosen.factory, config=config)
 
 
-def on_table(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Searcher]:
+def on_table(
+    method: str, configs: Mapping[str, Any], bounded: bool = False
+) -> Callable[..., search.Searcher]:
     """The method as a function of the space and of an incomplete table's params.
 
     With these params, proposals that the table lacks are replaced by the nearest
-    architecture in it; without them it is `factory`.
+    architecture in it; without them it is `factory`. If `bounded`, the table lacks only
+    what is infeasible: such proposals are made again first, see `search.constrained`.
 
     Raises:
       ValueError: as `factory`.
@@ -182,6 +185,8 @@ def on_table(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Se
     def build(space, table=None):
         if table is None:
             return make(space)
+        if bounded:
+            return search.constrained(make(space), listed(space, table))
         project = functools.partial(nearest, table)
         if METHODS[method].projects:
             return make(space, project=project, listed=table.ops)

@@ -171,7 +171,8 @@ def scorer(
         whole = np.full(2, np.nan, np.float32)
         if run.policy == "one-shot":
             alpha = np.ones(config.space.alpha_shape, np.float32)
-            whole = np.array(evaluate(state.params, None, alpha, images, labels))
+            outcome = evaluate(state.params, None, alpha, images, labels)
+            whole = np.array([outcome.accuracy, outcome.loss])
         return batch, running, whole
 
     return scores

@@ -37,6 +37,7 @@ class Result(NamedTuple):
     states: dict[int, Any]  # `keep` of the states [V, S, ...] after so many steps
     compile_seconds: float  # with those before a resume
     run_seconds: float  # likewise
+    metrics: Mapping[str, np.ndarray] = {}  # of the outcomes, float32 [V, S, T] each
 
 
 def add_flags(
@@ -128,7 +129,9 @@ def _run(
 
     trace, kept = jax.tree.map(shape, *parts)
     info, rows = dict(trace.info), study.rows(trace.arch)
-    return Result(rows, trace.accuracy, info, kept, *map(float, clock))
+    compiling, running = map(float, clock)
+    metrics = dict(trace.metrics)
+    return Result(rows, trace.accuracy, info, kept, compiling, running, metrics)
 
 
 def _groups(

@@ -17,6 +17,7 @@ import numpy as np
 
 from nasjax.search import keys, outcomes
 from nasjax.search.asynchronous import adopt, ask, tell
+from nasjax.search.constraints import Constraint, bounded, constrained
 from nasjax.search.outcomes import Best, EvaluationError, Outcome, best
 from nasjax.search.protocol import (
     Asynchronous,
@@ -37,6 +38,7 @@ from nasjax.search.simulation import simulate
 __all__ = [
     "Asynchronous",
     "Best",
+    "Constraint",
     "Environment",
     "EvaluationError",
     "Outcome",
@@ -49,9 +51,11 @@ __all__ = [
     "ask",
     "best",
     "black_box",
+    "bounded",
     "budget_free",
     "check_budget",
     "check_integer",
+    "constrained",
     "drive",
     "grow",
     "in_float32",
@@ -150,10 +154,14 @@ def step(
 
 
 def _read(searcher, returned, state):
-    env_state, accuracy, loss = outcomes.read(returned, state.environment)
+    env_state, outcome = outcomes.read(returned, state.environment)
     if searcher.check is not None:
-        searcher.check(accuracy, loss)
-    return env_state, outcomes.outcome(accuracy, loss)
+        searcher.check(outcome.accuracy, outcome.loss)
+    return env_state, outcomes.outcome(*outcome)
+
+
+def _entry(arch, outcome, info):
+    return Trace(arch, outcome.accuracy, outcome.loss, info, outcome.metrics)
 
 
 def _step(key_steps, searcher, env, state, step):
@@ -162,8 +170,7 @@ def _step(key_steps, searcher, env, state, step):
     returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
     env_state, outcome = _read(searcher, returned, state)
     told, info = searcher.tell(key_tell, asked, step, arch, outcome)
-    entry = Trace(arch, outcome.accuracy, outcome.loss, info)
-    return SearchState(told, env_state), entry
+    return SearchState(told, env_state), _entry(arch, outcome, info)
 
 
 def advance(
@@ -226,9 +233,10 @@ def drive(
 
     Raises:
       ValueError: `first` is not below `steps`, or the state has a smaller budget.
-      EvaluationError: `evaluate` raised, or returned a value that is not an outcome or
-        that the searcher cannot use. It names the query and the architecture, and has
-        the state and the trace so far, from which the search can continue.
+      EvaluationError: `evaluate` raised, or returned a value that is not an outcome,
+        that the searcher cannot use, or whose metrics have other names than before. It
+        names the query and the architecture, and has the state and the trace so far,
+        from which the search can continue.
     """
     asking, telling = map(jax.jit, (searcher.ask, searcher.tell))
     check_integer("steps", steps, 1)
@@ -240,6 +248,7 @@ def drive(
     _check_budget(searcher, state, first, steps - first)
     key_steps = keys.of_steps(key)
     rows: list[Trace] = []
+    names: tuple[str, ...] | None = None  # of the metrics
     for t in range(first, steps):
         key_ask, key_evaluate, key_tell = keys.of_step(key_steps, t)
         step = jnp.int32(t)
@@ -247,6 +256,7 @@ def drive(
         try:
             returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
             env_state, outcome = _read(searcher, returned, state)
+            outcome = outcomes.named(outcome, names)
         except Exception as error:
             arch, trace = np.asarray(arch), _stack(rows) if rows else None
             raise EvaluationError(
@@ -257,14 +267,18 @@ def drive(
                 state,
                 trace,
             ) from error
+        if outcome.metrics or np.isfinite(outcome.accuracy):
+            names = tuple(outcome.metrics)
         told, info = telling(key_tell, asked, step, arch, outcome)
         state = SearchState(told, env_state)
-        rows.append(Trace(arch, outcome.accuracy, outcome.loss, info))
+        rows.append(_entry(arch, outcome, info))
         if on_step is not None:
             on_step(t + 1, state, rows[-1])
     return state, _stack(rows)
 
 
 def _stack(rows: list[Trace]) -> Trace:
+    names = rows[-1].metrics  # failed evaluations before the first success lack them
+    rows = [outcomes.named(row, names) if names else row for row in rows]
     # In NumPy: jnp.stack takes nearly a millisecond for each of its arguments.
     return jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *rows)

@@ -8,6 +8,7 @@
 the next one gives the same bits as `search.run`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -119,13 +120,15 @@ def pending(archs: Sequence[np.ndarray], shape: tuple[int, ...]) -> Pending | No
 def equal(arch: chex.Array, others: chex.Array) -> chex.Array:
     """bool [..., n]: `arch` [..., *arch_shape] equals `others` [n, *arch_shape]."""
     n, *shape = others.shape
-    flat = arch.reshape(*arch.shape[: arch.ndim - len(shape)], 1, -1)
-    return jnp.all(flat == others.reshape(n, -1), axis=-1)
+    size = math.prod(shape)
+    flat = arch.reshape(*arch.shape[: arch.ndim - len(shape)], 1, size)
+    return jnp.all(flat == others.reshape(n, size), axis=-1)
 
 
 def is_pending(pending: Pending, arch: chex.Array) -> chex.Array:
-    """bool [...]: the architectures [..., *arch_shape] are among those pending."""
-    return jnp.any(equal(arch, pending.arch) & pending.valid, axis=-1)
+    """bool [...]: the architectures [..., *arch_shape] are pending, or infeasible."""
+    is_in = jnp.any(equal(arch, pending.arch) & pending.valid, axis=-1)
+    return is_in if pending.feasible is None else is_in | ~pending.feasible(arch)
 
 
 def redrawn(

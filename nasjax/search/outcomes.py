@@ -5,6 +5,7 @@ trace keeps that value; searchers learn a bad score instead, or nothing.
 """
 
 import numbers
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import chex
@@ -14,16 +15,21 @@ import numpy as np
 
 PyTree = Any
 RETURNS = (
-    "an accuracy, (accuracy, loss) or Outcome(accuracy, loss), alone or as "
-    "(state, one of these)"
+    "an accuracy, (accuracy, loss) or Outcome(accuracy, loss, metrics), alone or as "
+    "(state, one of these); metrics maps names to numbers"
 )
 
 
 class Outcome(NamedTuple):
-    """The result of evaluating one architecture."""
+    """The result of evaluating one architecture.
+
+    `metrics` are measured beside them, such as a latency; every outcome of an
+    environment has the same names. A failed evaluation has none, or NaN.
+    """
 
     accuracy: chex.Array  # float32 [], a fraction in [0, 1]; not finite if it failed
     loss: chex.Array  # float32 [], NaN where `evaluate` returned none
+    metrics: Mapping[str, chex.Array] = {}  # float32 [] each, of any unit
 
 
 class EvaluationError(ValueError, RuntimeError):
@@ -73,19 +79,26 @@ def _describe(value: Any) -> str:
     return f"{text} ({type(value).__name__})"
 
 
-def _result(returned: Any) -> tuple[Any, Any] | None:
-    """Accuracy and loss (None if it has none); None if `returned` has no accuracy."""
+def _result(returned: Any) -> Outcome | None:
+    """Its loss is None if `returned` has none; None if that has no accuracy."""
     if _is_number(returned):
-        return returned, None
-    if isinstance(returned, tuple | list) and len(returned) == 2:
-        accuracy, loss = returned
-        if _is_number(accuracy) and (loss is None or _is_number(loss)):
-            return accuracy, loss
+        return Outcome(returned, None)
+    if isinstance(returned, tuple | list) and len(returned) in (2, 3):
+        accuracy, loss, metrics = (*returned, {})[:3]
+        scored = _is_number(accuracy) and (loss is None or _is_number(loss))
+        if scored and isinstance(metrics, Mapping):
+            for name, value in metrics.items():
+                if not (isinstance(name, str) and _is_number(value)):
+                    raise ValueError(
+                        f"evaluate returned the metric {name!r} as {_describe(value)}, "
+                        "not as a number"
+                    )
+            return Outcome(accuracy, loss, metrics)
     return None
 
 
-def read(returned: Any, state: PyTree) -> tuple[PyTree, Any, Any]:
-    """Splits the value returned by `evaluate` into state, accuracy and loss.
+def read(returned: Any, state: PyTree) -> tuple[PyTree, Outcome]:
+    """Splits the value returned by `evaluate` into state and outcome.
 
     Args:
       returned: an accuracy, a pair (accuracy, loss), an `Outcome`, or a pair of the
@@ -93,7 +106,7 @@ def read(returned: Any, state: PyTree) -> tuple[PyTree, Any, Any]:
       state: the environment's state before; kept if none is returned.
 
     Returns:
-      The environment's state, the accuracy, and the loss or None.
+      The environment's state, and the outcome; its loss is None if it has none.
 
     Raises:
       ValueError: any other value; or two numbers although the environment has a state,
@@ -107,20 +120,51 @@ def read(returned: Any, state: PyTree) -> tuple[PyTree, Any, Any]:
                 f"evaluate returned {_describe(returned)}: accuracy and loss, or state "
                 "and accuracy? Return (state, Outcome(accuracy, loss))"
             )
-        return state, *result
+        return state, result
     if pair and len(returned) == 2:
         new, result = returned[0], _result(returned[1])
         # A leading string or None is treated as an invalid score, not as a state.
         is_state = not isinstance(new, str) and (new is not None or state is None)
         if result is not None and is_state:
-            return new, *result
+            return new, result
     raise ValueError(f"evaluate returned {_describe(returned)}; allowed: {RETURNS}")
 
 
-def outcome(accuracy: Any, loss: Any) -> Outcome:
-    """An `Outcome` of float32 scalars; NaN where the loss is None."""
+def outcome(accuracy: Any, loss: Any, metrics: Mapping[str, Any] = {}) -> Outcome:
+    """An `Outcome` of float32 scalars; NaN where the loss is None.
+
+    The metrics of a failed evaluation are NaN.
+    """
     loss = np.float32(np.nan) if loss is None else loss
-    return Outcome(jnp.asarray(accuracy, jnp.float32), jnp.asarray(loss, jnp.float32))
+    values = Outcome(accuracy, loss, dict(metrics))
+    accuracy, loss, metrics = jax.tree.map(
+        lambda x: jnp.asarray(x, jnp.float32), values
+    )
+    measured = {
+        n: jnp.where(jnp.isfinite(accuracy), x, jnp.nan) for n, x in metrics.items()
+    }
+    return Outcome(accuracy, loss, measured)
+
+
+def named(result: Any, names: Collection[str] | None) -> Any:
+    """The result of a query with the metrics of those before it.
+
+    Args:
+      result: an `Outcome` or a row of a `Trace`, concrete.
+      names: of the metrics before; None while no evaluation has succeeded.
+
+    Returns:
+      The same; a failed evaluation without metrics gets NaN for each.
+
+    Raises:
+      ValueError: it has other metrics.
+    """
+    if names is None or result.metrics.keys() == {*names}:
+        return result
+    if result.metrics or np.isfinite(result.accuracy):
+        has, had = (", ".join(sorted(x)) or "none" for x in (result.metrics, names))
+        raise ValueError(f"evaluate returned the metrics {has}; before it had {had}")
+    return result._replace(metrics=dict.fromkeys(names, jnp.float32(jnp.nan)))
 
 
 class Best(NamedTuple):

@@ -42,8 +42,8 @@ def black_box(function: Callable[[np.ndarray], Any]) -> Environment:
 
     Args:
       function: takes an architecture, uint8 [*arch_shape] (NumPy); returns its
-        accuracy, a pair (accuracy, loss) or an `Outcome`. An accuracy of NaN marks a
-        failed evaluation.
+        accuracy, a pair (accuracy, loss) or an `Outcome`, whose metrics have the same
+        names in each. An accuracy of NaN marks a failed evaluation.
     """
 
     def evaluate(key, params, state, arch):
@@ -58,6 +58,8 @@ class Pending(NamedTuple):
 
     arch: chex.Array  # uint8 [P, *arch_shape]
     valid: chex.Array  # bool [P], the slots in use
+    # Of a constraint, see `search.constrained`: which architectures may be queried.
+    feasible: Callable[[chex.Array], chex.Array] | None = None
 
 
 def _adopt_nothing(state: PyTree, step: chex.Numeric, arch: chex.Array) -> PyTree:
@@ -74,7 +76,8 @@ class Asynchronous(NamedTuple):
     Attributes:
       ask: `(key, state, step, pending) -> (state, arch)`; by default the searcher's
         own `ask`, repeated while its architecture is pending. `step` counts the asks,
-        so that `step - sum(pending.valid)` outcomes are known.
+        so that `step - sum(pending.valid)` outcomes are known. `is_pending` is true of
+        infeasible architectures, too.
       note: `(state) -> note`: the part of the state that `ask` wrote for its query.
       recall: `(state, note) -> state`: restores the note before `tell` of the query.
       adopt: `(state, step, arch) -> state`: the state as if `ask` had proposed `arch`,
@@ -177,6 +180,7 @@ class Trace(NamedTuple):
     accuracy: chex.Array  # float32 [T]
     loss: chex.Array  # float32 [T]
     info: Mapping[str, chex.Array]  # the searcher's diagnostics, each [T]
+    metrics: Mapping[str, chex.Array] = {}  # of the outcomes, float32 [T] each
 
 
 def is_concrete(*values: Any) -> bool:

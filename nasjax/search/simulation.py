@@ -76,11 +76,11 @@ def simulate(
         arch, query, note, now = jax.tree.map(lambda x: x[done], held)
         _, key_evaluate, _ = keys.of_step(key_steps, query)
         returned = env.evaluate(key_evaluate, env.params, env.state, arch)
-        _, accuracy, loss = outcomes.read(returned, env.state)
-        outcome = outcomes.outcome(accuracy, loss)
+        outcome = outcomes.outcome(*outcomes.read(returned, env.state)[1])
         state, info = asynchronous.tell(key, searcher, state, note, told, arch, outcome)
         held = held._replace(finish=held.finish.at[done].set(jnp.inf))
-        return now, state, held, (Trace(arch, *outcome, info), now)
+        entry = Trace(arch, outcome.accuracy, outcome.loss, info, outcome.metrics)
+        return now, state, held, (entry, now)
 
     nobody = _nobody(searcher, state, slots)
     nothing = jax.tree.map(

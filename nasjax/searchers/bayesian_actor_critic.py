@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from nasjax.agent import Policy, adam
 from nasjax.agent import gaussian_process as gp
 from nasjax.search import Asynchronous, Searcher, in_float32
+from nasjax.search.constraints import drawn
 from nasjax.search.protocol import fields
 from nasjax.searchers import bayesian_proposals as proposals
 from nasjax.searchers.bayesian_agent import (
@@ -52,12 +53,14 @@ def _init(agent, key, steps):
     )
 
 
-def _propose(agent, key, state):
+def _propose(agent, key, state, feasible=None):
     """Architectures [n, *arch_shape]: those of the actor, then the others."""
     key_noise, key_others = jax.random.split(key)
-    others = proposals.drawn(
-        key_others, agent.space, agent.other_proposals, agent.listed
-    )
+
+    def draw(key):
+        return proposals.drawn(key, agent.space, agent.other_proposals, agent.listed)
+
+    others = draw(key_others) if feasible is None else drawn(key_others, draw, feasible)
     if not agent.actor_proposals:
         return others
     action = agent.act(state.actor, agent.elite(state))
@@ -85,9 +88,10 @@ def _acquisition(agent, state, step, warm_up, alpha):
 
 def _ask(agent, key, state, step, pending=None):
     key_propose, key_new = jax.random.split(key)
-    arch = _propose(agent, key_propose, state)
+    feasible = None if pending is None else pending.feasible
+    arch = _propose(agent, key_propose, state, feasible)
     critic, warm_up = state, step < agent.config.warm_up
-    if pending is not None:
+    if pending is not None and len(pending.valid):
         alpha = agent.rows(pending.arch)
         score = _assumed_score(agent.config, state)
         posterior = gp.imagine(
@@ -96,8 +100,10 @@ def _ask(agent, key, state, step, pending=None):
         critic = state._replace(posterior=posterior)
         warm_up |= step == jnp.sum(pending.valid)  # there is no outcome yet
     value = _acquisition(agent, critic, step, warm_up, agent.rows(arch))
-    repeated = proposals.is_queried(agent.space, state.queried, arch)
-    value = jnp.where(repeated, -jnp.inf, value)
+    excluded = proposals.is_queried(agent.space, state.queried, arch)
+    if feasible is not None:
+        excluded |= ~feasible(arch)
+    value = jnp.where(excluded, -jnp.inf, value)
     best = jnp.argmax(value)
     is_new = value[best] > -jnp.inf
     # If all proposals were queried before, another architecture is queried.
@@ -106,7 +112,9 @@ def _ask(agent, key, state, step, pending=None):
     chosen = jax.lax.cond(
         is_new,
         lambda: arch[best],
-        lambda: proposals.new(agent.space, state.queried, start, agent.listed),
+        lambda: proposals.new(
+            agent.space, state.queried, start, agent.listed, feasible
+        ),
     )
     return state._replace(
         queried=state.queried.at[step].set(chosen),

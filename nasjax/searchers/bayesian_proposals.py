@@ -4,6 +4,8 @@ E counts the edges of all cells. `listed`, uint8 [A, *arch_shape], holds all
 architectures that can be queried; it is None if all can be queried.
 """
 
+from collections.abc import Callable
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -82,12 +84,13 @@ def new(
     queried: chex.Array,
     start: chex.Array,
     listed: chex.Array | None,
+    feasible: Callable[[chex.Array], chex.Array] | None = None,
 ) -> chex.Array:
     """An architecture that is not a row of `queried`, if there is one.
 
     The first new one after a random position in `listed`, or in lexicographic order if
     every edge has an operation: one of steps + 1 in a row is new. If nodes select
-    edges, one of steps + 1 random ones.
+    edges, one of steps + 1 random ones. Those that are not feasible count as queried.
     """
     E, O = rows_shape(space)
     carry = jnp.arange(queried.shape[0] + 1)
@@ -103,4 +106,7 @@ def new(
             carry = carry // O
         arch = jnp.stack(digits[::-1], 1).astype(jnp.uint8)
         arch = arch.reshape(-1, *space.arch_shape)
-    return arch[jnp.argmin(is_queried(space, queried, arch))]
+    excluded = is_queried(space, queried, arch)
+    if feasible is not None:
+        excluded |= ~feasible(arch)
+    return arch[jnp.argmin(excluded)]

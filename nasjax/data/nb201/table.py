@@ -116,6 +116,17 @@ class Table:
     columns: dict[str, Column]
     isomorphism_class: np.ndarray  # [A] int32
 
+    def within(self, rows: np.ndarray) -> "Table":
+        """The table with the values of some rows; those of the others are NaN."""
+        outside = ~np.isin(np.arange(len(self.ops)), rows)
+        columns = {
+            name: dataclasses.replace(
+                column, values=np.where(outside, np.float32(np.nan), column.values)
+            )
+            for name, column in self.columns.items()
+        }
+        return dataclasses.replace(self, columns=columns)
+
     def column(
         self,
         dataset: str,
