@@ -15,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.search import keys, outcomes
+from nasjax.search import keys, outcomes, pareto
 from nasjax.search.asynchronous import adopt, ask, tell
+from nasjax.search.objectives import Constraint, Objective
 from nasjax.search.outcomes import Best, EvaluationError, Outcome, best
 from nasjax.search.protocol import (
     Asynchronous,
@@ -37,8 +38,10 @@ from nasjax.search.simulation import simulate
 __all__ = [
     "Asynchronous",
     "Best",
+    "Constraint",
     "Environment",
     "EvaluationError",
+    "Objective",
     "Outcome",
     "Pending",
     "SearchState",
@@ -57,6 +60,7 @@ __all__ = [
     "in_float32",
     "init",
     "is_concrete",
+    "pareto",
     "projected",
     "run",
     "simulate",
