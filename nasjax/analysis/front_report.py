@@ -44,8 +44,8 @@ def comparison(fronts: Fronts) -> str:
     for name in fronts.results:
         for v, task in enumerate(fronts.tasks.tasks if name != BASELINE else ()):
             for n in fronts.budgets:
-                both = (fronts.share[x][v, :, n - 1] for x in (name, BASELINE))
-                pair = statistics.paired(*(100 * x for x in both))
+                a, b = (100 * fronts.share[x][v, :, n - 1] for x in (name, BASELINE))
+                pair = statistics.paired(a, b)
                 rows.append(([f"{name} - {BASELINE}", task.name, str(n)], pair))
     return paired_table(["paired over seeds", "task", "queries"], rows)
 

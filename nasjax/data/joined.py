@@ -45,10 +45,18 @@ def _joined(first: Table, second: Table, where: str) -> Table:
         second if _unnamed(first) else first,
         ops=first.ops,
         row=first.row,
-        values={**first.values, **{n: x[row] for n, x in second.values.items()}},
+        values={**first.values, **reordered(second, row).values},
         trials={},
         sha256=f"{first.sha256}+{second.sha256}",
         left_out={**first.left_out, **second.left_out},
+    )
+
+
+def reordered(table: Table, row: np.ndarray) -> Table:
+    """The table with its rows in another order, without single trials."""
+    values = {name: x[row] for name, x in table.values.items()}
+    return dataclasses.replace(
+        table, ops=table.ops[row], row=table.row[row], values=values, trials={}
     )
 
 

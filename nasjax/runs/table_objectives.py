@@ -221,7 +221,8 @@ def tasks_of(
     Raises:
       TableFileError: a name matches no column, or no row keeps the constraints.
     """
-    names = list(dict.fromkeys(x.name for x in (*goals, *bounds)))
+    terms: tuple[Objective | Bound, ...] = (*goals, *bounds)
+    names = list(dict.fromkeys(x.name for x in terms))
     matches = [_matches(table, name) for name in names]
     used = dict.fromkeys(itertools.chain(*matches))
     table = joined.picked(table, list(used), failed)
@@ -247,11 +248,11 @@ def _task(table, name, columns, goals, bounds):
     value = np.stack([x.sign * values[x.name] for x in goals], axis=1)
     limits = tuple(x.on(values[x.name]) for x in bounds)
     signs = [1.0 if x.sense == ">=" else -1.0 for x in bounds]
-    slack = [
+    slacks = [
         sign * (values[x.name] - limit)
         for x, sign, limit in zip(bounds, signs, limits, strict=True)
     ]
-    slack = np.stack(slack, axis=1) if slack else np.zeros((len(value), 0))
+    slack = np.stack(slacks, axis=1) if slacks else np.zeros((len(value), 0))
     failed = ~np.isfinite(np.concatenate([value, slack], axis=1)).all(axis=1)
     value = np.where(failed[:, None], np.nan, value)
     task = Task(name, columns, value, slack, limits)

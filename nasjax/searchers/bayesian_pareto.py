@@ -126,9 +126,7 @@ def _propose(agent, key, state, known):
     )
     if agent.listed is not None:  # each is compared with all that is listed
         actor, children, others = actor // 4, children // 4, config.listed_proposals
-    parents = jnp.where(jnp.any(known.front), known.front, known.valid)
-    parents = parents | ~jnp.any(parents)
-    drawn = members(keys[0], parents, 2 * children + config.top_k)
+    drawn = members(keys[0], known.parents, 2 * children + config.top_k)
     arch = state.arch[drawn]
     observation = agent.rows(arch[2 * children :])
     action = agent.act(state.actor, observation)

@@ -1,5 +1,6 @@
 """NSGA-II, the evolutionary baseline for several objectives (Deb et al. 2002)."""
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ def nsga2(
     """
     config = (Nsga2Config() if config is None else config).validate()
     goals, bounds = read(objectives, constraints)
-    terms = (*goals, *bounds)
+    terms: tuple[Objective | Constraint, ...] = (*goals, *bounds)
     P, M, C = config.population, len(goals), max(len(bounds), 1)
     E, _ = rows_shape(space)
 
@@ -129,7 +130,8 @@ def nsga2(
         return jax.lax.cond(full, _survivors, lambda state: state, state), {}
 
     def ask_pending(key, state, step, pending):
-        return redrawn(lambda *x: ask(*x, pending=pending), key, state, step, pending)
+        among = functools.partial(ask, pending=pending)
+        return redrawn(among, key, state, step, pending)
 
     hooks = Asynchronous(ask_pending)
     return Searcher(init, ask, tell, exact_from=1, asynchronous=hooks, space=space)
@@ -145,5 +147,5 @@ def _survivors(state: Nsga2State) -> Nsga2State:
     finite = jnp.where(jnp.isfinite(state.value), state.value, 0.0)
     crowding = pareto.crowding(finite, rank)
     best = jnp.lexsort((-crowding, rank))[: len(state.rank)]
-    move = [x.at[: len(best)].set(x[best]) for x in state[:3]]
-    return Nsga2State(*move, rank[best], crowding[best])
+    arch, value, violation = (x.at[: len(best)].set(x[best]) for x in state[:3])
+    return Nsga2State(arch, value, violation, rank[best], crowding[best])

@@ -38,7 +38,8 @@ class BayesianParetoConfig(Config):
     xi: chex.Numeric = traced(1.0, "largest scale of the Gumbel noise on actions")
     warm_up: int = static(10, "W: space-filling queries first", 0)
     directions: int = static(32, "trade-offs that the improvement is averaged over")
-    top_k: int = static(8, "K: members of the front that the actor starts from")
+    parents: int = static(5, "proposals start from the front, filled up to so many")
+    top_k: int = static(8, "K: parents that the actor starts from")
     batch_size: int = static(64, "|B|: experiences per training cycle of the critics")
     cycles: int = static(2, "training cycles of critics and actor per step", 0)
     hidden: tuple[int, ...] = static((64,), "widths of the actor's hidden layers")
@@ -69,6 +70,7 @@ class Experience(NamedTuple):
     score: chex.Array  # float32 [M, n], normal scores; 0 where empty
     valid: chex.Array  # bool [n]
     front: chex.Array  # bool [n], feasible and not dominated
+    parents: chex.Array  # bool [n], where proposals start
     bound: chex.Array  # float32 [C], the constraints' bounds as normal scores
 
 
@@ -117,6 +119,8 @@ class Agent:
     def experience(self, state) -> Experience:
         """See `Experience`.
 
+        Parents are the front and, if it is smaller than `parents`, the least dominated
+        feasible ones; all if nothing feasible is known.
         A bound lies between the scores of the values on both sides of it; beyond all of
         them it is half as far from the end as the outermost score.
         """
@@ -129,8 +133,14 @@ class Agent:
         below = jnp.sum(~kept & valid, axis=1) / count
         below = jnp.clip(below, 0.25 / count, 1 - 0.25 / count)
         feasible = valid & jnp.all(kept, axis=0)
-        front = pareto.front(jnp.where(feasible, values[:K], -jnp.inf).T)
-        return Experience(score, valid, front, ndtri(below))
+        points = jnp.where(feasible, values[:K], -jnp.inf).T
+        dominators = jnp.sum(pareto.dominators(points), axis=1)
+        dominators = jnp.where(feasible, dominators, len(valid))
+        fewest = min(self.config.parents, len(valid))
+        parents = feasible & (dominators <= jnp.sort(dominators)[fewest - 1])
+        parents = jnp.where(jnp.any(feasible), parents, valid)
+        front = feasible & (dominators == 0)
+        return Experience(score, valid, front, parents, ndtri(below))
 
     def reference(self, known: Experience) -> chex.Array:
         """float32 [K]: the worst score of each objective."""
@@ -143,10 +153,14 @@ class Agent:
 
 
 def members(key, mask, count):
-    """Indices int [count] of random members of a set, bool [n], with replacement."""
+    """Indices int [count] of random members of a set, bool [n], with replacement.
+
+    The last index if the set is empty.
+    """
     drawn = jax.random.uniform(key, (count,), jnp.float32)
     place = jnp.ceil(drawn * jnp.sum(mask)).astype(jnp.int32)
-    return jnp.searchsorted(jnp.cumsum(mask), jnp.maximum(place, 1))
+    index = jnp.searchsorted(jnp.cumsum(mask), jnp.maximum(place, 1))
+    return jnp.minimum(index, len(mask) - 1)
 
 
 def remember(agent, state, arch, outcome):
@@ -178,14 +192,14 @@ def train_critics(agent, key, state, known, cycles):
         order = order + known.valid
         index = jax.lax.top_k(order, min(agent.config.batch_size, n))[1]
 
-        def single(kernel, critic_opt, score):
+        def of_critic(kernel, critic_opt, score):
             def loss(kernel):
                 batch = alpha[index], score[index], known.valid[index]
                 return gp.loss(kernel, agent.prior, *batch)
 
             return descend(agent.critic_adam, loss, kernel, critic_opt)[:2]
 
-        return jax.vmap(single)(*carry, known.score)
+        return jax.vmap(of_critic)(carry[0], carry[1], known.score)
 
     kernel, critic_opt = jax.lax.fori_loop(
         0, cycles, cycle, (state.kernel, state.critic_opt)
@@ -200,7 +214,7 @@ def train_actor(agent, key, state, known, cycles):
     The smallest of them and a small share of their sum: the augmented Chebyshev
     scalarisation (Knowles 2006).
     """
-    start = members(key, known.front | ~jnp.any(known.front), agent.config.top_k)
+    start = members(key, known.parents, agent.config.top_k)
     observation = agent.rows(state.arch[start])
     reference = agent.reference(known)[:, None]
     K = len(reference)
