@@ -51,8 +51,8 @@ def comparison(fronts: Fronts) -> str:
 
 
 def text(fronts: Fronts) -> str:
-    """The long tables."""
-    parts = [share_table(fronts)]
+    """The summary and the long tables."""
+    parts = [screen(fronts), share_table(fronts)]
     if BASELINE in fronts.results and len(fronts.results) > 1 and len(fronts.seeds) > 1:
         parts.append(comparison(fronts))
     return "\n\n".join(parts)

@@ -103,12 +103,6 @@ def constraint(text: str | Constraint) -> Constraint:
         ) from None
 
 
-def distinct(names: Sequence[str], kind: str) -> None:
-    """Raises ValueError if a name occurs twice."""
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"{kind} {', '.join(sorted(twice))}: named twice")
-
-
 def oriented(terms: Sequence[Objective | Constraint], outcome: Outcome) -> chex.Array:
     """float32 [M], larger is better; NaN in all of a failed evaluation.
 
@@ -140,5 +134,7 @@ def read(
     bounds = tuple(map(constraint, constraints))
     if not goals:
         raise ValueError("there must be at least one objective")
-    distinct([x.name for x in goals], "objectives")
+    names = [x.name for x in goals]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"objectives {', '.join(sorted(twice))}: named twice")
     return goals, bounds
