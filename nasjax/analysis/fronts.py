@@ -31,9 +31,13 @@ def hypervolumes(points: np.ndarray) -> np.ndarray:
     if points.shape[-1] == 1:
         return np.maximum.accumulate(points[..., 0], axis=-1)
     if points.shape[-1] == 2:
-        run = jax.jit(jax.vmap(lambda x: pareto.running_hypervolume(x, jnp.zeros(2))))
-        return np.asarray(run(jnp.asarray(points, jnp.float32)), np.float64)
+        return np.asarray(_of_two(jnp.asarray(points, jnp.float32)), np.float64)
     return np.stack([_one_by_one(row) for row in points])
+
+
+@jax.jit
+def _of_two(points):
+    return jax.vmap(lambda x: pareto.running_hypervolume(x, jnp.zeros(2)))(points)
 
 
 def _one_by_one(points: np.ndarray) -> np.ndarray:
@@ -55,9 +59,13 @@ def whole_front(points: np.ndarray) -> np.ndarray:
     Equal rows count once; rows of -inf never.
     """
     order = np.lexsort(-points.T[::-1])
+    order = order[np.isfinite(points[order]).all(axis=1)]
+    # What comes earlier in this order can dominate, what comes later cannot.
+    if points.shape[1] == 2:
+        before = np.maximum.accumulate(points[order, 1])
+        return order[np.diff(before, prepend=-np.inf) > 0]
     kept: list[int] = []
-    for i in order[np.isfinite(points[order]).all(axis=1)]:
-        # What comes earlier in this order can dominate, what comes later cannot.
+    for i in order:
         if not (points[kept] >= points[i]).all(axis=1).any():
             kept.append(i)
     return np.array(kept, int)
@@ -76,23 +84,19 @@ class Fronts:
     @functools.cached_property
     def exact(self) -> list[np.ndarray]:
         """Indices of each task's exact front."""
-        return [whole_front(task.scaled(self._all)) for task in self.tasks.tasks]
-
-    @property
-    def _all(self) -> np.ndarray:
-        return np.arange(len(self.rows))
+        return [whole_front(task.scaled) for task in self.tasks.tasks]
 
     @functools.cached_property
     def share(self) -> dict[str, np.ndarray]:
         """By method, the share of the exact hypervolume after each query, [V, S, T]."""
         wholes = [
-            hypervolumes(task.scaled(front)[None])[0, -1]
+            hypervolumes(task.scaled[front][None])[0, -1]
             for task, front in zip(self.tasks.tasks, self.exact, strict=True)
         ]
         return {
             name: np.stack(
                 [
-                    np.minimum(hypervolumes(task.scaled(index)) / whole, 1.0)
+                    np.minimum(hypervolumes(task.scaled[index]) / whole, 1.0)
                     for task, index, whole in zip(
                         self.tasks.tasks, result.arch_index, wholes, strict=True
                     )
@@ -120,7 +124,7 @@ class Fronts:
     def front_of(self, method: str, v: int, s: int) -> np.ndarray:
         """Indices of the front that a search reached."""
         index = np.unique(self.results[method].arch_index[v, s])
-        return index[whole_front(self.tasks.tasks[v].scaled(index))]
+        return index[whole_front(self.tasks.tasks[v].scaled[index])]
 
     def describe(self) -> dict[str, Any]:
         """The searches' part of results.json; rows are those of the file."""

@@ -7,6 +7,7 @@ makes a task of its own (every combination, if several patterns match several co
 import argparse
 import dataclasses
 import fnmatch
+import functools
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -146,15 +147,12 @@ class Task:
         """[M]: the worst value of each objective over the table."""
         return np.nanmin(self.value, axis=0)
 
-    def scaled(self, rows: np.ndarray) -> np.ndarray:
-        """Values [..., M] of rows; 0 is the table's worst, 1 its best; -inf infeasible.
-
-        Args:
-          rows: int [...].
-        """
+    @functools.cached_property
+    def scaled(self) -> np.ndarray:
+        """[A, M]: 0 is the table's worst value, 1 its best; -inf where infeasible."""
         low, high = self.reference, np.nanmax(self.value, axis=0)
         scaled = (self.value - low) / (high - low)
-        return np.where(self.feasible[:, None], scaled, -np.inf)[rows]
+        return np.where(self.feasible[:, None], scaled, -np.inf)
 
 
 @dataclasses.dataclass(frozen=True)
