@@ -86,7 +86,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Reads the command line; a bad value ends the program before any work."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    table_objectives.add_flags(parser)
+    kind, text = table_objectives.paths, "several are joined; see below"
+    add("--table", type=kind, required=True, metavar="FILE.npz,...", help=text)
     add("--columns", default=None, help="comma-separated (default: all numbers)")
     text = "look for the highest or the lowest value (default max)"
     add("--goal", choices=("max", "min"), default="max", help=text)
@@ -94,6 +95,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
     add("--ablation", action="store_true", help="add the best searcher's ablations")
     table_search.add_flags(parser, EXPERIMENT)
+    table_objectives.add_flags(parser)
     add = parser.add_argument_group("the table").add_argument
     text = "result of a query: the value, or one of NAME_trials [n, R] at random"
     add("--trial", choices=("mean", "random"), default="mean", help=text)

@@ -79,10 +79,8 @@ def paths(text: str) -> list[Path]:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """`--table`, `--objectives` and `--constraint`."""
-    add = parser.add_argument
-    text = "several are joined; see below"
-    add("--table", type=paths, required=True, metavar="FILE.npz,...", help=text)
+    """`--objectives` and `--constraint`."""
+    add = parser.add_argument_group("several objectives").add_argument
     text = "NAME:max,NAME:min,...: search for their front"
     add("--objectives", type=objectives, default=None, help=text)
     text = "NAME<=NUMBER, NAME>=NUMBER or, as a quantile, NAME<=50%%; can be repeated"
@@ -93,7 +91,8 @@ def load(args: argparse.Namespace) -> Table:
     """The table of the flags; sets `args.tasks` if there are objectives.
 
     Args:
-      args: of `add_flags`; `columns`, `trial` and `failed` as for `tables.load`.
+      args: of `add_flags`; `table`, of `paths`; `columns`, `trial` and `failed` as for
+        `tables.load`.
 
     Raises:
       TableFileError: as `tables.load`, `joined.load` and `tasks_of`.

@@ -117,13 +117,13 @@ def nsga2(
         value = oriented(terms, outcome)
         failed = jnp.isnan(value[0])
         below = [x.sign * x.bound - v for x, v in zip(bounds, value[M:], strict=True)]
-        violation = jnp.maximum(jnp.stack(below), 0.0) if bounds else jnp.zeros(1)
+        violation = jnp.maximum(jnp.stack(below or [jnp.zeros(())]), 0.0)
         slot = P + step % P
         state = state._replace(
             arch=state.arch.at[slot].set(arch),
             value=state.value.at[slot].set(jnp.where(failed, -jnp.inf, value[:M])),
             violation=state.violation.at[slot].set(
-                jnp.where(failed, jnp.inf, violation)
+                jnp.where(failed, jnp.inf, violation).astype(jnp.float32)
             ),
         )
         full = step % P == P - 1
