@@ -10,6 +10,7 @@ from nasjax.runs.script import Report, wrapped
 from nasjax.runs.table_objectives import Task
 
 BASELINE = "nsga2"  # that the others are compared with, in pairs
+PANELS = 12
 
 
 def share_table(fronts: Fronts) -> str:
@@ -100,12 +101,17 @@ def _ahead(fronts: Fronts, method: str) -> str:
 
 
 def draw(fronts: Fronts, folder: Folder) -> None:
-    """Hypervolume against queries; and the fronts, if there are two objectives."""
-    tasks, goals = fronts.tasks.tasks, fronts.tasks.objectives
-    names = [task.name for task in tasks]
-    plots.hypervolume_shares(folder.file("hypervolume.png"), fronts.share, names)
+    """Hypervolume against queries; and the fronts, if there are two objectives.
+
+    Of many tasks every second, third, ... is drawn, at most PANELS.
+    """
+    goals, count = fronts.tasks.objectives, len(fronts.tasks.tasks)
+    shown = range(0, count, -(-count // PANELS))
+    names = [fronts.tasks.tasks[v].name for v in shown]
+    shares = {name: x[list(shown)] for name, x in fronts.share.items()}
+    plots.hypervolume_shares(folder.file("hypervolume.png"), shares, names)
     if len(goals) == 2:
-        panels = [_panel(fronts, v, task) for v, task in enumerate(tasks)]
+        panels = [_panel(fronts, v, fronts.tasks.tasks[v]) for v in shown]
         axes = [goal.name for goal in goals]
         plots.reached_fronts(folder.file("fronts.png"), panels, names, axes)
 
