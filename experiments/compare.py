@@ -14,6 +14,15 @@ the searcher is told so. A value that is not finite is an evaluation that failed
 `--failed worst` it can be queried, counts as a query and is learnt as bad; with
 `absent` its row cannot be queried. Columns that cannot be used are listed.
 
+    python experiments/compare.py --table nb201.npz,hw_nb201.npz \\
+        --objectives cifar100_valid:max,help_*_latency_ms:min
+
+searches for the front of several columns (files of the same rows are joined), once
+for each column that a shell pattern matches. It prints the hypervolume, from the worst
+value of each objective over the table and in percent of the exact front's, and the
+queries to 90, 95 and 99 % of it; hypervolume.png and fronts.png show them. Bounds, such
+as `--constraint "latency<=5.0"` or, a quantile, `"latency<=50%"`, are learnt as well.
+
 Scores that are no fractions are scaled, for CADAM's reward 100^x, by the lowest and
 highest seen so far. `--ablation` adds the parts of the best searcher left out one by
 one. It prints the means, best method first; the long tables are in report.txt of the
@@ -29,15 +38,24 @@ actor-critic is at the optimum in all 50 seeds of every column.
 import argparse
 import sys
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nasjax.analysis import table_report
+from nasjax.analysis import front_report, table_report
+from nasjax.analysis.fronts import Fronts
 from nasjax.data import tables
 from nasjax.environments.tabular import from_arrays
-from nasjax.runs import bounds, cli, devices, flags, methods, plugins, table_search
+from nasjax.runs import (
+    bounds,
+    cli,
+    devices,
+    flags,
+    methods,
+    objective_flags,
+    plugins,
+    table_search,
+)
 from nasjax.runs.script import (
     SCREEN,
     Experiment,
@@ -51,10 +69,13 @@ from nasjax.runs.script import (
 
 EXPERIMENT = Experiment(
     "compare",
-    ("results.json", "results.npz", "report.txt", "regret.png", "ablation.png"),
+    (
+        *("results.json", "results.npz", "report.txt"),
+        *("regret.png", "ablation.png", "hypervolume.png", "fronts.png"),
+    ),
     grows=("seeds", "methods", *plugins.ABSENT, "columns", "queries", "configs"),
     free=("chunk",),
-    absent={"failed": "worst", **plugins.ABSENT, **bounds.ABSENT},
+    absent={**objective_flags.ABSENT, **plugins.ABSENT},
 )
 BUDGETS = (50, 100, 200)
 
@@ -63,7 +84,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     """Reads the command line; a bad value ends the program before any work."""
     parser = cli.Parser(__doc__)
     add = parser.add_argument
-    add("--table", type=Path, required=True, metavar="FILE.npz", help="see below")
+    kind, text = objective_flags.paths, "several are joined; see below"
+    add("--table", type=kind, required=True, metavar="FILE.npz,...", help=text)
     add("--columns", default=None, help="comma-separated (default: all numbers)")
     text = "look for the highest or the lowest value (default max)"
     add("--goal", choices=("max", "min"), default="max", help=text)
@@ -71,6 +93,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--seeds", type=cli.seeds, default="1-50", help="default 1-50")
     add("--ablation", action="store_true", help="add the best searcher's ablations")
     table_search.add_flags(parser, EXPERIMENT)
+    objective_flags.add(parser)
     add = parser.add_argument_group("the table").add_argument
     text = "result of a query: the value, or one of NAME_trials [n, R] at random"
     add("--trial", choices=("mean", "random"), default="mean", help=text)
@@ -79,7 +102,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     bounds.add(parser, "NAS-Bench-201's networks, or the columns params and macs")
     flags.add(parser, argv, methods.ALL, usual=methods.COMPARED)
     args = parser.parse_args(argv)
-    args.methods = args.methods or list(methods.COMPARED)
+    usual = methods.PARETO if args.objectives else methods.COMPARED
+    args.methods = args.methods or list(usual)
+    args.files = ",".join(map(str, args.table))
+    with parser.refusals():
+        idle = ("columns", "goal", "trial", "ablation")
+        objective_flags.refuse_idle(args, parser, idle)
     if args.ablation:
         args.methods += [m for m in methods.ABLATIONS if m not in args.methods]
     if args.columns is not None:
@@ -91,27 +119,23 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict[str, Any]]:
     """The table, and the configuration that fixes the run's results."""
-    trials = args.trial == "random"
-    table = tables.load(args.table, args.columns, trials=trials, failed=args.failed)
-    args.above = 0  # rows above a bound
-    args.bounded = False  # a complete table but for those
-    if (rows := bounds.table_rows(args, table)) is not None:
-        args.above, args.bounded = len(table.ops) - len(rows), table.complete
-        table = table.take(rows)
+    table = objective_flags.load(args)
     values = np.stack(list(table.values.values()))
     low, high = np.nanmin(values), np.nanmax(values)
-    if args.goal == "min" or low < 0 or high > 1:
+    minimum = args.objectives[0].goal if args.objectives else args.goal
+    if minimum == "min" or low < 0 or high > 1:
         if args.config_reward == "power":
             raise ValueError(
                 f"--reward power needs --goal max and values in [0, 1], got --goal "
-                f"{args.goal} and values from {low:.6g} to {high:.6g}; left out, "
+                f"{minimum} and values from {low:.6g} to {high:.6g}; left out, "
                 "scores are scaled"
             )
         for name, config in args.configs.items():
             if name.startswith("cadam") and config.reward == "power":
                 args.configs[name] = config.replace(reward="scaled")
+    args.terms = args.tasks.terms() if args.objectives else {}
     for method in args.methods:
-        methods.on_table(method, args.configs)(table.space)  # or raise
+        methods.on_table(method, args.configs, args.terms)(table.space)  # or raise
     fields = ("goal", "trial", "queries", "seeds", "methods", "inner", "preset")
     return table, {
         "table": {"sha256": table.sha256, "rows": table.rows},
@@ -119,11 +143,17 @@ def prepare(args: argparse.Namespace) -> tuple[tables.Table, dict[str, Any]]:
         **{name: getattr(args, name) for name in (*fields, "failed")},
         **bounds.record(args),
         **flags.record(args),
+        **objective_flags.record(args),
     }
 
 
 def search(args, folder, report, table) -> dict[str, table_search.Result]:
     """All methods, one after another; columns to be minimised change their sign."""
+    options = args.configs, args.terms, args.bounded
+    made = {name: methods.on_table(name, *options) for name in args.methods}
+    if args.objectives:
+        study = args.tasks.study(table, args.seeds, args.queries)
+        return table_search.run(study, made, args, folder, report)
     sign = 1.0 if args.goal == "max" else -1.0
     values = [sign * x for x in table.values.values()]
     trials = [sign * x for x in table.trials.values()] or None
@@ -137,18 +167,20 @@ def search(args, folder, report, table) -> dict[str, table_search.Result]:
         incomplete=not table.complete,
         sign=sign,
     )
-    configs, bounded = args.configs, args.bounded
-    made = {name: methods.on_table(name, configs, bounded) for name in args.methods}
     return table_search.run(study, made, args, folder, report)
 
 
 def describe(args: argparse.Namespace, table: tables.Table) -> list[str]:
     """Lines on the table: its size and columns, then all that is left out of it."""
+    goal = f"goal {args.goal}"
+    if args.objectives:
+        terms = ", ".join(map(str, (*args.objectives, *args.constraint)))
+        goal = f"{len(args.tasks.tasks)} tasks of {terms}"
     missing = "complete" if table.complete else f"of {table.space.size:,} possible"
     lines = [
-        f"{args.table}: {len(table.ops):,} architectures ({missing}), "
+        f"{args.files}: {len(table.ops):,} architectures ({missing}), "
         f"{table.space.num_edges} edges, {table.space.num_operations} operations; "
-        f"columns {', '.join(table.values)}, goal {args.goal}"
+        f"columns {', '.join(table.values)}, {goal}"
     ]
     lines += [f"left out: column {n!r} {why}" for n, why in table.left_out.items()]
     if bounds.record(args):
@@ -165,12 +197,12 @@ def describe(args: argparse.Namespace, table: tables.Table) -> list[str]:
 def write(args, folder, report, config, searches, used: int) -> None:
     """Files, pictures and the screen, of which some lines are used."""
     table = searches.table
-    content = {"table": str(args.table), "left_out": dict(table.left_out)}
+    content = {"table": args.files, "left_out": dict(table.left_out)}
     content |= {"optimum": searches.optimum, "methods": searches.describe()}
     write_results(folder, config, content)
     folder.write_npz("results.npz", **searches.arrays())
     noisy = ", one trial" if args.trial == "random" else ""
-    title = f"({args.goal}{noisy}), {args.table.name}"
+    title = f"({args.goal}{noisy}), {args.table[0].name}"
     parts = [name for name in args.methods if name in methods.ABLATIONS]
     others = [name for name in args.methods if name not in parts]
     searches.draw_regret(folder.file("regret.png"), others or parts, title)
@@ -192,7 +224,7 @@ def main(argv: list[str] | None = None) -> None:
     report = Report(args.verbose)
     with refusals():
         table, config = prepare(args)
-        folder = EXPERIMENT.open(args, config, [args.table], args.configs)
+        folder = EXPERIMENT.open(args, config, args.table, args.configs)
     lines = describe(args, table)
     report.add("\n".join(lines))
     shown = [textwrap.shorten(lines[0], 2 * SCREEN, placeholder=" ..."), *lines[1:5]]
@@ -201,6 +233,13 @@ def main(argv: list[str] | None = None) -> None:
     with folder:
         results = search(args, folder, report, table)
         budgets = sorted({*(n for n in BUDGETS if n < args.queries), args.queries})
+        if args.objectives:
+            fronts = Fronts(args.tasks, results, args.seeds, budgets, table.row)
+            content = {"table": args.files, "left_out": dict(table.left_out)}
+            write_results(folder, config, content | fronts.describe())
+            front_report.write(fronts, folder, report)
+            print(written(folder))
+            return
         searches = table_report.searches(
             table, results, args.seeds, budgets, args.goal, args.trial
         )

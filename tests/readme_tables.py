@@ -266,6 +266,35 @@ def bounds() -> Rows:
     return [["`--max-params`", "architectures", *titles], *rows]
 
 
+FRONTS = {
+    "fronts-latency": "27 latencies and one energy",
+    "fronts-params": "parameters",
+    "fronts-pairwise7x4": "three pairs of pairwise tables, 7 edges of 4",
+    "fronts-nk8x3": "three pairs of NK landscapes, 8 edges of 3",
+}
+
+
+def fronts() -> Rows:
+    """Medians over tasks, as the screen has them."""
+    rows = []
+    for name, title in FRONTS.items():
+        seeds = str(len(data(name, "summary.json")["seeds"]))
+        for method, row in named(name, "method").items():
+            rows.append([title, seeds, method, *row])
+    header = ["", "seeds", "method", "% after 50", "% after 100"]
+    return [[*header, "to 90 %", "to 95 %", "to 99 %"], *rows]
+
+
+def latency_bounds() -> Rows:
+    """Median queries to the constrained optimum, and the searches that reached it."""
+    rows = []
+    for method, row in named("bounds-latency", "method").items():
+        gaps = data("bounds-latency", "summary.json")["mean_gap"][method]
+        rows.append([method, row[-1], *(f"{gaps[n]:.2f}" for n in ("50", "100"))])
+    header = ["method", "queries to the optimum", "points below it after 50"]
+    return [[*header, "after 100"], *rows]
+
+
 # Supernets.
 
 
@@ -554,6 +583,8 @@ TABLES = {
     "ablation": ablation,
     "held-out": held_out,
     "ranks": ranks,
+    "fronts": fronts,
+    "latency-bounds": latency_bounds,
     "bounds": bounds,
     "supernet-nb201": supernet_nb201,
     "supernet-darts": supernet_darts,

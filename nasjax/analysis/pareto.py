@@ -3,6 +3,7 @@
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def _ordered(cost: chex.Array, value: chex.Array) -> tuple[chex.Array, chex.Array]:
@@ -88,3 +89,25 @@ def running_hypervolume(
         )
 
     return jax.lax.map(first, seen)
+
+
+def exact_hypervolume(points: np.ndarray) -> float:
+    """The volume that points [n, M] dominate above the origin; larger is better.
+
+    In the order of the last objective, each slab between two values has the volume of
+    the points above it in the other objectives. NumPy float64, for reports.
+    """
+    points = np.asarray(points, np.float64)
+    points = points[(points > 0).all(axis=1)]
+    if not len(points):
+        return 0.0
+    if points.shape[1] == 1:
+        return float(points.max())
+    points = points[np.argsort(-points[:, -1])]
+    heights = points[:, -1] - np.append(points[1:, -1], 0.0)
+    slabs = (
+        height * exact_hypervolume(points[: i + 1, :-1])
+        for i, height in enumerate(heights)
+        if height
+    )
+    return float(sum(slabs))

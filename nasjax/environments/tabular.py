@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.networks.platforms import by_platform
-from nasjax.search import Constraint, Environment, Outcome
+from nasjax.search import Environment, FeasibleSet, Outcome
 from nasjax.spaces import CellSpace
 
 TRIALS = ("mean", "random")
@@ -99,7 +99,7 @@ def within(env: Environment, rows: np.ndarray) -> Environment:
     return dataclasses.replace(env, params=params)
 
 
-def listed(space: CellSpace, params: TabularParams) -> Constraint:
+def listed(space: CellSpace, params: TabularParams) -> FeasibleSet:
     """The architectures of the table, for `search.constrained`; see `nearest`."""
 
     def feasible(arch):
@@ -107,7 +107,7 @@ def listed(space: CellSpace, params: TabularParams) -> Constraint:
         rows = jax.vmap(functools.partial(lookup, params))(flat)
         return (rows >= 0).reshape(arch.shape[: arch.ndim - len(space.arch_shape)])
 
-    return Constraint(feasible, functools.partial(nearest, params))
+    return FeasibleSet(feasible, functools.partial(nearest, params))
 
 
 def _evaluate_mean(key, params, state, arch):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax import search
-from nasjax.data import tables
+from nasjax.data import joined, tables
 from nasjax.spaces import CellSpace, costs, nas_bench_201
 
 # Fields of config.json that runs without bounds and of earlier versions lack.
@@ -58,8 +58,8 @@ def network(space: CellSpace) -> costs.CostTable | None:
 
 def constraint(
     args: argparse.Namespace, space: CellSpace, table: costs.CostTable | None
-) -> search.Constraint | None:
-    """The constraint of the flags; None without bounds.
+) -> search.FeasibleSet | None:
+    """The feasible set of the flags; None without bounds.
 
     Args:
       args: of `add`.
@@ -90,7 +90,7 @@ def table_rows(args: argparse.Namespace, table: tables.Table) -> np.ndarray | No
     """Rows of a table within the bounds; None without bounds.
 
     Costs are those of NAS-Bench-201's networks in its space, else the columns `params`
-    and `macs` of the file `args.table`.
+    and `macs` of the files `args.table`.
 
     Raises:
       ValueError: the file lacks the column, or no row is within the bounds.
@@ -103,7 +103,7 @@ def table_rows(args: argparse.Namespace, table: tables.Table) -> np.ndarray | No
             continue
         flag = f"--{name.replace('_', '-')} {limit:,}"
         try:
-            loaded = tables.load(args.table, [column], failed="worst")
+            loaded = joined.picked(joined.load(args.table), [column], "worst")
         except tables.TableFileError as error:
             raise ValueError(
                 f"{flag}: this table is not NAS-Bench-201's space, so it needs a "
@@ -125,7 +125,7 @@ def counted(count: int, of: int) -> str:
     return f"{text}; optimum and ranks are among these"
 
 
-def described(space: CellSpace, meets: search.Constraint) -> str:
+def described(space: CellSpace, meets: search.FeasibleSet) -> str:
     """Likewise of a space; of one that is too large to count, a sample's share."""
     if space.inputs_per_node is None and space.size <= COUNTED:
         within = meets.feasible(space.from_index(jnp.arange(space.size)))

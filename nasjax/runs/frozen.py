@@ -140,7 +140,7 @@ def env_accuracy(
     steps: int,
     seed: int,
     folder: Folder,
-    constraint: search.Constraint | None = None,
+    constraint: search.FeasibleSet | None = None,
 ) -> float:
     """Acc(Env): the best accuracy of the seed's warm-up, kept in env_accuracy.json.
 

@@ -30,6 +30,9 @@ class Method(NamedTuple):
     # On a table that lacks architectures the factory takes `project` and `listed`, see
     # `on_table`; the proposals of other methods are replaced there.
     projects: bool = False
+    # The factory takes `objectives` and `constraints`, the first objective's accuracy
+    # alone by default; other methods search the first objective.
+    objectives: bool = False
 
 
 _BEST = searchers.BayesianActorCriticConfig()
@@ -66,6 +69,7 @@ ABLATIONS = {
     "bound-only": _without(acquisition="bound"),
     "improvement-only": _without(("far_beta",), acquisition="improvement"),
 }
+PARETO = ("bayesian-pareto", "nsga2", "random")  # compared on several objectives
 _DDAS_FIXED = {
     "g": ("noise",),
     "4s": ("noise", "bursts"),
@@ -101,6 +105,16 @@ METHODS: dict[str, Method] = {
     },
     "cadam-td3": _CADAM._replace(config=td3(), fixed=("critics", "actor_delay")),
     BEST: BAYESIAN,
+    PARETO[0]: Method(
+        searchers.bayesian_pareto,
+        searchers.BayesianParetoConfig(),
+        prefix="pareto-",
+        projects=True,
+        objectives=True,
+    ),
+    PARETO[1]: Method(
+        searchers.nsga2, searchers.Nsga2Config(), prefix="nsga2-", objectives=True
+    ),
     **ABLATIONS,
 }
 ALL = tuple(METHODS)
@@ -169,7 +183,10 @@ def factory(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Sea
 
 
 def on_table(
-    method: str, configs: Mapping[str, Any], bounded: bool = False
+    method: str,
+    configs: Mapping[str, Any],
+    terms: Mapping[str, Any] | None = None,
+    bounded: bool = False,
 ) -> Callable[..., search.Searcher]:
     """The method as a function of the space and of an incomplete table's params.
 
@@ -177,10 +194,16 @@ def on_table(
     architecture in it; without them it is `factory`. If `bounded`, the table lacks only
     what is infeasible: such proposals are made again first, see `search.constrained`.
 
+    Args:
+      method, configs: as for `factory`.
+      terms: `objectives` and `constraints` of methods that take them.
+
     Raises:
       ValueError: as `factory`.
     """
     make = factory(method, configs)
+    if terms and METHODS[method].objectives:
+        make = functools.partial(make, **terms)
 
     def build(space, table=None):
         if table is None:

@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.search import keys, outcomes
+from nasjax.search import keys, outcomes, pareto
 from nasjax.search.asynchronous import adopt, ask, tell
-from nasjax.search.constraints import Constraint, bounded, constrained
+from nasjax.search.constraints import FeasibleSet, bounded, constrained
+from nasjax.search.objectives import Constraint, Objective
 from nasjax.search.outcomes import Best, EvaluationError, Outcome, best
 from nasjax.search.protocol import (
     Asynchronous,
@@ -41,6 +42,8 @@ __all__ = [
     "Constraint",
     "Environment",
     "EvaluationError",
+    "FeasibleSet",
+    "Objective",
     "Outcome",
     "Pending",
     "SearchState",
@@ -61,6 +64,7 @@ __all__ = [
     "in_float32",
     "init",
     "is_concrete",
+    "pareto",
     "projected",
     "run",
     "simulate",

@@ -1,7 +1,7 @@
 """Constraints that are known without a query: only feasible architectures are proposed.
 
-    constraint = search.bounded(space, costs.nb201_network(), params=1_000_000)
-    searcher = search.constrained(evolution(space), constraint)
+    small = search.bounded(space, costs.nb201_network(), params=1_000_000)
+    searcher = search.constrained(evolution(space), small)
 
 The constrained searcher works wherever the searcher does.
 """
@@ -22,7 +22,7 @@ from nasjax.spaces import CellSpace, costs
 INT32 = 2**31 - 1
 
 
-class Constraint(NamedTuple):
+class FeasibleSet(NamedTuple):
     """The architectures that may be queried, as functions that can be traced.
 
     Attributes:
@@ -35,7 +35,7 @@ class Constraint(NamedTuple):
     nearest: Callable[[chex.Array], chex.Array]
 
 
-def constrained(searcher: Searcher, constraint: Constraint) -> Searcher:
+def constrained(searcher: Searcher, feasible_set: FeasibleSet) -> Searcher:
     """A searcher that proposes feasible architectures only, also beside pending ones.
 
     It is asked again until its proposal is feasible (a searcher with an `ask` of its
@@ -55,10 +55,10 @@ def constrained(searcher: Searcher, constraint: Constraint) -> Searcher:
     )
 
     def ask(key, state, step, pending=nothing):
-        among = pending._replace(feasible=constraint.feasible)
+        among = pending._replace(feasible=feasible_set.feasible)
         state, arch = beside(key, state, step, among)
-        near = constraint.nearest(arch)
-        return state, jnp.where(constraint.feasible(arch), arch, near)
+        near = feasible_set.nearest(arch)
+        return state, jnp.where(feasible_set.feasible(arch), arch, near)
 
     return searcher._replace(ask=ask, asynchronous=hooks._replace(ask=ask))
 
@@ -74,7 +74,7 @@ def drawn(
 
     Args:
       draw: makes [n, *arch_shape] from a key; called first with `key` itself.
-      feasible: as of `Constraint`.
+      feasible: as of `FeasibleSet`.
     """
 
     def wanted(carry):
@@ -96,14 +96,14 @@ def toward(
     feasible: Callable[[chex.Array], chex.Array],
     example: chex.Array,
     saving: Callable[[chex.Array], chex.Array] | None = None,
-) -> Constraint:
-    """A constraint of any kind of which one feasible architecture is known.
+) -> FeasibleSet:
+    """The feasible set of any constraint of which one feasible architecture is known.
 
     The nearest feasible architecture takes the operations of `example` edge by edge
     (node by node, if nodes select edges) until it is feasible.
 
     Args:
-      feasible: as of `Constraint`.
+      feasible: as of `FeasibleSet`.
       example: uint8 [*arch_shape], feasible.
       saving: `arch -> [*arch_shape]`: edges with a larger sum are swapped first; by
         default they are swapped in their order.
@@ -128,7 +128,7 @@ def toward(
         path = jnp.where(swapped, example, arch)
         return path[jnp.argmax(feasible(path))]
 
-    return Constraint(feasible, nearest)
+    return FeasibleSet(feasible, nearest)
 
 
 def bounded(
@@ -136,7 +136,7 @@ def bounded(
     table: costs.CostTable,
     params: int | None = None,
     macs: int | None = None,
-) -> Constraint:
+) -> FeasibleSet:
     """Architectures with at most so many parameters and multiply-adds.
 
     The nearest feasible architecture replaces operations by the cheapest ones, those

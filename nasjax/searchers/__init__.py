@@ -2,25 +2,32 @@
 
 from nasjax.searchers.bayesian_actor_critic import bayesian_actor_critic
 from nasjax.searchers.bayesian_agent import BayesianActorCriticConfig
+from nasjax.searchers.bayesian_pareto import bayesian_pareto
 from nasjax.searchers.cadam import CadamConfig, cadam
 from nasjax.searchers.ddas import DdasConfig, ddas
 from nasjax.searchers.evolution import EvolutionConfig, evolution
 from nasjax.searchers.local_search import LocalSearchConfig, local_search
+from nasjax.searchers.nsga2 import Nsga2Config, nsga2
+from nasjax.searchers.pareto_agent import BayesianParetoConfig
 from nasjax.searchers.random_search import random_search
 from nasjax.searchers.reinforce import ReinforceConfig, reinforce
 
 __all__ = [
     "BayesianActorCriticConfig",
+    "BayesianParetoConfig",
     "CadamConfig",
     "DdasConfig",
     "EvolutionConfig",
     "LocalSearchConfig",
+    "Nsga2Config",
     "ReinforceConfig",
     "bayesian_actor_critic",
+    "bayesian_pareto",
     "cadam",
     "ddas",
     "evolution",
     "local_search",
+    "nsga2",
     "random_search",
     "reinforce",
 ]

@@ -209,3 +209,83 @@ def test_it_refuses(tables, tmp_path, more, text):
     done = run(*given)
     assert done.code == 2 and text in done.err
     assert not (tmp_path / "run").exists()
+
+
+GOALS = ["--objectives", "gain:max,cost*:min"]
+FRONT = ["--methods", "bayesian-pareto,nsga2,random"]
+PARETO = ["--pareto-hidden", "8", "--pareto-warm-up", "4", "--pareto-offspring", "16"]
+
+
+@pytest.fixture(scope="module")
+def two_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    rows = RNG.permutation(81)
+    cost2 = np.where(FAILURES, np.nan, COST**2)
+    np.savez(folder / "gain.npz", ops=OPS, gain=-COST + RNG.normal(0, 40, 81))
+    np.savez(folder / "cost.npz", ops=OPS[rows], cost1=COST[rows], cost2=cost2[rows])
+    return f"{folder / 'gain.npz'},{folder / 'cost.npz'}"
+
+
+def test_several_objectives(two_files, tmp_path):
+    """A task for each cost; shares of the exact hypervolume of the rows queried."""
+    flags = ["--table", two_files, *GOALS, *FRONT, *SMALL, *PARETO]
+    done = run(*flags, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 100
+    described = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert list(described["tasks"]) == ["cost1", "cost2"]
+    assert described["config"]["objectives"] == ["gain:max", "cost*:min"]
+    found = arrays(tmp_path / "run")
+    for picture in ("hypervolume.png", "fronts.png"):
+        assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
+    for method in FRONT[1].split(","):
+        index, share = (found[f"{method}__{k}"] for k in ("arch_index", "hypervolume"))
+        assert index.shape == share.shape == (2, 3, 12)
+        assert (np.diff(share) >= 0).all() and 0 < share.max() <= 1
+        entry = described["methods"][method]["tasks"]["cost1"]["2"]
+        assert entry["hypervolume"]["12"] == pytest.approx(share[0, 1, -1], rel=1e-6)
+        assert set(entry["front"]) <= set(index[0, 1].tolist())
+        if "cost2" in described["tasks"]:
+            assert not FAILURES[described["tasks"]["cost2"]["front"]].any()
+    assert "paired over seeds" in (tmp_path / "run" / "report.txt").read_text()
+
+
+def test_a_run_with_a_constraint_goes_on_to_the_same_bits(two_files, tmp_path):
+    flags = ["--table", two_files, "--objectives", "gain", "--methods"]
+    flags += ["bayesian-pareto,nsga2", "--constraint", "cost1<=50%", *PARETO, *SMALL]
+    assert run(*flags, "--out", tmp_path / "whole").code == 0
+    fewer = [*flags[:-4], "--seeds", "1-2", "--chunk", "4", "--out", tmp_path / "parts"]
+    done = run(*fewer)
+    assert done.code == 0, done.err
+    done = run(*flags, "--out", tmp_path / "parts", "--resume")
+    assert done.code == 0, done.err
+    whole, parts = arrays(tmp_path / "whole"), arrays(tmp_path / "parts")
+    for name, value in whole.items():
+        np.testing.assert_array_equal(parts[name], value)
+    described = json.loads((tmp_path / "parts" / "results.json").read_text())
+    (task,) = described["tasks"].values()
+    assert task["bounds"] == {"cost1<=50%": pytest.approx(np.median(COST))}
+    assert task["feasible"] == 41
+    assert "to the optimum" in done.out
+    other = [x if x != "cost1<=50%" else "cost1<=40%" for x in flags]
+    done = run(*other, "--out", tmp_path / "parts", "--resume")
+    assert done.code == 2 and "constraints" in done.err
+
+
+@pytest.mark.parametrize(
+    "flags, reason",
+    [
+        (["--constraint", "cost<=5"], "--constraint needs --objectives"),
+        (["--objectives", "gain:most"], "allowed: NAME:max or NAME:min"),
+        (["--objectives", "gain", "--constraint", "cost<5"], "is no constraint"),
+        (["--objectives", "gain", "--constraint", "cost<=120%"], "is no constraint"),
+        (["--objectives", "gain", "--goal", "min"], "--goal would change nothing"),
+        (["--objectives", "gain,time:min"], "no column 'time' to search"),
+        (["--objectives", "gain", "--constraint", "cost<=1"], "no row keeps cost<=1"),
+    ],
+)
+def test_objectives_that_cannot_be_searched(tables, tmp_path, flags, reason):
+    whole = ["--table", tables / "whole.npz", "--out", tmp_path / "run"]
+    done = run(*whole, *flags)
+    assert done.code == 2 and reason in done.err

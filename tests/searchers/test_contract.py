@@ -19,7 +19,13 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 SPACE = nasjax.table_space(4, ("a", "b", "c"))
 VALUES = np.random.default_rng(0).random(81).astype(np.float32)
-TABLE = from_arrays(SPACE, np.asarray(SPACE.from_index(jnp.arange(81))), [VALUES])
+SECONDS = np.random.default_rng(1).random(81).astype(np.float32)
+TABLE = from_arrays(
+    SPACE,
+    np.asarray(SPACE.from_index(jnp.arange(81))),
+    [VALUES],
+    metrics={"latency": [SECONDS]},
+)
 # A third of it fails: the architectures with "a" on the first edge.
 FAILS = np.asarray(SPACE.from_index(jnp.arange(81)))[:, 0] == 0
 BAD = np.resize(np.array([np.nan, np.inf, -np.inf], np.float32), 81)
@@ -33,6 +39,15 @@ small = functools.partial(
 )
 tiny = functools.partial(
     nasjax.DdasConfig, hidden=(8, 8), batch_size=4, explore=10, exploit=10, stagnation=3
+)
+GOALS = ("accuracy:max", "latency:min")
+QUICK_PARETO = nasjax.BayesianParetoConfig(
+    warm_up=6,
+    actor_proposals=8,
+    offspring=16,
+    random_proposals=8,
+    hidden=(8,),
+    directions=4,
 )
 SEARCHERS = {
     "cadam": nasjax.cadam(SPACE, small(epsilon_steps=20)),
@@ -52,6 +67,14 @@ SEARCHERS = {
         nasjax.BayesianActorCriticConfig(
             warm_up=6, actor_proposals=16, random_proposals=8, hidden=(8,)
         ),
+    ),
+    "bayesian-pareto": nasjax.bayesian_pareto(
+        SPACE, QUICK_PARETO, objectives=GOALS, constraints=("latency<=0.8",)
+    ),
+    "bayesian-pareto-alone": nasjax.bayesian_pareto(SPACE, QUICK_PARETO),
+    "nsga2": nasjax.nsga2(SPACE, nasjax.Nsga2Config(population=8), objectives=GOALS),
+    "nsga2-bound": nasjax.nsga2(
+        SPACE, nasjax.Nsga2Config(population=8), constraints=("latency<=0.5",)
     ),
     "random": nasjax.random_search(SPACE),
     "evolution": nasjax.evolution(SPACE),
@@ -161,11 +184,13 @@ def test_state_holds_no_key(compiled, alone):
 
 
 def test_drive_with_plain_python_is_run(compiled, alone):
-    lookup = {arch: VALUES[i] for i, arch in enumerate(np.ndindex(3, 3, 3, 3))}
+    lookup = {
+        arch: (VALUES[i], np.float32(1) - VALUES[i], {"latency": SECONDS[i]})
+        for i, arch in enumerate(np.ndindex(3, 3, 3, 3))
+    }
 
     def evaluate(key, params, state, arch):
-        accuracy = params[tuple(np.asarray(arch).tolist())]
-        return state, Outcome(accuracy, np.float32(1) - accuracy)
+        return state, Outcome(*params[tuple(np.asarray(arch).tolist())])
 
     env = Environment(lookup, TABLE.state, evaluate, traceable=False)
     start = compiled.init(key(2), TABLE)  # unjitted it would be many small programs
@@ -182,6 +207,8 @@ BESIDE = (
     "cadam",
     "ddas-4s",
     "bayesian-actor-critic",
+    "bayesian-pareto",
+    "nsga2",
     "random",
     "evolution",
     "reinforce",
@@ -228,11 +255,15 @@ def test_three_workers_search_beside_one_another(beside, alone):
     assert when[-1] < 2 * STEPS / 2
 
 
+# Scores that do not exist, and NSGA-II's distances of the ends of a front.
+INFINITE = ("accuracy", "score", "low", "high", "value", "violation", "crowding")
+
+
 def assert_no_harm(state):
     """No leaf holds NaN, and infinity only marks scores that do not exist."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         assert not np.any(np.isnan(leaf)), path
-        if getattr(path[-1], "name", "") not in ("accuracy", "score", "low", "high"):
+        if getattr(path[-1], "name", "") not in INFINITE:
             assert np.all(np.isfinite(leaf)), path
 
 

@@ -11,6 +11,7 @@ from nasjax.analysis.plots.frontier import (
     retrained_fronts,
     widths,
 )
+from nasjax.analysis.plots.objectives import hypervolume_shares, reached_fronts
 from nasjax.analysis.plots.search import anytime, regret
 from nasjax.analysis.plots.training import evaluation, training
 
@@ -22,7 +23,9 @@ __all__ = [
     "curves",
     "evaluation",
     "fronts",
+    "hypervolume_shares",
     "hypervolumes",
+    "reached_fronts",
     "regret",
     "retrained_fronts",
     "states",
