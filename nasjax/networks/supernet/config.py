@@ -15,6 +15,7 @@ class SupernetConfig(NetworkConfig):
     Attributes:
       kind: the family, a key of FAMILIES: the network around the cells.
       parts: K; operations see 1 / K of the channels (PC-DARTS).
+      pallas: on a GPU, `mode="path"` computes separable convolutions by fused kernels.
 
     Raises:
       ValueError: `channels` is no multiple of 2 K, or the family lacks an operation of
@@ -25,6 +26,7 @@ class SupernetConfig(NetworkConfig):
     channels: int = 16
     cells: int = 8
     parts: int = 1
+    pallas: bool = False
 
     def __post_init__(self):
         check_positive(self, "parts")
