@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.networks import pallas_kernels, primitives
+from nasjax.networks.pallas_tiles import Block
 from nasjax.networks.platforms import by_platform
 
 
@@ -22,7 +23,7 @@ def _blocks(x, depth, dilation, stride):
     blocks, shape = [], x.shape
     for index in range(len(depth)):
         step = stride if index == 0 else 1
-        block = pallas_kernels.Block(index, shape, depth.shape[1], dilation, step)
+        block = Block(index, shape, depth.shape[1], dilation, step)
         blocks.append(block)
         shape = block.out
     return blocks

@@ -56,7 +56,7 @@ def test_kernels_and_synchronisations_do_not_creep_back(compiled, program, index
     # Every expected number of iterations found its loop.
     assert counts.loose_loops == len(part.trips) and not counts.open_loops
     assert set(counts.by_kind) <= {
-        *("loop", "reduction", "product", "convolution", "library", "copy")
+        *("loop", "reduction", "product", "convolution", "library", "copy", "pallas")
     }
     assert result.temporary > 0 and result.arguments > 0
 

@@ -1,11 +1,14 @@
 """Fused separable convolutions: kernels, interpreted, against `primitives`."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from nasjax.networks import pallas_separable, platforms, primitives
+from nasjax.networks.supernet import cells, path
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -105,4 +108,25 @@ def test_devices_share_a_batch(kernels_on_cpu):
     y, used, g_x, *weights = jax.jit(jax.vmap(of, axis_name="data"))(*halves)
     shared = y.reshape(x.shape), used[0, 0], g_x.reshape(x.shape)
     for a, b in zip((*shared, *(w[0] for w in weights)), whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
+
+
+def test_a_cell_computes_by_kernels_what_it_does_without(kernels_on_cpu):
+    """A path's nodes, statistics and gradients, in its loop over edges."""
+    names = ("sep_conv_3x3", "dil_conv_3x3")
+    plain = cells.Cell(((0, 2), (1, 2)), names, "darts", channels=4, inputs=2)
+    weights = cells.init(jax.random.key(0), plain)
+    draw = np.random.default_rng(0).standard_normal
+    inputs = tuple(jnp.asarray(draw((2, 5, 5, 4), np.float32)) for _ in range(2))
+    arch = jnp.array([0, 1])
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def run(cell):
+        (nodes, used), back = jax.vjp(
+            lambda w, x: path.path(cell, w, x, arch), weights, inputs
+        )
+        return nodes, used, *back((inputs[:1], jnp.zeros_like(used)))
+
+    pairs = map(jax.tree.leaves, (run(plain._replace(pallas=True)), run(plain)))
+    for a, b in zip(*pairs, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
