@@ -28,7 +28,7 @@ _JOINED = 256  # tiles whose moments are joined at a time
 
 
 def _weight(block, tap, columns, depth):
-    return vector(depth, block.index * block.size**2 + tap, columns)
+    return vector(depth, block.number * block.size**2 + tap, columns)
 
 
 def _weights(block, first, index):
@@ -70,7 +70,7 @@ def _forward_kernel(block, normal, x, *refs):
         convolved = _convolved(block, tile, x, before, depth)
         for kept in refs[4 + normal :]:
             tile.store(kept, convolved)
-        total += _dot(convolved, _weights(block, first, block.index).load(point))
+        total += _dot(convolved, _weights(block, first, block.number).load(point))
     y = total.astype(out.dtype)
     whole.store(out, y)
     values = jnp.where(whole.inside, y.astype(F32), 0)
@@ -125,7 +125,7 @@ def _point_kernel(block, repeats, g, y, moments, means, convolved, point, *out):
     """Gradients at the 1 x 1 convolution's input, and of its weights, by program."""
     (rows, C), pixels, part = g.shape, block.pixels, block.part
     program, first = pallas.program_id(0), pallas.program_id(1) * part
-    weights = _weights(block, first, block.index).load(point)
+    weights = _weights(block, first, block.number).load(point)
     g_convolved, g_point = out
 
     def add(i, total):

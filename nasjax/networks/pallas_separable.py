@@ -40,7 +40,9 @@ def _joint(moments, axis_name):
 
 def _fused(x, depth, point, dilation, stride, axis_name, keep):
     """Outputs before their normalisation, moments, and depthwise results if kept."""
-    outputs, moments, kept = [], [], []
+    outputs: list[chex.Array] = []
+    moments: list[chex.Array] = []
+    kept: list[chex.Array] = []
     for block in _blocks(x, depth, dilation, stride):
         y, new, more = pallas_kernels.forward(
             block,
@@ -67,10 +69,11 @@ def _fused_gradient(saved, g, dilation, stride, axis_name):
     x, depth, point, outputs, moments, kept = saved
     blocks = _blocks(x, depth, dilation, stride)
     new = [pallas_kernels.gradient_means(blocks[-1], g, outputs[-1], moments[-1])]
-    g_depth, g_point = [], []
+    g_depth: list[chex.Array] = []
+    g_point: list[chex.Array] = []
     for block in reversed(blocks):
         (means,) = new if axis_name is None else jax.lax.pmean(new, axis_name)
-        t = block.index
+        t = block.number
         g, of_depth, of_point, new = pallas_kernels.backward(
             block,
             g,
@@ -116,11 +119,13 @@ def unnormalized(
       By block: [B, H', W', C], statistics float32 [2, C], and, with `keep`, the result
       of its depthwise convolution.
     """
-    sizes = {"dilation": dilation, "stride": stride, "axis_name": axis_name}
-    fused = functools.partial(_fused, keep=keep, **sizes)
+    static = dilation, stride, axis_name, keep
 
-    def composed(*arrays):
-        return _composed(*arrays, keep=keep, **sizes)[0]
+    def fused(x, depth, point):
+        return _fused(x, depth, point, *static)
+
+    def composed(x, depth, point):
+        return _composed(x, depth, point, *static)[0]
 
     return by_platform(fused, composed, x, depth, point)
 
@@ -151,7 +156,8 @@ def separable(
     return _separable_forward(x, depth, point, dilation, stride, axis_name)[0]
 
 
-def _separable_forward(x, depth, point, *static):
+def _separable_forward(x, depth, point, dilation, stride, axis_name):
+    static = dilation, stride, axis_name
     outputs, moments, kept = unnormalized(x, depth, point, *static, keep=True)
     y = primitives.normalize(outputs[-1], moments[-1])
     return (y, jnp.stack(moments)), (x, depth, point, outputs, moments, kept)
@@ -162,8 +168,8 @@ def _separable_backward(dilation, stride, axis_name, saved, cotangent):
         return _fused_gradient(saved, g, dilation, stride, axis_name)
 
     def composed(saved, g):
-        def operation(*arrays):
-            return _composed(*arrays, dilation, stride, axis_name, False)[1]
+        def operation(x, depth, point):
+            return _composed(x, depth, point, dilation, stride, axis_name, False)[1]
 
         return jax.vjp(operation, *saved[:3])[1](g)
 

@@ -24,7 +24,7 @@ F32 = jnp.float32
 class Block(NamedTuple):
     """ReLU, depthwise and 1 x 1 convolution: static sizes."""
 
-    index: int  # in its operation, which stacks the blocks' weights
+    number: int  # in its operation, which stacks the blocks' weights
     shape: tuple[int, int, int, int]  # of its input, B, H, W, C
     size: int  # k
     dilation: int

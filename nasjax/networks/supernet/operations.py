@@ -65,11 +65,12 @@ class Norm:
         """The batch that an operation returns, normalised."""
         return self(x)
 
-    def separable(self, x: chex.Array, *weights_and_sizes) -> chex.Array:
+    def separable(self, x, depth, point, dilation: int, stride: int) -> chex.Array:
         """Separable convolutions, normalised; arguments as `pallas_separable`'s."""
         from nasjax.networks import pallas_separable
 
-        x, used = pallas_separable.separable(x, *weights_and_sizes, self._axis_name)
+        static = dilation, stride, self._axis_name
+        x, used = pallas_separable.separable(x, depth, point, *static)
         self._used += list(used)
         return x
 
@@ -95,13 +96,13 @@ class LateNorm(Norm):
         self._used.append(fixed)
         return x
 
-    def separable(self, x: chex.Array, *weights_and_sizes) -> chex.Array:
+    def separable(self, x, depth, point, dilation: int, stride: int) -> chex.Array:
         """Separable convolutions, the last one not normalised."""
         from nasjax.networks import pallas_separable
 
-        outputs, self._used, _ = pallas_separable.unnormalized(
-            x, *weights_and_sizes, self._axis_name
-        )
+        static = dilation, stride, self._axis_name
+        outputs, used, _ = pallas_separable.unnormalized(x, depth, point, *static)
+        self._used += used
         self.deferred = True
         return outputs[-1]
 

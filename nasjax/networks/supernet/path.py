@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.networks import primitives
+from nasjax.networks.platforms import by_platform
 from nasjax.networks.supernet import cells, operations
 from nasjax.networks.supernet.operations import LateNorm, Norm
 
@@ -84,6 +85,20 @@ def _at(slots, s):
     return jax.tree.map(lambda x: x[s], slots)
 
 
+def _slot(slots, rows, statistics, s, o):
+    """Source and target of a slot, its weights, and statistics to normalise by.
+
+    Branches look these up themselves, so that a GPU reads them where it needs them.
+    Elsewhere they are stored first, as operands of the branch would be.
+    """
+    _, edge, source, target, _ = _at(slots, s)
+    fixed = None if statistics is None else statistics[edge, o]
+    operands = rows[s], fixed
+    barrier = jax.lax.optimization_barrier
+    row, fixed = by_platform(lambda x: x, barrier, operands)
+    return source, target, row, fixed
+
+
 def _edge(cell, group, name, weights, x, norm):
     """An operation on an edge."""
 
@@ -100,11 +115,10 @@ def _forward(cell, group, stack, arch, statistics, carry):
 
     def branch(o, name):
         def run(s, features):
-            _, edge, source, _, _ = _at(slots, s)
+            source, _, row, fixed = _slot(slots, rows, statistics, s, o)
             x = cells.read(cell, group, features, source)
-            fixed = None if statistics is None else statistics[edge, o]
             norm = LateNorm(fixed, cell.axis_name, cell.pallas)
-            y = _edge(cell, group, name, _unflatten(stack[name], rows[s]), x, norm)
+            y = _edge(cell, group, name, _unflatten(stack[name], row), x, norm)
             affine = norm.affine(cell.channels, cell.parts)
             return y, affine, norm.statistics(cell.seen)
 
@@ -139,8 +153,7 @@ def _backward(cell, group, stack, arch, statistics, features, grads):
 
     def branch(o, name):
         def run(s, grads):
-            _, edge, source, target, _ = _at(slots, s)
-            fixed = None if statistics is None else statistics[edge, o]
+            source, target, row, fixed = _slot(slots, rows, statistics, s, o)
 
             def compute(row, x):
                 norm = Norm(fixed, cell.axis_name, cell.pallas)
@@ -148,7 +161,7 @@ def _backward(cell, group, stack, arch, statistics, features, grads):
 
             x = cells.read(cell, group, features, source)
             g = grads.nodes[target - cell.first]
-            return jax.vjp(compute, rows[s], x)[1](g)
+            return jax.vjp(compute, row, x)[1](g)
 
         return run
 
