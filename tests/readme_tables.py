@@ -414,8 +414,11 @@ COMPILED = {
     "supernet-eval-earlier": "the same, the project's graphs, ten batches side by side",
     "supernet-eval": "and weights gathered once a cell, late normalisation",
     "supernet-train-earlier": "supernet training, the project's graphs",
-    "supernet-train": "and weights gathered once a cell, late normalisation",
-    "derived": "training of a derived network (20 cells, C = 36, batch 96)",
+    "supernet-train-rows": "and weights gathered once a cell, late normalisation",
+    "supernet-train": "and slots looked up in branches, the gradient's norm in groups",
+    "supernet-train-pallas": "supernet training with fused kernels (`--pallas`)",
+    "derived": "training of a derived network of 20 cells, C = 36, batch 96 (before "
+    "norms in groups)",
     "cadam-60": "CADAM, 60 lanes x 1,000 steps",
     "cadam-1000": "CADAM, 1,000 lanes x 1,000 steps",
     "bayesian-xla": "Bayesian actor-critic, 60 lanes x 200 queries, XLA's graphs",
