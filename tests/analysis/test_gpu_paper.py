@@ -22,7 +22,7 @@ BOUNDS = {
     ("cadam", 0): (62, 0),
     ("bayesian", 0): (185, 56),
     ("supernet-eval", 0): (195, 0),
-    ("supernet-train", 0): (1_300, 0),
+    ("supernet-train", 0): (1_140, 0),
     ("derived", 0): (345, 0),
     ("ddas", 0): (2_700, 0),
     ("ddas", 1): (7_700, 0),
