@@ -35,7 +35,7 @@ from nasjax.runs.script import refusals, script
 SIZES = {
     "cadam": ("lanes", "steps"),
     "bayesian": ("lanes", "steps"),
-    "supernet-train": ("batch", "cells", "channels", "dtype"),
+    "supernet-train": ("batch", "cells", "channels", "dtype", "pallas"),
     "supernet-eval": ("batch", "batches", "together", "cells", "channels", "dtype"),
     "ddas": ("batch", "batches", "together", "cells", "channels", "dtype"),
     "derived": ("batch", "cells", "channels", "dtype"),
@@ -67,6 +67,12 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, programs.Sizes]:
         add(f"--{name}", type=cli.at_least(1), help=f"{text} (default: the program's)")
     add("--dtype", choices=("float32", "bfloat16"), help="type of the network's images")
     add(
+        "--pallas",
+        action="store_const",
+        const=True,
+        help="separable convolutions by fused kernels (SupernetConfig.pallas)",
+    )
+    add(
         "--graphs",
         choices=("project", "xla"),
         default="project",
@@ -76,7 +82,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, programs.Sizes]:
     add("--out", type=Path, help="results (default runs/compile-PROGRAM)")
     add("--overwrite", action="store_true", help="replace the results in --out")
     args = parser.parse_args(argv)
-    for name in (*HELP, "dtype"):
+    for name in (*HELP, "dtype", "pallas"):
         if getattr(args, name) is not None and name not in SIZES[args.program]:
             parser.error(f"--{name} would change nothing with --program {args.program}")
     sizes = programs.SMALL if args.small else programs.WHOLE

@@ -458,7 +458,11 @@ COMPILED = {
     "supernet-eval-earlier": "the same, the project's graphs, ten batches side by side",
     "supernet-eval": "and weights gathered once a cell, late normalisation",
     "supernet-train-earlier": "supernet training, the project's graphs",
-    "supernet-train": "and weights gathered once a cell, late normalisation",
+    "supernet-train-rows": "and weights gathered once a cell, late normalisation",
+    "supernet-train": "and slots looked up in branches, the gradient's norm in groups",
+    "supernet-train-pallas": "supernet training with fused kernels (`--pallas`)",
+    "derived": "training of a derived network of 20 cells, C = 36, batch 96 (before "
+    "norms in groups)",
     "cadam-60": "CADAM, 60 lanes x 1,000 steps",
     "cadam-1000": "CADAM, 1,000 lanes x 1,000 steps",
     "bayesian-xla": "Bayesian actor-critic, 60 lanes x 200 queries, XLA's graphs",
@@ -472,10 +476,11 @@ def compiled() -> Rows:
         part = data(f"compile-for-gpu/{folder}", "results.json")["parts"][0]
         unit, per = part["counted"]
         unit = {"cycle": "cycle", "batch": "batch"}.get(unit, "step")
-        each = f" a {unit}" if "cadam" in folder or "supernet" in folder else ""
+        network = "supernet" in folder or folder == "derived"
+        each = f" a {unit}" if "cadam" in folder or network else ""
         counts = [part[name] / (per if each else 1) for name in ("kernels", "syncs")]
         seconds = [part["seconds"][kind] for kind in ("usual", "fast", "slow")]
-        if "supernet" in folder:
+        if network:
             rates = [part["rated"][1] / s for s in seconds]
             speeds = [f"{float(format(rate, '.3g')):,.0f}" for rate in rates]
             model = f"{speeds[0]} images/s ({speeds[1]} to {speeds[2]})"

@@ -14,7 +14,9 @@ import numpy as np
 import optax
 
 from nasjax.networks.config import check_positive
+from nasjax.networks.platforms import by_platform
 
+_GROUP = 32  # arrays whose squares a GPU sums together
 # Values of fields that a run's config.json lacks if an older version wrote it.
 ABSENT = {"drop_last": True, "image_channels": 3, "constants": "own"}
 
@@ -140,9 +142,30 @@ def cross_entropy(
     return (1 - smoothing) * errors + smoothing * uniform
 
 
+def _norm_in_groups(tree):
+    """Global norm by few kernels; a GPU would run one or two for each array."""
+    leaves = [x.reshape(-1) for x in jax.tree.leaves(tree)]
+    groups = [leaves[i : i + _GROUP] for i in range(0, len(leaves), _GROUP)]
+    return jnp.sqrt(sum(jnp.sum(jnp.concatenate(group) ** 2) for group in groups))
+
+
+def _clip_by_global_norm(limit):
+    """`optax.clip_by_global_norm`, of which a GPU computes the norm in groups."""
+
+    def update(updates, state, params=None):
+        norm = by_platform(_norm_in_groups, optax.tree.norm, updates)
+
+        def clip(x):
+            return jax.lax.select(norm < limit, x, x / norm.astype(x.dtype) * limit)
+
+        return jax.tree.map(clip, updates), state
+
+    return optax.GradientTransformation(optax.init_empty_state, update)
+
+
 def sgd(recipe: Recipe) -> optax.GradientTransformation:
     """SGD: clipping, weight decay, momentum; the caller scales by the learning rate."""
-    clip = [optax.clip_by_global_norm(recipe.clip)] if recipe.clip else []
+    clip = [_clip_by_global_norm(recipe.clip)] if recipe.clip else []
     return optax.chain(
         *clip,
         optax.add_decayed_weights(recipe.weight_decay),

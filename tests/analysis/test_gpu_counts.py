@@ -88,6 +88,11 @@ custom_call_target="__cudnn$convForward"
 custom_call_target="__cublas$gemm", backend_config={"gemm_backend_config":{\
 "dot_dimension_numbers":{"lhs_contracting_dimensions":["1"]},\
 "precision_config":{"operand_precision":["HIGHEST","HIGHEST"]}}}
+  %tiles = (bf16[8,16]{1,0}, f32[2,16]{1,0}) custom-call(%input), \
+custom_call_target="__gpu$xla.gpu.triton", backend_config={grid_x = 1 : i32, \
+ir = "ML\\EF\\0D", serialized_metadata = "{\\22instructions\\22: \\221234\\22}"}
+  %silent = f32[8,16]{1,0} custom-call(%input), \
+custom_call_target="__gpu$xla.gpu.triton", backend_config={ir = "ML"}
   ROOT %input_reduce = f32[8]{0} fusion(%loop_add), kind=kInput, calls=%reduced
 }
 """
@@ -183,6 +188,15 @@ def test_library_calls_are_products(module):
     assert product.products == {"f32": 2 * 8 * 8 * 16}  # it asks for full precision
     assert (convolution.kind, product.kind) == ("convolution", "product")
     assert costs.cost(module, "not there") == costs.Cost("unknown")
+
+
+def test_a_pallas_kernel_moves_its_arrays_once(module):
+    """Its instructions count if it states them; it is bound by memory otherwise."""
+    tiles, silent = (costs.cost(module, name) for name in ("tiles", "silent"))
+    assert tiles.bytes == 4 * 8 * 16 + 2 * 8 * 16 + 4 * 2 * 16
+    assert silent.bytes == 2 * 4 * 8 * 16
+    assert (tiles.instructions, silent.instructions) == (1234, 0)
+    assert (tiles.kind, silent.kind) == ("pallas", "pallas")
 
 
 @pytest.mark.parametrize(

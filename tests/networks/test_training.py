@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from nasjax.networks import train_state, training
+from nasjax.networks import platforms, train_state, training
 from nasjax.networks.training import Recipe
 
 
@@ -121,3 +122,23 @@ def test_a_last_batch_that_cannot_be_divided_is_refused():
     ):
         training.epoch_of(25, recipe).check(2)
     training.epoch_of(25, Recipe(batch_size=10)).check(2)
+
+
+@pytest.mark.parametrize("gpu", (False, True))
+def test_clipping_is_that_of_optax(gpu, monkeypatch):
+    """Bit by bit on a CPU; a GPU adds up the squares of all arrays in another order."""
+    if gpu:
+        monkeypatch.setattr(platforms, "GPUS", ("cuda", "cpu"))
+    recipe = Recipe(clip=2.0, weight_decay=0.0, momentum=0.0)
+    draw = np.random.default_rng(0).standard_normal
+    gradients = [draw((i % 3 + 1, 5)).astype(np.float32) for i in range(40)]
+    optimizer, clip = training.sgd(recipe), optax.clip_by_global_norm(2.0)
+
+    @jax.jit
+    def both(gradients):
+        mine, _ = optimizer.update(gradients, optimizer.init(gradients), gradients)
+        theirs, _ = clip.update(gradients, clip.init(gradients))
+        return mine, theirs
+
+    for a, b in zip(*both(gradients), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6 if gpu else 0)

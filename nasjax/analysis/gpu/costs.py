@@ -3,6 +3,11 @@
 A fused loop computes an element again for each index at which it is needed. Behind a
 slice, a padding or a transposition the operand's index differs from the reader's, so
 readers do not share the element. `Fusion` follows these index paths.
+
+The inside of a Pallas kernel is not looked at. It counts as one launch that reads each
+operand once and writes each result once, so as bound by memory, unless the kernel
+states its number of instructions in its metadata, as `networks.pallas_kernels` does.
+What it reads more than once, and the products of its matrix units, do not count.
 """
 
 import dataclasses
@@ -34,6 +39,8 @@ _INDEX_CHANGES = {
     *("broadcast", "concatenate", "dynamic-slice", "dynamic-update-slice", "gather"),
     *("pad", "reduce", "reduce-window", "reverse", "slice", "transpose"),
 }
+_PALLAS = "__gpu$xla.gpu.triton"
+_STATED = r"instructions\\22: \\22(\d+)"  # instructions in a Pallas kernel's metadata
 # Dimensions that a product sums over, as `dot` and as library calls name them.
 _SUMMED = r'lhs_contracting_dim(?:s=|ensions":)[{\[]([^}\]]*)'
 # Index paths kept per instruction, of which a fusion can have exponentially many;
@@ -45,7 +52,8 @@ _MOST_PATHS = 256
 class Cost:
     """Cost of one run of a kernel."""
 
-    kind: str  # loop, reduction, product, convolution, library, unknown; or the opcode
+    # loop, reduction, product, convolution, pallas, library, unknown; or the opcode
+    kind: str
     bytes: float = 0.0  # read and written in memory
     instructions: float = 0.0  # of threads, without loads
     loads: float = 0.0  # elements that threads load, also from a cache
@@ -81,8 +89,11 @@ def cost(module: Module, name: str) -> Cost:
     kind = "library" if instruction.target else instruction.opcode
     if products:
         kind = "convolution" if "conv" in instruction.target.lower() else "product"
-    work = 0.0 if instruction.target else _WORK.get(instruction.opcode, 1.0)
-    work *= elements(instruction.shape)
+    work = _WORK.get(instruction.opcode, 1.0) * elements(instruction.shape)
+    if instruction.target:
+        work = 0.0
+    if instruction.target == _PALLAS:
+        kind, work = "pallas", float(instruction.attribute(_STATED) or 0)
     return Cost(kind, moved, work, 0.0, products, instruction.op_name)
 
 

@@ -45,6 +45,7 @@ class Sizes:
     cells: int = 8  # of the network
     channels: int = 16  # of the network's first cells
     dtype: str = "bfloat16"  # of the network's activations
+    pallas: bool = False  # see `SupernetConfig`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,9 @@ def _lowered(function, *arguments, donated=()):
 
     def lower(mesh: Mesh) -> jax.stages.Lowered:
         placed = compiling.shapes(arguments, mesh)
-        return jax.jit(function, donate_argnums=donated).lower(*placed)
+        # Pallas lowers for the card that the abstract mesh names.
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return jax.jit(function, donate_argnums=donated).lower(*placed)
 
     return lower
 
@@ -127,7 +130,8 @@ def bayesian(sizes: Sizes) -> list[Part]:
 
 def _supernet(sizes, none=False):
     shape = {"cells": sizes.cells, "channels": sizes.channels}
-    return supernet.darts(none=none, dtype=sizes.dtype, **shape)
+    options = {"dtype": sizes.dtype, "pallas": sizes.pallas}
+    return supernet.darts(none=none, **options, **shape)
 
 
 def loop_trips(config: supernet.SupernetConfig) -> list[float]:

@@ -49,6 +49,7 @@ class Cell(NamedTuple):
     stride: int = 1  # of edges that leave an input
     parts: int = 1  # operations see C / parts channels (PC-DARTS)
     axis_name: str | None = None  # of a mapped axis that shares the batch
+    pallas: bool = False  # see `SupernetConfig`
 
     @property
     def nodes(self) -> int:

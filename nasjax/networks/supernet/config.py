@@ -15,6 +15,11 @@ class SupernetConfig(NetworkConfig):
     Attributes:
       kind: the family, a key of FAMILIES: the network around the cells.
       parts: K; operations see 1 / K of the channels (PC-DARTS).
+      pallas: on a GPU, `mode="path"` computes DARTS's separable and dilated
+        convolutions by fused Pallas kernels where it normalises by the batch. They are
+        compiled for an H100 and interpreted in tests, but have not run on a GPU yet;
+        they need Pallas's form for Triton, which JAX 0.12 deprecates. Values differ in
+        rounding. Elsewhere it changes nothing.
 
     Raises:
       ValueError: `channels` is no multiple of 2 K, or the family lacks an operation of
@@ -25,6 +30,7 @@ class SupernetConfig(NetworkConfig):
     channels: int = 16
     cells: int = 8
     parts: int = 1
+    pallas: bool = False
 
     def __post_init__(self):
         check_positive(self, "parts")

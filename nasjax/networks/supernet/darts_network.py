@@ -39,6 +39,7 @@ def plan(config: SupernetConfig) -> Mapping[str, tuple[int, cells.Cell]]:
             stride=2 if reduction else 1,
             parts=config.parts,
             axis_name=config.axis_name,
+            pallas=config.pallas,
         )
         plan[f"cell{i}"] = (REDUCTION if reduction else NORMAL, cell)
     return plan

@@ -39,11 +39,19 @@ class Norm:
     Args:
       fixed: float32 [2, 2, C], statistics to normalise by; None takes the batch's own.
       axis_name: see `primitives.batch_norm`.
+      fused: whether separable convolutions are `pallas_separable`'s, which normalise by
+        the batch's statistics.
     """
 
-    def __init__(self, fixed: chex.Array | None = None, axis_name: str | None = None):
+    def __init__(
+        self,
+        fixed: chex.Array | None = None,
+        axis_name: str | None = None,
+        fused: bool = False,
+    ):
         self._fixed, self._axis_name = fixed, axis_name
         self._used: list[chex.Array] = []
+        self.fused = fused and fixed is None
 
     def _next_fixed(self) -> chex.Array | None:
         return None if self._fixed is None else self._fixed[len(self._used)]
@@ -56,6 +64,15 @@ class Norm:
     def last(self, x: chex.Array) -> chex.Array:
         """The batch that an operation returns, normalised."""
         return self(x)
+
+    def separable(self, x, depth, point, dilation: int, stride: int) -> chex.Array:
+        """Separable convolutions, normalised; arguments as `pallas_separable`'s."""
+        from nasjax.networks import pallas_separable
+
+        static = dilation, stride, self._axis_name
+        x, used = pallas_separable.separable(x, depth, point, *static)
+        self._used += list(used)
+        return x
 
     def statistics(self, channels: int) -> chex.Array:
         """Statistics used, float32 [2, 2, C]; of an unused normalisation 0 and 1."""
@@ -78,6 +95,16 @@ class LateNorm(Norm):
             fixed = primitives.batch_statistics(x, self._axis_name)
         self._used.append(fixed)
         return x
+
+    def separable(self, x, depth, point, dilation: int, stride: int) -> chex.Array:
+        """Separable convolutions, the last one not normalised."""
+        from nasjax.networks import pallas_separable
+
+        static = dilation, stride, self._axis_name
+        outputs, used, _ = pallas_separable.unnormalized(x, depth, point, *static)
+        self._used += used
+        self.deferred = True
+        return outputs[-1]
 
     def affine(self, channels: int, parts: int) -> chex.Array:
         """float32 [2, channels] for `primitives.apply_affine`, shuffled as `partially`.
@@ -159,6 +186,9 @@ def _convolutions(size: int, dilation: int, times: int) -> Operation:
         }
 
     def apply(weights, x, stride, norm):
+        if norm.fused:
+            kernels = weights["depthwise"], weights["pointwise"]
+            return norm.separable(x, *kernels, dilation, stride)
         for i in range(times):
             x = jax.nn.relu(x)
             kernel = weights["depthwise"][i]

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.networks import primitives
+from nasjax.networks.platforms import by_platform
 from nasjax.networks.supernet import cells, operations
 from nasjax.networks.supernet.operations import LateNorm, Norm
 
@@ -84,6 +85,20 @@ def _at(slots, s):
     return jax.tree.map(lambda x: x[s], slots)
 
 
+def _slot(slots, rows, statistics, s, o):
+    """Source and target of a slot, its weights, and statistics to normalise by.
+
+    Branches look these up themselves, so that a GPU reads them where it needs them.
+    Elsewhere they are stored first, as operands of the branch would be.
+    """
+    _, edge, source, target, _ = _at(slots, s)
+    fixed = None if statistics is None else statistics[edge, o]
+    operands = rows[s], fixed
+    barrier = jax.lax.optimization_barrier
+    row, fixed = by_platform(lambda x: x, barrier, operands)
+    return source, target, row, fixed
+
+
 def _edge(cell, group, name, weights, x, norm):
     """An operation on an edge."""
 
@@ -98,23 +113,23 @@ def _forward(cell, group, stack, arch, statistics, carry):
     slots, count = _slots(cell, group, arch)
     rows = _selected(cell, group, stack, slots, carry[0].nodes.dtype)
 
-    def branch(name):
-        def run(row, features, source, fixed):
+    def branch(o, name):
+        def run(s, features):
+            source, _, row, fixed = _slot(slots, rows, statistics, s, o)
             x = cells.read(cell, group, features, source)
-            norm = LateNorm(fixed, cell.axis_name)
+            norm = LateNorm(fixed, cell.axis_name, cell.pallas)
             y = _edge(cell, group, name, _unflatten(stack[name], row), x, norm)
             affine = norm.affine(cell.channels, cell.parts)
             return y, affine, norm.statistics(cell.seen)
 
         return run
 
-    branches = [branch(name) for name in cell.names]
+    branches = [branch(o, name) for o, name in enumerate(cell.names)]
 
     def body(s, carry):
         features, used = carry
-        _, edge, source, target, o = _at(slots, s)
-        fixed = None if statistics is None else statistics[edge, o]
-        y, affine, new = jax.lax.switch(o, branches, rows[s], features, source, fixed)
+        _, edge, _, target, o = _at(slots, s)
+        y, affine, new = jax.lax.switch(o, branches, s, features)
         y = primitives.apply_affine(y, affine)
         return cells.add(cell, features, target, y), used.at[edge, o].set(new)
 
@@ -136,28 +151,27 @@ def _backward(cell, group, stack, arch, statistics, features, grads):
     )
     rows, by_weights = jax.vjp(select, stack)
 
-    def branch(name):
-        def run(row, features, grads, source, target, fixed):
-            def edge(row, x):
-                norm = Norm(fixed, cell.axis_name)
+    def branch(o, name):
+        def run(s, grads):
+            source, target, row, fixed = _slot(slots, rows, statistics, s, o)
+
+            def compute(row, x):
+                norm = Norm(fixed, cell.axis_name, cell.pallas)
                 return _edge(cell, group, name, _unflatten(stack[name], row), x, norm)
 
             x = cells.read(cell, group, features, source)
             g = grads.nodes[target - cell.first]
-            return jax.vjp(edge, row, x)[1](g)
+            return jax.vjp(compute, row, x)[1](g)
 
         return run
 
-    branches = [branch(name) for name in cell.names]
+    branches = [branch(o, name) for o, name in enumerate(cell.names)]
 
     def body(s, carry):
         grads, g_rows = carry
         at = count - 1 - s
-        _, edge, source, target, o = _at(slots, at)
-        fixed = None if statistics is None else statistics[edge, o]
-        g_row, g_x = jax.lax.switch(
-            o, branches, rows[at], features, grads, source, target, fixed
-        )
+        _, _, source, _, o = _at(slots, at)
+        g_row, g_x = jax.lax.switch(o, branches, at, grads)
         if group.from_inputs:
             grads = grads._replace(inputs=grads.inputs.at[source].add(g_x))
         else:
