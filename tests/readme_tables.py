@@ -278,9 +278,10 @@ def fronts() -> Rows:
     """Medians over tasks, as the screen has them."""
     rows = []
     for name, title in FRONTS.items():
-        seeds = str(len(data(name, "summary.json")["seeds"]))
-        for method, row in named(name, "method").items():
-            rows.append([title, seeds, method, *row])
+        summary, cells_of = data(name, "summary.json"), named(name, "method")
+        for method in summary["methods"]:
+            seeds = str(len(summary["seeds"]))
+            rows.append([title, seeds, method, *cells_of[method]])
     header = ["", "seeds", "method", "% after 50", "% after 100"]
     return [[*header, "to 90 %", "to 95 %", "to 99 %"], *rows]
 
@@ -288,9 +289,10 @@ def fronts() -> Rows:
 def latency_bounds() -> Rows:
     """Median queries to the constrained optimum, and the searches that reached it."""
     rows = []
-    for method, row in named("bounds-latency", "method").items():
-        gaps = data("bounds-latency", "summary.json")["mean_gap"][method]
-        rows.append([method, row[-1], *(f"{gaps[n]:.2f}" for n in ("50", "100"))])
+    cells_of = named("bounds-latency", "method")
+    for method, gaps in data("bounds-latency", "summary.json")["mean_gap"].items():
+        gap = [f"{gaps[n]:.2f}" for n in ("50", "100")]
+        rows.append([method, cells_of[method][-1], *gap])
     header = ["method", "queries to the optimum", "points below it after 50"]
     return [[*header, "after 100"], *rows]
 
