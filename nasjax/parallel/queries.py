@@ -113,6 +113,10 @@ class Queries:
         self.budget = queries
         return {"event": "grown", "queries": queries}
 
+    def _outcome(self, *values: Any) -> Outcome:
+        result = outcomes.outcome(*values)
+        return outcomes.with_metrics(result, self._searcher.metrics)
+
     def tell_earlier(
         self,
         arch: np.ndarray,
@@ -124,7 +128,7 @@ class Queries:
         """Tells an evaluation from before the search; returns the event."""
         step = jnp.int32(len(self.earlier))
         state, note = _adopt(self._searcher, self.state, step, arch)
-        outcome = outcomes.outcome(accuracy, loss, metrics)
+        outcome = self._outcome(accuracy, loss, metrics)
         self.state, _ = _tell(
             self._key, self._searcher, state, note, step, arch, outcome
         )
@@ -165,7 +169,8 @@ class Queries:
     ) -> None:
         """Raises ValueError if the searcher cannot use it, or for other metrics."""
         if accuracy is not None:
-            outcomes.named(Outcome(accuracy, loss, metrics), self.metrics)
+            result = outcomes.named(Outcome(accuracy, loss, metrics), self.metrics)
+            outcomes.with_metrics(result, self._searcher.metrics)
             if self._searcher.check is not None:
                 self._searcher.check(accuracy, loss)
 
@@ -183,7 +188,7 @@ class Queries:
             metrics = dict.fromkeys(self.metrics or (), float("nan"))
         else:
             self.metrics = tuple(metrics)
-        outcome = outcomes.outcome(value, loss, metrics)
+        outcome = self._outcome(value, loss, metrics)
         step = jnp.int32(len(self.earlier) + self.told)
         self.state, _ = _tell(
             self._key, self._searcher, self.state, query.note, step, query.arch, outcome

@@ -73,9 +73,10 @@ class Queries(job.Job):
             state = search.init(keys[0], searcher, self._env, steps)
             queried, arch = searcher.ask(keys[1], state.searcher, jnp.int32(0))
             zero = jnp.float32(0)
-            nothing = Outcome(zero, zero, dict.fromkeys(metrics, zero))
-            _, info = searcher.tell(keys[2], queried, jnp.int32(0), arch, nothing)
-            return state, Trace(arch, zero, zero, dict(info), nothing.metrics)
+            known = dict.fromkeys(metrics, zero)
+            read = Outcome(zero, zero, known | dict.fromkeys(searcher.metrics, zero))
+            _, info = searcher.tell(keys[2], queried, jnp.int32(0), arch, read)
+            return state, Trace(arch, zero, zero, dict(info), known)
 
         state, row = jax.eval_shape(shapes_of, jax.random.key(0))
         trace = jax.tree.map(lambda x: np.zeros((steps, *x.shape), x.dtype), row)

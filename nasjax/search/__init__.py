@@ -261,6 +261,7 @@ def drive(
             returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
             env_state, outcome = _read(searcher, returned, state)
             outcome = outcomes.named(outcome, names)
+            read = outcomes.with_metrics(outcome, searcher.metrics)
         except Exception as error:
             arch, trace = np.asarray(arch), _stack(rows) if rows else None
             raise EvaluationError(
@@ -273,7 +274,7 @@ def drive(
             ) from error
         if outcome.metrics or np.isfinite(outcome.accuracy):
             names = tuple(outcome.metrics)
-        told, info = telling(key_tell, asked, step, arch, outcome)
+        told, info = telling(key_tell, asked, step, arch, read)
         state = SearchState(told, env_state)
         rows.append(_entry(arch, outcome, info))
         if on_step is not None:

@@ -103,6 +103,11 @@ def constraint(text: str | Constraint) -> Constraint:
         ) from None
 
 
+def metrics(terms: Sequence[Objective | Constraint]) -> tuple[str, ...]:
+    """Names of the metrics that `oriented` reads."""
+    return tuple(dict.fromkeys(x.name for x in terms if x.name != "accuracy"))
+
+
 def oriented(terms: Sequence[Objective | Constraint], outcome: Outcome) -> chex.Array:
     """float32 [M], larger is better; NaN in all of a failed evaluation.
 

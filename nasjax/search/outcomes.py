@@ -167,6 +167,24 @@ def named(result: Any, names: Collection[str] | None) -> Any:
     return result._replace(metrics=dict.fromkeys(names, jnp.float32(jnp.nan)))
 
 
+def with_metrics(result: Outcome, names: Collection[str]) -> Outcome:
+    """The concrete outcome for a searcher that reads these metrics.
+
+    A failed evaluation gets NaN for those that it lacks.
+
+    Raises:
+      ValueError: one that succeeded lacks a metric.
+    """
+    missing = [name for name in names if name not in result.metrics]
+    if missing and np.isfinite(result.accuracy):
+        raise ValueError(
+            f"the searcher reads the metrics {', '.join(missing)}; evaluate returned "
+            f"{', '.join(result.metrics) or 'none'}"
+        )
+    unknown = dict.fromkeys(missing, jnp.float32(jnp.nan))
+    return result._replace(metrics={**result.metrics, **unknown})
+
+
 class Best(NamedTuple):
     """The best query of a search."""
 

@@ -119,6 +119,7 @@ class Searcher(NamedTuple):
         over their common steps, see `budget_free`; None if unknown.
       asynchronous: functions for pending outcomes; None for the defaults.
       space: the space of its architectures; None if unknown.
+      metrics: names of the outcomes' metrics that `tell` reads.
     """
 
     init: Callable[..., PyTree]
@@ -129,6 +130,7 @@ class Searcher(NamedTuple):
     exact_from: int | None = None
     asynchronous: Asynchronous | None = None
     space: CellSpace | None = None
+    metrics: tuple[str, ...] = ()
 
 
 def budget_free(searcher: Searcher, steps: int) -> bool:

@@ -24,7 +24,7 @@ from nasjax.agent import gaussian_process as gp
 from nasjax.agent.draws import flat
 from nasjax.search import Asynchronous, Searcher, in_float32
 from nasjax.search.constraints import drawn
-from nasjax.search.objectives import Constraint, Objective, read
+from nasjax.search.objectives import Constraint, Objective, metrics, read
 from nasjax.search.protocol import fields
 from nasjax.searchers import bayesian_proposals as proposals
 from nasjax.searchers.crossover import offspring
@@ -151,13 +151,8 @@ def _value(agent, key, known, mean, deviation):
     K = len(agent.objectives)
     reference = agent.reference(known)
     front = jnp.where(known.front[:, None], known.score[:K].T - reference, 0.0)
-    gain = log_improvement(
-        key,
-        mean[:K].T - reference,
-        deviation[:K].T,
-        front,
-        agent.config.directions,
-    )
+    count = agent.config.directions
+    gain = log_improvement(key, mean[:K].T - reference, deviation[:K].T, front, count)
     keeps = log_ndtr((mean[K:] - known.bound[:, None]) / deviation[K:])
     gain = jnp.where(jnp.any(known.front), gain, 0.0)
     return gain + jnp.sum(keeps, axis=0)
@@ -297,4 +292,5 @@ def bayesian_pareto(
         config.capacity,
         Asynchronous(ask, adopt=adopt, **fields("by_actor")),
         space,
+        metrics(agent.terms),
     )

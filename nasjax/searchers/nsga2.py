@@ -12,7 +12,13 @@ import jax.numpy as jnp
 from nasjax.agent.draws import flat
 from nasjax.search import Asynchronous, Searcher, pareto
 from nasjax.search.asynchronous import equal, is_pending, redrawn
-from nasjax.search.objectives import Constraint, Objective, oriented, read
+from nasjax.search.objectives import (
+    Constraint,
+    Objective,
+    metrics,
+    oriented,
+    read,
+)
 from nasjax.searchers.bayesian_proposals import rows_shape
 from nasjax.searchers.config import Config, fraction, static
 from nasjax.searchers.crossover import offspring
@@ -134,7 +140,13 @@ def nsga2(
         return redrawn(among, key, state, step, pending)
 
     hooks = Asynchronous(ask_pending)
-    return Searcher(init, ask, tell, exact_from=1, asynchronous=hooks, space=space)
+    return Searcher(
+        *(init, ask, tell),
+        exact_from=1,
+        asynchronous=hooks,
+        space=space,
+        metrics=metrics(terms),
+    )
 
 
 def _survivors(state: Nsga2State) -> Nsga2State:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import nasjax
-from nasjax import search
+from nasjax import parallel, search
 from nasjax.environments.cached import cached
 from nasjax.environments.tabular import from_arrays
+from nasjax.runs.errors import RunError
 from nasjax.search import EvaluationError, Outcome, outcomes
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -84,3 +85,44 @@ def test_a_cache_keeps_them(tmp_path):
         other.evaluate.load(**file)
     _, again = search.drive(KEY, RANDOM, other, 30)
     jax.tree.map(np.testing.assert_array_equal, first, again)
+
+
+FRONT = nasjax.nsga2(SPACE, objectives=("accuracy:max", "latency:min"))
+
+
+def failing_first(count):
+    """An evaluation that fails without metrics `count` times, then has two."""
+    calls = iter(range(100))
+
+    def evaluate(arch):
+        if next(calls) < count:
+            return float("nan")
+        return Outcome(arch.mean(), None, {"latency": arch[0], "energy": 1.0})
+
+    return evaluate
+
+
+def test_a_searcher_that_reads_metrics_is_told_of_failures_without_them():
+    assert FRONT.metrics == ("latency",)
+    env = search.black_box(failing_first(2))
+    state, trace = search.drive(KEY, FRONT, env, steps=4)
+    latency = trace.metrics["latency"]
+    assert np.isnan(latency[:2]).all() and np.isfinite(latency[2:]).all()
+    np.testing.assert_array_equal(latency[2:], trace.arch[2:, 0])
+    result = parallel.search(
+        *(KEY, FRONT, failing_first(2)), queries=4, retries=0, progress=False
+    )
+    assert [row.failed for row in result.rows] == [True, True, False, False]
+    np.testing.assert_array_equal([row.arch for row in result.rows], trace.arch)
+    assert np.isneginf(state.searcher.value[20:22]).all()  # behind the population
+
+
+def test_a_metric_that_the_searcher_reads_must_be_there():
+    def evaluate(arch):
+        return Outcome(0.5, None, {"energy": 1.0})
+
+    message = "the searcher reads the metrics latency; evaluate returned energy"
+    with pytest.raises(EvaluationError, match=message):
+        search.drive(KEY, FRONT, search.black_box(evaluate), steps=2)
+    with pytest.raises(RunError, match=message):
+        parallel.search(KEY, FRONT, evaluate, queries=2, progress=False)
