@@ -96,7 +96,10 @@ def constraint(text: str | Constraint) -> Constraint:
     try:
         if match is None:
             raise ValueError
-        return Constraint(match[1], match[2], float(match[3]))
+        bound = float(match[3])
+        if bound != bound:
+            raise ValueError
+        return Constraint(match[1], match[2], bound)
     except ValueError:
         raise ValueError(
             f"constraint {text!r}; allowed: NAME<=NUMBER or NAME>=NUMBER"
@@ -133,8 +136,12 @@ def read(
     """Objectives and constraints, parsed and checked.
 
     Raises:
-      ValueError: there is no objective, one is named twice, or one cannot be read.
+      ValueError: there is no objective, one is named twice, one cannot be read, or a
+        text stands where a list should.
     """
+    for text in (objectives, constraints):
+        if isinstance(text, str):
+            raise ValueError(f"objectives and constraints are lists, got {text!r}")
     goals = tuple(map(objective, objectives))
     bounds = tuple(map(constraint, constraints))
     if not goals:

@@ -22,7 +22,7 @@ def test_a_bad_objective_is_named(text):
         objectives.objective(text)
 
 
-@pytest.mark.parametrize("text", ["", "latency", "latency<5", "latency<=low", "<=5"])
+@pytest.mark.parametrize("text", ["", "latency", "a<5", "a<=low", "a<=nan", "<=5"])
 def test_a_bad_constraint_is_named(text):
     with pytest.raises(ValueError, match="allowed: NAME<=NUMBER or NAME>=NUMBER"):
         objectives.constraint(text)
@@ -33,6 +33,13 @@ def test_a_search_needs_distinct_objectives():
         objectives.read([])
     with pytest.raises(ValueError, match="accuracy: named twice"):
         objectives.read(["accuracy", "accuracy:min"])
+
+
+def test_a_text_is_no_list():
+    with pytest.raises(ValueError, match="are lists, got 'accuracy:max'"):
+        objectives.read("accuracy:max")
+    with pytest.raises(ValueError, match="are lists, got 'latency<=5'"):
+        objectives.read(["accuracy"], "latency<=5")
 
 
 def test_values_are_oriented():
