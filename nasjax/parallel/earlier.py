@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nasjax.environments.cached import METRICS
 from nasjax.parallel import journal as journals
 from nasjax.spaces import CellSpace, genotypes
 
@@ -93,13 +94,16 @@ def _of_csv(path: Path, space: CellSpace) -> list[Earlier]:
             raise ValueError(f"{path} has no column {' and '.join(sorted(missing))}")
         lines = [(reader.line_num, row) for row in reader]
         rows = [row for _, row in lines]
-        metrics = [n for n in reader.fieldnames or () if _is_metric(n, rows)]
+        named = [n for n in reader.fieldnames or () if _is_metric(n, rows)]
+        # results.csv has a metric `hours` as `metrics_hours`.
+        own = {f"{METRICS}{name}": name for name in COLUMNS}
+        metrics = {name: own.get(name, name) for name in named}
         evaluations = []
         for line, row in lines:
             try:
                 arch = architecture(space, row["arch"])
                 accuracy, loss = (score(row.get(n)) for n in ("accuracy", "loss"))
-                measured = {name: score(row[name]) for name in metrics}
+                measured = {to: score(row[name]) for name, to in metrics.items()}
             except ValueError as error:
                 raise ValueError(f"{path}, line {line}: {error}") from error
             evaluations.append(Earlier(arch, accuracy, loss, str(path), measured))
@@ -108,9 +112,9 @@ def _of_csv(path: Path, space: CellSpace) -> list[Earlier]:
 
 def _is_metric(name: str, rows: Sequence[Mapping[str, str]]) -> bool:
     """Whether a column is a metric: not one of COLUMNS, and it starts with a number."""
-    first = next((row[name] for row in rows if row[name]), "")
     try:
-        return name not in COLUMNS and score(first) == score(first)
+        known = (score(row[name]) for row in rows)
+        return name not in COLUMNS and any(value == value for value in known)
     except ValueError:
         return False
 

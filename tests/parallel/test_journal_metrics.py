@@ -88,6 +88,9 @@ def test_results_files_are_read_as_earlier(tmp_path):
         for row, query in zip(rows, first.rows, strict=True):
             wanted = query.metrics.get("latency", np.nan)
             np.testing.assert_equal(row.metrics.get("latency", np.nan), wanted)
+    path = tmp_path / "results.csv"
+    path.write_text("arch,accuracy,metrics_hours\n0 0 0 0,0.5,2\n")
+    assert earlier.read(path, SPACE)[0].metrics == {"hours": 2.0}
     second = search(tmp_path / "next", earlier=tmp_path / "run", queries=2)
     assert second.best[0].metrics["latency"] > 0
 
@@ -116,15 +119,17 @@ def test_what_is_no_number_is_a_failure_that_says_so(tmp_path):
 
 
 def test_columns_of_a_csv_file(tmp_path):
-    """The first entry says whether a column is a metric."""
+    """The first entry that is not NaN says whether a column is a metric."""
     path = tmp_path / "earlier.csv"
-    path.write_text(
-        "arch,accuracy,latency,comment,worker\n0 0 0 0,0.5,,good,3\n"
-        "1 1 1 1,0.6,2.5,,4\n"
-    )
-    rows = earlier.read(path, SPACE)
-    assert [{*row.metrics} for row in rows] == [{"latency"}] * 2
-    assert rows[1].metrics["latency"] == 2.5 and np.isnan(rows[0].metrics["latency"])
+    for failed in ("", "nan"):
+        path.write_text(
+            f"arch,accuracy,latency,comment,worker\n0 0 0 0,0.5,{failed},good,3\n"
+            "1 1 1 1,0.6,2.5,,4\n"
+        )
+        rows = earlier.read(path, SPACE)
+        assert [{*row.metrics} for row in rows] == [{"latency"}] * 2
+        assert rows[1].metrics["latency"] == 2.5
+        assert np.isnan(rows[0].metrics["latency"])
     path.write_text("arch,accuracy,latency\n0 0 0 0,0.5,1\n1 1 1 1,0.6,slow\n")
     with pytest.raises(ValueError, match=r"line 3: .*slow"):
         earlier.read(path, SPACE)
