@@ -175,7 +175,8 @@ def describe(args: argparse.Namespace, table: tables.Table) -> list[str]:
     goal = f"goal {args.goal}"
     if args.objectives:
         terms = ", ".join(map(str, (*args.objectives, *args.constraint)))
-        goal = f"{len(args.tasks.tasks)} tasks of {terms}"
+        count = len(args.tasks.tasks)
+        goal = f"{count} task{'s' * (count > 1)} of {terms}"
     missing = "complete" if table.complete else f"of {table.space.size:,} possible"
     lines = [
         f"{args.files}: {len(table.ops):,} architectures ({missing}), "
@@ -184,8 +185,7 @@ def describe(args: argparse.Namespace, table: tables.Table) -> list[str]:
     ]
     lines += [f"left out: column {n!r} {why}" for n, why in table.left_out.items()]
     if bounds.record(args):
-        count = len(table.ops)
-        lines.append(bounds.counted(count, count + args.above))
+        lines.append(bounds.counted(len(table.ops), len(table.ops) + args.above))
     if gone := table.rows - len(table.ops) - args.above:
         lines.append(f"left out: {gone:,} rows that failed in one of the columns")
     for name, values in table.values.items():

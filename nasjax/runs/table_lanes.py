@@ -62,6 +62,7 @@ class Study(NamedTuple):
     incomplete: bool = False
     # -1 if the environment negates the table's values; progress and log undo that.
     sign: float = 1.0
+    slacks: Sequence[str] = ()  # metrics that are at least 0 where a row is feasible
 
 
 @dataclasses.dataclass
@@ -219,9 +220,12 @@ class Lanes(job.Job):
         return carry | {"home": home}
 
     def best(self, carry: Any, step: int) -> dict[str, float | None]:
-        """Each column's mean over seeds of the best score; failures are left out."""
+        """Each column's mean over seeds of the best feasible score."""
         scores = carry["trace"].accuracy[:, :step]
-        best = np.where(np.isfinite(scores), scores, -np.inf).max(axis=1)
+        counts = np.isfinite(scores)
+        for name in self._study.slacks:
+            counts &= carry["trace"].metrics[name][:, :step] >= 0
+        best = np.where(counts, scores, -np.inf).max(axis=1)
         column_of = np.array(self._group.columns)
         means = {}
         for column in dict.fromkeys(self._group.columns):

@@ -82,9 +82,9 @@ class Tasks:
 
     def terms(self) -> dict[str, tuple[Objective | Constraint, ...]]:
         """`objectives` and `constraints` of a searcher in `environment`."""
-        goals = (Objective("accuracy"), *self.objectives[1:])
+        others = [Objective(_metric(x), x.goal) for x in self.objectives[1:]]
         return {
-            "objectives": goals,
+            "objectives": (Objective("accuracy"), *others),
             "constraints": tuple(Constraint(str(x), ">=", 0.0) for x in self.bounds),
         }
 
@@ -97,7 +97,7 @@ class Tasks:
         first = self.objectives[0]
         values = [task.value[:, 0] for task in self.tasks]
         metrics = {
-            x.name: [x.sign * task.value[:, m] for task in self.tasks]
+            _metric(x): [x.sign * task.value[:, m] for task in self.tasks]
             for m, x in enumerate(self.objectives)
             if x is not first
         }
@@ -133,7 +133,13 @@ class Tasks:
             steps=steps,
             incomplete=not table.complete,
             sign=self.objectives[0].sign,
+            slacks=[str(x) for x in self.bounds],
         )
+
+
+def _metric(goal: Objective) -> str:
+    """The metric of a further objective; searchers call the first one `accuracy`."""
+    return "accuracy (column)" if goal.name == "accuracy" else goal.name
 
 
 def tasks_of(

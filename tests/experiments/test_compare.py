@@ -251,6 +251,16 @@ def test_several_objectives(two_files, tmp_path):
     assert "paired over seeds" in (tmp_path / "run" / "report.txt").read_text()
 
 
+def test_a_column_may_be_called_accuracy(tmp_path):
+    values = {"accuracy": COST[::-1], "cost": COST}
+    np.savez(tmp_path / "named.npz", ops=OPS, **values)
+    flags = ["--table", tmp_path / "named.npz", "--methods", "nsga2", *SMALL]
+    for goals in ("cost:min,accuracy:max", "accuracy:max,cost:min"):
+        done = run(*flags, "--objectives", goals, "--out", tmp_path / goals[:4])
+        assert done.code == 0, done.err
+        assert f"1 task of {goals[:8]}" in done.out
+
+
 def test_a_run_with_a_constraint_goes_on_to_the_same_bits(two_files, tmp_path):
     flags = ["--table", two_files, "--objectives", "gain", "--methods"]
     flags += ["bayesian-pareto,nsga2", "--constraint", "cost1<=50%", *PARETO, *SMALL]
@@ -268,6 +278,13 @@ def test_a_run_with_a_constraint_goes_on_to_the_same_bits(two_files, tmp_path):
     assert task["bounds"] == {"cost1<=50%": pytest.approx(np.median(COST))}
     assert task["feasible"] == 41
     assert "to the optimum" in done.out
+    index = whole["nsga2__arch_index"][0, :, :]
+    gain = np.load(two_files.split(",")[0])["gain"]
+    feasible = np.median(COST) >= COST
+    best = np.where(feasible[index], gain[index], -np.inf).max(axis=1).mean()
+    log = (tmp_path / "whole" / "log.jsonl").read_text().splitlines()
+    last = [x for x in map(json.loads, log) if x.get("method") == "nsga2"][-1]
+    assert [*last["best"].values()] == [pytest.approx(best, rel=1e-5)]
     other = [x if x != "cost1<=50%" else "cost1<=40%" for x in flags]
     done = run(*other, "--out", tmp_path / "parts", "--resume")
     assert done.code == 2 and "constraints" in done.err
