@@ -139,6 +139,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     there = (Path(args.out) / journals.NAME).exists()
     if not there and args.command != "ask":
         raise RefusedError(f"{args.out} holds no search; the first `ask` starts one")
+    if args.command == "tell":
+        names = [name for name, _ in args.metric]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise RefusedError(f"--metric {', '.join(sorted(twice))}: named twice")
+        if names and args.failed is not None:
+            raise RefusedError("--metric would change nothing with --failed")
     with refusals():
         settings = _settings(args, there)
         space = _space(settings.space)

@@ -117,6 +117,14 @@ class Queries:
         result = outcomes.outcome(*values)
         return outcomes.with_metrics(result, self._searcher.metrics)
 
+    def check_earlier(self, accuracy: float, metrics: Mapping[str, float]) -> None:
+        """Raises ValueError if a success lacks a metric that the searcher reads."""
+        missing = [name for name in self._searcher.metrics if name not in metrics]
+        if missing and np.isfinite(accuracy):
+            raise ValueError(
+                f"no metric {', '.join(missing)}, which the searcher reads"
+            )
+
     def tell_earlier(
         self,
         arch: np.ndarray,

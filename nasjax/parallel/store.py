@@ -106,6 +106,12 @@ def open_store(
       ValueError, OSError: see `open_run`, `Queries.replay` and `earlier.read`.
     """
     known = earlier_evaluations.read(earlier, state.space)
+    for row in known:
+        try:
+            state.check_earlier(row.accuracy, row.metrics)
+        except ValueError as error:
+            where = f"{row.source}, evaluation of {row.arch.tolist()}"
+            raise ValueError(f"earlier: {where}: {error}") from error
     if out is None:
         state.begin(queries, len(known))
         for row in known:

@@ -95,6 +95,18 @@ def test_results_files_are_read_as_earlier(tmp_path):
     assert second.best[0].metrics["latency"] > 0
 
 
+def test_earlier_evaluations_without_a_metric_that_is_read(tmp_path):
+    """They are refused by file and architecture, before there is a folder."""
+    path = tmp_path / "earlier.csv"
+    path.write_text("arch,accuracy\n0 0 0 0,\n1 1 1 1,0.6\n")
+    searcher = nasjax.nsga2(SPACE, objectives=("accuracy", "latency:min"))
+    options = {"queries": 2, "out": tmp_path / "run", "earlier": path}
+    says = r"earlier.csv, evaluation of \[1, 1, 1, 1\]: no metric latency, which"
+    with pytest.raises(ValueError, match=says):
+        parallel.search(KEY, searcher, measured, **options)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("other", "says"),
     [
@@ -163,6 +175,8 @@ def test_by_hand(tmp_path, capsys):
         with pytest.raises(SystemExit):
             main([*tell, "--metric", bad])
         assert f"'{bad}' is no metric; allowed: NAME=NUMBER" in capsys.readouterr().err
+    assert main([*tell, "--metric", "latency=3.2", "--metric", "latency=1"]) == 2
+    assert "--metric latency: named twice" in capsys.readouterr().err
     assert main([*tell, "--metric", "latency=3.2", "--metric", "size=1e6"]) == 0
     told = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["metrics"] == {"latency": 3.2, "size": 1e6}
@@ -170,7 +184,10 @@ def test_by_hand(tmp_path, capsys):
     tell = ["tell", *out, "--query", "1", "--accuracy", "0.8"]
     assert main([*tell, "--metric", "latency=1"]) == 2
     assert "before it had latency, size" in capsys.readouterr().err
-    assert main(["tell", *out, "--query", "1", "--failed"]) == 0
+    tell = ["tell", *out, "--query", "1", "--failed"]
+    assert main([*tell, "--metric", "latency=1"]) == 2
+    assert "would change nothing with --failed" in capsys.readouterr().err
+    assert main(tell) == 0
     capsys.readouterr()
     assert main(["best", *out]) == 0
     title, row = capsys.readouterr().out.splitlines()[1:3]
