@@ -149,11 +149,17 @@ def bounded(
         for no bound.
 
     Raises:
-      ValueError: there is no bound, a bound is below the smallest architecture (the
-        message has its value), no architecture is known that meets both, or costs reach
-        2^31.
+      ValueError: `table` is of another space, there is no bound, a bound is below the
+        smallest architecture (the message has its value), no architecture is known
+        that meets both, or costs reach 2^31.
     """
     edges = table.edges
+    shape = (*space.arch_shape, space.num_operations + 1)
+    if np.shape(edges.macs) != shape:
+        raise ValueError(
+            f"costs of shape {list(np.shape(edges.macs))} are of another space than "
+            f"{space.name}, whose shape is {list(shape)}"
+        )
     bounds: list[tuple[str, Callable[..., Any], np.ndarray, Any]] = [
         ("parameters", costs.params, edges.weights + edges.affine, params),
         ("multiply-adds", costs.macs, edges.macs, macs),

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import chex
@@ -279,7 +279,7 @@ def check_integer(name: str, value: Any, low: int) -> None:
 
 
 def check_operations(operations: Sequence[str]) -> None:
-    if isinstance(operations, str):
+    if isinstance(operations, str) or not isinstance(operations, Iterable):
         raise ValueError(f"operations must be a list of names, got {operations!r}")
     for operation in operations:
         if not isinstance(operation, str):

@@ -131,6 +131,8 @@ def test_the_smallest_architecture_is_known():
             search.bounded(NB201, table, **{what: 9})
     with pytest.raises(ValueError, match="needs a number"):
         search.bounded(NB201, table)
+    with pytest.raises(ValueError, match="are of another space than darts"):
+        search.bounded(DARTS, table, params=10**7)
 
 
 def test_a_searcher_must_say_its_space():

@@ -308,6 +308,7 @@ def test_index_needs_a_countable_space():
         (2, [f"op{i}" for i in range(255)], "uint8.* got 255"),
         (2, [["a", "b"], ["c"]], r"must be names, got \['a', 'b'\]: every edge"),
         (2, (0, 1), "must be names, got 0"),
+        (2, 3, "must be a list of names, got 3"),
         (2, "abc", "must be a list of names, got 'abc'"),
         (2, ("a", "b", "a"), "'a' occurs twice"),
         (0, ("a", "b"), "num_edges must be at least 1, got 0"),
