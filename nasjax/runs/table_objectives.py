@@ -109,15 +109,15 @@ class Tasks:
         """On some rows of the table, by index.
 
         Raises:
-          TableFileError: in a task none of them keeps the constraints.
+          TableFileError: in a task none of them keeps the constraints, or their front
+            has no hypervolume.
         """
         tasks = [
             dataclasses.replace(task, value=task.value[rows], slack=task.slack[rows])
             for task in self.tasks
         ]
         for task in tasks:
-            if not task.feasible.any():
-                raise TableFileError(f"{task.name}: no row keeps all bounds")
+            _check(task, "all bounds")
         return dataclasses.replace(self, tasks=tuple(tasks))
 
     def study(
@@ -155,7 +155,8 @@ def tasks_of(
       failed: see `joined.picked`.
 
     Raises:
-      TableFileError: a name matches no column, or no row keeps the constraints.
+      TableFileError: a name matches no column, every combination of columns has one
+        twice, no row keeps the constraints, or the front has no hypervolume.
     """
     terms: tuple[Objective | Bound, ...] = (*goals, *bounds)
     names = list(dict.fromkeys(x.name for x in terms))
@@ -170,7 +171,9 @@ def tasks_of(
             shown = [combination[i] for i in several] or combination
             tasks.append(_task(table, " x ".join(shown), columns, goals, bounds))
     if not tasks:
-        raise TableFileError(f"{', '.join(names)}: all name the same column")
+        raise TableFileError(
+            f"{', '.join(names)}: every combination of columns has one twice"
+        )
     return table, Tasks(tuple(goals), tuple(bounds), tuple(tasks))
 
 
@@ -192,6 +195,15 @@ def _task(table, name, columns, goals, bounds):
     failed = ~np.isfinite(np.concatenate([value, slack], axis=1)).all(axis=1)
     value = np.where(failed[:, None], np.nan, value)
     task = Task(name, columns, value, slack, limits)
-    if not task.feasible.any():
-        raise TableFileError(f"{name}: no row keeps {', '.join(map(str, bounds))}")
+    _check(task, ", ".join(map(str, bounds)) or "all bounds")
     return task
+
+
+def _check(task: Task, bounds: str) -> None:
+    if not task.feasible.any():
+        raise TableFileError(f"{task.name}: no row keeps {bounds}")
+    if not (task.feasible & (task.value > task.reference).all(axis=1)).any():
+        raise TableFileError(
+            f"{task.name}: every row that keeps {bounds} has the worst value of an "
+            "objective, so the front has no hypervolume"
+        )

@@ -300,6 +300,8 @@ def test_a_run_with_a_constraint_goes_on_to_the_same_bits(two_files, tmp_path):
         (["--objectives", "gain", "--goal", "min"], "--goal would change nothing"),
         (["--objectives", "gain,time:min"], "no column 'time' to search"),
         (["--objectives", "gain", "--constraint", "cost<=1"], "no row keeps cost<=1"),
+        (["--objectives", "gain", "--constraint", "gain<=0%"], "has no hypervolume"),
+        (["--objectives", "gain,g*:min"], "gain, g*: every combination of columns"),
     ],
 )
 def test_objectives_that_cannot_be_searched(tables, tmp_path, flags, reason):
