@@ -196,6 +196,8 @@ class Best(NamedTuple):
 def best(trace: Any) -> Best:
     """The query with the highest accuracy in a trace; failed queries do not count.
 
+    Further objectives and learnt constraints of a searcher play no part.
+
     Args:
       trace: accuracy [..., T] and arch [..., T, *arch_shape], from `run`, possibly
         under vmap.
