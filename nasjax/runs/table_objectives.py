@@ -166,8 +166,8 @@ def tasks_of(
     several = [i for i, columns in enumerate(matches) if len(columns) > 1]
     tasks = []
     for combination in itertools.product(*matches):
-        if len(set(combination)) == len(combination):
-            columns = dict(zip(names, combination, strict=True))
+        columns = dict(zip(names, combination, strict=True))
+        if len({columns[x.name] for x in goals}) == len(goals):
             shown = [combination[i] for i in several] or combination
             tasks.append(_task(table, " x ".join(shown), columns, goals, bounds))
     if not tasks:
