@@ -104,7 +104,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     usual = methods.PARETO if args.objectives else methods.COMPARED
     args.methods = args.methods or list(usual)
-    args.files = ",".join(map(str, args.table))
+    args.files = ", ".join(map(str, args.table))
     with parser.refusals():
         idle = ("columns", "goal", "trial", "ablation")
         objective_flags.refuse_idle(args, parser, idle)

@@ -26,6 +26,7 @@ TABLE = from_arrays(
     [VALUES],
     metrics={"latency": [SECONDS]},
 )
+PLAIN = TABLE.replace(params=TABLE.params._replace(metrics={}))
 # A third of it fails: the architectures with "a" on the first edge.
 FAILS = np.asarray(SPACE.from_index(jnp.arange(81)))[:, 0] == 0
 BAD = np.resize(np.array([np.nan, np.inf, -np.inf], np.float32), 81)
@@ -90,10 +91,18 @@ SEARCHERS = {
 }
 
 
+def read_by(searcher, env):
+    """The environment without the metrics that the searcher does not read."""
+    if searcher.metrics:
+        return env
+    return env.replace(params=env.params._replace(metrics={}))
+
+
 class Compiled(NamedTuple):
     """A searcher, its jitted loops, and what three seeds gave."""
 
     searcher: search.Searcher
+    env: Environment
     init: Any
     half: Any
     whole: Any
@@ -124,9 +133,9 @@ def compiled(request, quick_compile):
     half = jax.jit(functools.partial(advance, length=STEPS // 2))
     whole = jax.jit(functools.partial(advance, first=0, length=STEPS))
     together = jax.jit(jax.vmap(run, in_axes=(0, None)))
-    return Compiled(
-        searcher, jax.jit(init), half, whole, together, together(KEYS, TABLE)
-    )
+    env = read_by(searcher, TABLE)
+    lanes = together(KEYS, env)
+    return Compiled(searcher, env, jax.jit(init), half, whole, together, lanes)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +143,7 @@ def alone(compiled):
     """One seed at a time: an init, and a loop over all steps."""
 
     def one(key):
-        return compiled.whole(key, TABLE, compiled.init(key, TABLE))
+        return compiled.whole(key, compiled.env, compiled.init(key, compiled.env))
 
     return [one(key(seed)) for seed in range(3)]
 
@@ -164,18 +173,20 @@ def test_vmap_is_a_loop(compiled, alone):
 
 
 def test_two_halves_are_one_run(compiled, alone):
-    state = compiled.init(key(1), TABLE)
-    state, first = compiled.half(key(1), TABLE, state, first=jnp.int32(0))
+    state = compiled.init(key(1), compiled.env)
+    state, first = compiled.half(key(1), compiled.env, state, first=jnp.int32(0))
     # As a checkpoint would: to NumPy and back.
     state = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), state)
-    state, last = compiled.half(key(1), TABLE, state, first=jnp.int32(STEPS // 2))
+    state, last = compiled.half(
+        key(1), compiled.env, state, first=jnp.int32(STEPS // 2)
+    )
     trace = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
     jax.tree.map(np.testing.assert_array_equal, (state, trace), alone[1])
 
 
 def test_state_holds_no_key(compiled, alone):
     """Neither a typed key nor the words of one; shapes never change."""
-    before, after = compiled.init(key(0), TABLE), alone[0][0]
+    before, after = compiled.init(key(0), compiled.env), alone[0][0]
     jax.tree.map(lambda x, y: chex.assert_shape(y, x.shape), before, after)
     jax.tree.map(lambda x, y: chex.assert_type(y, x.dtype), before, after)
     for leaf in jax.tree.leaves(before):
@@ -190,10 +201,13 @@ def test_drive_with_plain_python_is_run(compiled, alone):
     }
 
     def evaluate(key, params, state, arch):
-        return state, Outcome(*params[tuple(np.asarray(arch).tolist())])
+        outcome = params[tuple(np.asarray(arch).tolist())]
+        return state, Outcome(*outcome[: 3 if compiled.searcher.metrics else 2])
 
-    env = Environment(lookup, TABLE.state, evaluate, traceable=False)
-    start = compiled.init(key(2), TABLE)  # unjitted it would be many small programs
+    env = Environment(lookup, compiled.env.state, evaluate, traceable=False)
+    start = compiled.init(
+        key(2), compiled.env
+    )  # unjitted it would be many small programs
     _, trace = search.drive(key(2), compiled.searcher, env, STEPS, start)
     wanted = alone[2][1]
     np.testing.assert_array_equal(trace.arch, wanted.arch)
@@ -227,7 +241,7 @@ def beside(compiled):
         def seconds(arch):  # 1 to 3
             return 1 + SPACE.index(arch) * 7 % 5 / 2
 
-        args = compiled.searcher, TABLE, STEPS, workers, seconds, 3
+        args = compiled.searcher, compiled.env, STEPS, workers, seconds, 3
         return search.simulate(key, *args)
 
     return jax.jit(go)
@@ -268,7 +282,7 @@ def assert_no_harm(state):
 
 
 def test_failed_evaluations_do_no_harm(compiled):
-    state, trace = compiled.together(KEYS, FAILING)
+    state, trace = compiled.together(KEYS, read_by(compiled.searcher, FAILING))
     index = np.asarray(SPACE.index(trace.arch))
     np.testing.assert_array_equal(
         trace.accuracy, np.where(FAILS, BAD, VALUES)[index], "the trace has it as it is"
@@ -283,7 +297,7 @@ def test_failed_evaluations_do_no_harm(compiled):
 
 
 def test_nothing_but_failures(compiled):
-    state, trace = compiled.together(KEYS, NOTHING)
+    state, trace = compiled.together(KEYS, read_by(compiled.searcher, NOTHING))
     assert_no_harm(state.searcher)
     assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trace.info))
 
@@ -292,11 +306,11 @@ def test_a_grown_search_is_the_larger_one(compiled, alone):
     small = jax.jit(
         functools.partial(search.init, searcher=compiled.searcher, steps=20)
     )
-    state = small(key(1), env=TABLE)
-    state, first = compiled.half(key(1), TABLE, state, first=jnp.int32(0))
+    state = small(key(1), env=compiled.env)
+    state, first = compiled.half(key(1), compiled.env, state, first=jnp.int32(0))
     grow = functools.partial(search.grow, searcher=compiled.searcher, steps=STEPS)
     state = jax.jit(grow)(key(1), state=state)
-    state, last = compiled.half(key(1), TABLE, state, first=jnp.int32(20))
+    state, last = compiled.half(key(1), compiled.env, state, first=jnp.int32(20))
     trace = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, last)
     if search.budget_free(compiled.searcher, 20):
         jax.tree.map(np.testing.assert_array_equal, (state, trace), alone[1])
@@ -308,13 +322,13 @@ def test_a_grown_search_is_the_larger_one(compiled, alone):
 def test_the_budget_is_kept(compiled):
     """Where the state is sized by it; elsewhere any number of steps goes."""
     searcher = compiled.searcher
-    state = compiled.init(key(0), TABLE)
+    state = compiled.init(key(0), compiled.env)
     if searcher.budget is None or searcher.budget(state.searcher) is None:
         return
     with pytest.raises(ValueError, match=r"step 40 .* made for 40 steps.*search\.grow"):
-        search.advance(key(0), searcher, TABLE, state, 30, 11)
+        search.advance(key(0), searcher, compiled.env, state, 30, 11)
     with pytest.raises(ValueError, match=r"made for 40 steps"):
-        search.drive(key(0), searcher, TABLE, 41, state, 39)
+        search.drive(key(0), searcher, compiled.env, 41, state, 39)
     with pytest.raises(ValueError, match="does not fit a budget of 39 steps"):
         jax.eval_shape(lambda: search.grow(key(0), searcher, state, 39))
 
@@ -323,7 +337,7 @@ def test_x64_changes_no_type(compiled, alone):
     """Traced only: a wider number in the state would stop the scan."""
 
     def run(key):
-        return search.run(key, compiled.searcher, TABLE, 12)
+        return search.run(key, compiled.searcher, compiled.env, 12)
 
     with jax.enable_x64(True):
         wide = jax.eval_shape(run, key(0))
@@ -339,7 +353,7 @@ def test_x64_asks_the_same(compiled, alone):
         pytest.skip("draws as one of these three does")
 
     def run(key):
-        return search.run(key, compiled.searcher, TABLE, STEPS)[1].arch
+        return search.run(key, compiled.searcher, compiled.env, STEPS)[1].arch
 
     with jax.enable_x64(True):
         wide = jax.jit(run)(key(0))
@@ -367,7 +381,7 @@ def test_configs_are_traced_and_vmapped():
     def run(values):
         count.append(1)
         searcher = nasjax.cadam(SPACE, small(**values))
-        return search.run(key(0), searcher, TABLE, 25)[1]
+        return search.run(key(0), searcher, PLAIN, 25)[1]
 
     one_by_one, together = jax.jit(run), jax.jit(jax.vmap(run))
     traces = []
@@ -411,7 +425,7 @@ def test_new_values_in_a_config_do_not_retrace(factory, configs):
     @jax.jit
     def go(config):
         count.append(1)
-        return search.run(key(0), factory(SPACE, config), TABLE, 12)[1].arch
+        return search.run(key(0), factory(SPACE, config), PLAIN, 12)[1].arch
 
     first, second = (go(config) for config in configs)
     assert len(count) == 1
