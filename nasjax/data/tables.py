@@ -3,11 +3,13 @@
 An npz file with `ops` uint8 [n, E] (one row per architecture, entry e the operation on
 edge e), optionally `op_names` [O], and value columns [n] of any unit; `NAME_trials`
 [n, R] may hold single trials of the column NAME, NaN where there are fewer. The table
-need not be complete.
+need not be complete. `edge_order` [E], such as `2<-0`, gives the edges of a cell whose
+nodes are sums, so that isomorphic architectures are known.
 """
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -34,7 +36,9 @@ class Table:
     """A checked table.
 
     Attributes:
-      space: `nas_bench_201()` if the operations are its own, else a `table_space`.
+      space: `nas_bench_201()` if the operations are its own, else a `table_space`; with
+        the edges of that cell if the file has `edge_order`, or six edges and operations
+        of NAS-Bench-201, `none` and `skip_connect` among them.
       ops: uint8 [n, E], in the order of the file.
       row: int64 [n], row of each architecture in the file.
       values: by column, float64 [n]; NaN where an evaluation failed.
@@ -111,8 +115,12 @@ def load(
             raise TableFileError(f"{path} has no single trials: no NAME{TRIALS}")
     values, left_out = _values(path, arrays, len(ops), columns, failed != "refuse")
     single = {n: _trials(path, arrays, n, x) for n, x in values.items() if trials}
-    space = spaces.table_space(ops.shape[1], names, path.stem)
     nb201 = spaces.nas_bench_201()
+    edges = _edges(path, arrays, ops.shape[1])
+    of_nb201 = {"none", "skip_connect"} <= {*names} <= {*nb201.operations}
+    if edges is None and ops.shape[1] == nb201.num_edges and of_nb201:
+        edges = nb201.edges
+    space = spaces.table_space(ops.shape[1], names, path.stem, edges)
     if (ops.shape[1], names) == (nb201.num_edges, nb201.operations):
         space = nb201
     sha256 = hashlib.sha256(content).hexdigest()
@@ -181,6 +189,25 @@ def _names(path: Path, arrays: Mapping, ops: np.ndarray) -> tuple[str, ...]:
         )
     names = tuple(map(str, names.astype(str)))  # also of bytes
     return names if len(names) > 1 else (*names, "op1")
+
+
+def _edges(
+    path: Path, arrays: Mapping, count: int
+) -> tuple[tuple[int, int], ...] | None:
+    """`(source, target)` of each edge; None if no `edge_order` is of this form."""
+    order = arrays.get("edge_order")
+    texts = [] if order is None else order.astype(str).reshape(-1).tolist()
+    found = [re.fullmatch(r"\s*(\d+)\s*<-\s*(\d+)\s*", text) for text in texts]
+    edges = tuple((int(x[2]), int(x[1])) for x in found if x)
+    if not edges:
+        return None
+    forward = all(source < target for source, target in edges)
+    if len(edges) != count or len(texts) != count or not forward:
+        raise TableFileError(
+            f"{path}: `edge_order` must list {count} edges such as '2<-0', each from a "
+            f"node to a later one; got {texts}"
+        )
+    return edges
 
 
 def _values(

@@ -5,8 +5,9 @@ network that maps good architectures to the parameters of better ones. For each 
 
 1. the actor's actions on the best architectures, plus noise, are discretised; random
    architectures join them;
-2. the critic chooses one of these proposals that was not queried before, alternately by
-   expected improvement and by upper confidence bound (every other time a wide one);
+2. the critic chooses one of these proposals that was not queried before, also under
+   another name, alternately by expected improvement and by upper confidence bound
+   (every other time a wide one), and moves from it to better neighbours;
 3. the outcome is stored, the critic's kernel and posterior are fitted to the ranks of
    all scores, and the actor ascends the critic's upper confidence bound.
 """
@@ -99,19 +100,27 @@ def _ask(agent, key, state, step, pending=None):
         )
         critic = state._replace(posterior=posterior)
         warm_up |= step == jnp.sum(pending.valid)  # there is no outcome yet
-    value = _acquisition(agent, critic, step, warm_up, agent.rows(arch))
-    excluded = proposals.is_queried(agent.space, state.queried, arch)
-    if feasible is not None:
-        excluded |= ~feasible(arch)
-    value = jnp.where(excluded, -jnp.inf, value)
+
+    def valued(arch, warm_up=False):
+        value = _acquisition(agent, critic, step, warm_up, agent.rows(arch))
+        excluded = proposals.is_known(agent.space, state.queried, arch)
+        if feasible is not None:
+            excluded |= ~feasible(arch)
+        return jnp.where(excluded, -jnp.inf, value)
+
+    value = valued(arch, warm_up)
     best = jnp.argmax(value)
     is_new = value[best] > -jnp.inf
+    highest = arch[best]
+    if agent.listed is None and agent.space.inputs_per_node is None:
+        rounds = jnp.where(warm_up | ~is_new, 0, agent.config.climb)
+        highest = proposals.climb(agent.space, valued, highest, value[best], rounds)
     # If all proposals were queried before, another architecture is queried.
     count = state.queried.shape[0] + 1
     start = proposals.new_start(key_new, agent.space, count, agent.listed)
     chosen = jax.lax.cond(
         is_new,
-        lambda: arch[best],
+        lambda: highest,
         lambda: proposals.new(
             agent.space, state.queried, start, agent.listed, feasible
         ),
@@ -160,6 +169,9 @@ def bayesian_actor_critic(
     listed: chex.Array | None = None,
 ) -> Searcher:
     """Actor-critic with a Gaussian-process critic; no architecture is queried twice.
+
+    Nor is one that is isomorphic to a queried one (`spaces.isomorphism`), until no
+    others are proposed; the critic sees them as one.
 
     Only the ranks of the scores are used, so their unit does not matter. A failed
     evaluation is stored with the worst score so far, so that the critic learns where

@@ -15,7 +15,7 @@ from nasjax.agent import gaussian_process as gp
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers.bayesian_proposals import rows_shape
 from nasjax.searchers.config import Config, choice, static, traced
-from nasjax.spaces import CellSpace
+from nasjax.spaces import CellSpace, isomorphism
 
 ACQUISITIONS = ("both", "bound", "improvement")
 PENDING = ("mean", "lowest", "average", "highest")
@@ -56,6 +56,7 @@ class BayesianActorCriticConfig(Config):
     cycles: int = static(2, "training cycles of critic and actor per step", 0)
     hidden: tuple[int, ...] = static((64,), "widths of the actor's hidden layers")
     actor_proposals: int = static(256, "proposals of the actor, noise from 0 to xi", 0)
+    climb: int = static(6, "most moves from the chosen proposal to neighbours", 0)
     random_proposals: int = static(64, "proposals drawn uniformly, at least 1")
     listed_proposals: tuple[int, int] = static(
         (64, 2_000), "proposals of the actor and of listed architectures, if listed"
@@ -109,7 +110,11 @@ class Agent:
     listed: chex.Array | None  # uint8 [A, *arch_shape]
 
     def rows(self, arch: chex.Array) -> chex.Array:
-        """One-hot [n, E, O] of `arch` [n, *arch_shape]; E counts edges of all cells."""
+        """One-hot [n, E, O] of `arch` [n, *arch_shape]; E counts edges of all cells.
+
+        Isomorphic architectures have the same rows, those of their representative.
+        """
+        arch = isomorphism.representative(self.space)(arch)
         return self.space.one_hot(arch).reshape(-1, *rows_shape(self.space))
 
     def predict(self, state, alpha):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from nasjax.agent.draws import flat
-from nasjax.spaces import CellSpace
+from nasjax.spaces import CellSpace, isomorphism
 
 
 def rows_shape(space: CellSpace) -> tuple[int, int]:
@@ -53,6 +53,30 @@ def drawn(
     return listed[jax.random.randint(key, (count,), 0, len(listed), jnp.int32)]
 
 
+def climb(
+    space: CellSpace,
+    valued: Callable[[chex.Array], chex.Array],
+    arch: chex.Array,
+    value: chex.Numeric,
+    rounds: chex.Numeric,
+) -> chex.Array:
+    """The architecture after `rounds` moves to the best neighbour, while it is better.
+
+    `valued` maps architectures [n, *arch_shape] to values [n]; `value` is that of
+    `arch`.
+    """
+
+    def move(_, at):
+        arch, value = at
+        near = space.neighbours(arch)
+        values = valued(near)
+        best = jnp.argmax(values)
+        better = values[best] > value
+        return jnp.where(better, near[best], arch), jnp.maximum(values[best], value)
+
+    return jax.lax.fori_loop(0, rounds, move, (arch, value))[0]
+
+
 def is_queried(space: CellSpace, queried: chex.Array, arch: chex.Array) -> chex.Array:
     """bool [n]: whether architectures [n, *arch_shape] are rows of `queried`.
 
@@ -65,6 +89,17 @@ def is_queried(space: CellSpace, queried: chex.Array, arch: chex.Array) -> chex.
     )
     agreeing = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
     return jnp.any(agreeing > E - 0.5, axis=1)
+
+
+def is_known(space: CellSpace, queried: chex.Array, arch: chex.Array) -> chex.Array:
+    """`is_queried`, or isomorphic to a row of `queried`."""
+    if not space.sums:
+        return is_queried(space, queried, arch)
+    rows = queried.reshape(len(queried), -1)
+    made = jnp.all(rows <= space.num_operations, axis=1)
+    known = isomorphism.fingerprint(space, queried)
+    same = isomorphism.fingerprint(space, arch)[:, None] == known
+    return jnp.any(same & made, axis=1)
 
 
 def new_start(
@@ -90,7 +125,8 @@ def new(
 
     The first new one after a random position in `listed`, or in lexicographic order if
     every edge has an operation: one of steps + 1 in a row is new. If nodes select
-    edges, one of steps + 1 random ones. Those that are not feasible count as queried.
+    edges, one of steps + 1 random ones. Those that are not feasible count as queried;
+    those isomorphic to a row of `queried` come last.
     """
     E, O = rows_shape(space)
     carry = jnp.arange(queried.shape[0] + 1)
@@ -109,4 +145,7 @@ def new(
     excluded = is_queried(space, queried, arch)
     if feasible is not None:
         excluded |= ~feasible(arch)
-    return arch[jnp.argmin(excluded)]
+    if not space.sums:
+        return arch[jnp.argmin(excluded)]
+    # One that is isomorphic to a queried one, before one that was queried.
+    return arch[jnp.argmin(2 * excluded + is_known(space, queried, arch))]

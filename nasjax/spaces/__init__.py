@@ -46,7 +46,10 @@ DARTS_OPERATIONS = (
 
 
 def table_space(
-    num_edges: int, operations: Sequence[str], name: str = "table"
+    num_edges: int,
+    operations: Sequence[str],
+    name: str = "table",
+    edges: Sequence[tuple[int, int]] | None = None,
 ) -> CellSpace:
     """A space of E independent choices among the same O operations.
 
@@ -54,14 +57,23 @@ def table_space(
       num_edges: E, at least 1.
       operations: O distinct names, 2 to MOST_OPERATIONS.
       name: name of the space in results.
+      edges: `(source, target)` of each, if they are those of a cell whose nodes are
+        sums; isomorphic architectures are then known (`isomorphism`).
 
     Raises:
-      ValueError: an argument is out of range, or an operation is not a name.
+      ValueError: an argument is out of range, an operation is not a name, or there are
+        not E edges.
     """
     check_integer("num_edges", num_edges, 1)
     check_operations(operations)
-    edges = tuple((edge, edge + 1) for edge in range(num_edges))
-    return CellSpace(name, tuple(operations), edges)
+    if edges is None:
+        chain = tuple((edge, edge + 1) for edge in range(num_edges))
+        return CellSpace(name, tuple(operations), chain)
+    if len(edges) != num_edges:
+        raise ValueError(f"{len(edges)} edges were given for {num_edges} choices")
+    return CellSpace(
+        name, tuple(operations), tuple((a, b) for a, b in edges), sums=True
+    )
 
 
 def nas_bench_201() -> CellSpace:
@@ -70,7 +82,7 @@ def nas_bench_201() -> CellSpace:
     Source: Dong and Yang 2020; edge order 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2.
     """
     edges = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-    return CellSpace("nas-bench-201", NB201_OPERATIONS, edges)
+    return CellSpace("nas-bench-201", NB201_OPERATIONS, edges, sums=True)
 
 
 def darts(none: bool = False) -> CellSpace:
@@ -83,7 +95,7 @@ def darts(none: bool = False) -> CellSpace:
     """
     edges = tuple((source, node) for node in range(2, 6) for source in range(node))
     operations = DARTS_OPERATIONS if none else DARTS_OPERATIONS[1:]
-    return CellSpace("darts", operations, edges, cells=2, inputs_per_node=2)
+    return CellSpace("darts", operations, edges, cells=2, inputs_per_node=2, sums=True)
 
 
 def check_darts(space: CellSpace) -> None:

@@ -27,6 +27,8 @@ class CellSpace:
       edges: `(source, target)` of each of the E edges, in the order of the array.
       cells: number of cells that are encoded separately (2: normal, reduction).
       inputs_per_node: number of in-edges that each node keeps; None keeps them all.
+      sums: whether a node is the sum of its in-edges, as in the cells of networks, so
+        that some architectures are isomorphic; see `isomorphism`.
 
     Raises:
       ValueError: `operations` are not 2 to MOST_OPERATIONS distinct strings; `edges`
@@ -39,6 +41,7 @@ class CellSpace:
     edges: tuple[tuple[int, int], ...]
     cells: int = 1
     inputs_per_node: int | None = None
+    sums: bool = False
 
     def __post_init__(self):
         check_operations(self.operations)

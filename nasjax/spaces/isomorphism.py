@@ -1,0 +1,122 @@
+"""Cells that are one network under several names.
+
+Nodes may be numbered in another order, an edge may leave a node that nothing reaches,
+and a skip connection makes two nodes one. A benchmark trains such cells one by one, but
+they compute the same functions.
+"""
+
+import functools
+from collections.abc import Callable
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.spaces.cell_space import CellSpace
+
+LISTED = 2**17  # spaces of at most so many architectures are listed
+_PHI = 0x9E3779B9
+
+
+def fingerprint(space: CellSpace, arch: chex.Array) -> chex.Array:
+    """A number that isomorphic architectures share; others do with probability 2^-32.
+
+    A node's number is the sum of the numbers of its in-edges. An edge's is
+
+        0       of `none`, absent edges, and poolings of 0,
+        x       of `skip_connect`, unless it halves the side (a reduction cell's input),
+        h(x + k_o)  of another operation o,
+
+    where x is the source's number, h mixes bits and k_o is a constant; the
+    normalisation after a convolution adds a constant, so that a convolution of 0 is
+    not 0. The cell's number is that of the last node, or, if nodes keep some of their
+    in-edges and all are concatenated, the sum of all nodes' mixed ones.
+
+    Args:
+      space: with `sums`; static.
+      arch: uint8 [..., *arch_shape], a JAX or a NumPy array.
+
+    Returns:
+      uint32 [...].
+
+    Raises:
+      ValueError: the nodes of the space are no sums.
+
+    Source: the equalities of Dong and Yang 2020, section 2.1, who count 6,466 classes
+    with other rules for zeros; these give 5,545.
+    """
+    if not space.sums:
+        raise ValueError(f"nodes of the space {space.name} are no sums")
+    lead = arch.shape[: arch.ndim - len(space.arch_shape)]
+    cells = arch.reshape(*lead, space.cells, space.num_edges)
+    number = cells[..., 0, 0].astype(np.uint32) * np.uint32(0)
+    for cell in range(space.cells):
+        number = _mixed(number + _of_cell(space, cells[..., cell, :], cell == 1))
+    return number
+
+
+def _of_cell(space, arch, reduction):
+    """uint32 [...] of one cell's operations [..., E]."""
+    xp = np if isinstance(arch, np.ndarray) else jnp
+    names = (*space.operations, "absent", "not queried yet")
+    key = np.random.default_rng(0).integers(1, 2**32, len(names), dtype=np.uint32)
+    none, skip, pool = (
+        np.isin(names, ("none", "absent")),
+        np.isin(names, ("skip_connect",)),
+        np.array(["pool" in name for name in names]),
+    )
+    key, none, skip, pool = (xp.asarray(x)[arch] for x in (key, none, skip, pool))
+    zero = arch[..., 0].astype(np.uint32) * np.uint32(0)
+    targets = sorted({target for _, target in space.edges})
+    node = {
+        source: zero + np.uint32(_PHI * (source + 1) % 2**32)
+        for source, _ in space.edges
+        if source not in targets
+    }
+    inputs = set(node)
+    for target in targets:
+        node[target] = zero
+        for e, (source, end) in enumerate(space.edges):
+            if end != target:
+                continue
+            x = node[source]
+            number = xp.where(pool[..., e] & (x == 0), zero, _mixed(x + key[..., e]))
+            if not (reduction and source in inputs):
+                number = xp.where(skip[..., e], x, number)
+            node[target] = node[target] + xp.where(none[..., e], zero, number)
+    if space.inputs_per_node is None:
+        return node[targets[-1]]
+    return sum((_mixed(node[target]) for target in targets), start=zero)
+
+
+def _mixed(x):
+    """A bijection of uint32 that spreads every bit (C. Wellons 2018, lowbias32)."""
+    x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> 15)) * np.uint32(0x846CA68B)
+    return x ^ (x >> 16)
+
+
+def representative(space: CellSpace) -> Callable[[chex.Array], chex.Array]:
+    """Maps architectures [..., *arch_shape] to one per class of isomorphic ones.
+
+    That is the last in lexicographic order. A space without `sums`, or one that is too
+    large to be listed (more than LISTED architectures, or nodes that select edges),
+    keeps its architectures.
+    """
+    if not space.sums or space.inputs_per_node is not None or space.size > LISTED:
+        return lambda arch: arch
+    last = _last_of_class(space)
+    return lambda arch: space.from_index(jnp.asarray(last)[space.index(arch)])
+
+
+@functools.lru_cache(maxsize=8)
+def _last_of_class(space):
+    """int32 [A]: the last index of each architecture's class."""
+    shape = (space.num_operations,) * (space.cells * space.num_edges)
+    index = np.arange(space.size, dtype=np.int32)
+    arch = np.stack(np.unravel_index(index, shape), axis=-1).astype(np.uint8)
+    number = fingerprint(space, arch.reshape(-1, *space.arch_shape))
+    _, kind = np.unique(number, return_inverse=True)
+    last = np.zeros(kind.max() + 1, np.int32)
+    np.maximum.at(last, kind, index)
+    return last[kind]
