@@ -50,8 +50,9 @@ def fingerprint(space: CellSpace, arch: chex.Array) -> chex.Array:
     lead = arch.shape[: arch.ndim - len(space.arch_shape)]
     cells = arch.reshape(*lead, space.cells, space.num_edges)
     number = cells[..., 0, 0].astype(np.uint32) * np.uint32(0)
-    for cell in range(space.cells):
-        number = _mixed(number + _of_cell(space, cells[..., cell, :], cell == 1))
+    with np.errstate(over="ignore"):  # of scalars, which wrap as arrays do
+        for cell in range(space.cells):
+            number = _mixed(number + _of_cell(space, cells[..., cell, :], cell == 1))
     return number
 
 

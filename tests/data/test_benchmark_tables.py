@@ -32,6 +32,31 @@ def test_a_complete_table(tmp_path):
     assert loaded.space.operations == ("op0", "op1")
 
 
+def test_edges_of_a_cell(tmp_path):
+    order = np.array(["1<-0", "2<-0", "2<-1"])
+    space = tables.load(save(tmp_path / "t.npz", edge_order=order)).space
+    assert space.sums and space.edges == ((0, 1), (0, 2), (1, 2))
+    assert not tables.load(save(tmp_path / "u.npz", edge_order=OPS)).space.sums
+    for wrong in (["1<-0", "2<-0"], ["1<-0", "2<-0", "1<-2"]):
+        path = save(tmp_path / "w.npz", edge_order=np.array(wrong))
+        with pytest.raises(tables.TableFileError, match="3 edges such as"):
+            tables.load(path)
+
+
+@pytest.mark.parametrize("names", [("none", "skip_connect", "avg_pool_3x3"), ("none",)])
+def test_cells_with_some_operations_of_nas_bench_201(tmp_path, names):
+    """Their edges are known, if identity and zero are among them."""
+    ops = np.array([[0] * 6, [len(names) - 1] * 6])
+    ops[0, 5] = 1
+    more = (*names, "nor_conv_3x3")[: max(2, len(names))]
+    path = save(
+        tmp_path / "t.npz", ops=ops, op_names=np.array(more), speed=np.arange(2)
+    )
+    space = tables.load(path).space
+    assert space.sums == (len(names) == 3) and space.num_operations == len(more)
+    assert (space.edges == nas_bench_201().edges) == space.sums
+
+
 def test_cells_of_nas_bench_201_are_known(tmp_path):
     names = np.array(nas_bench_201().operations)
     ops = np.array([[0] * 6, [4] * 6])

@@ -11,6 +11,7 @@ import nasjax
 from nasjax import search
 from nasjax.environments.tabular import from_arrays, nearest
 from nasjax.search import Environment, Outcome
+from nasjax.spaces import isomorphism
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -72,6 +73,20 @@ def test_what_is_not_a_number_does_no_harm():
     accuracy = np.asarray(trace.accuracy)
     assert np.nanmax(accuracy) == np.float32(np.nanmax(known))
     assert len(np.unique(SPACE.index(trace.arch))) == 60
+
+
+def test_no_cell_is_asked_under_two_names_until_all_are_known():
+    """27 cells of three nodes; then the other names are asked."""
+    names = ("none", "skip_connect", "conv")
+    space = nasjax.table_space(3, names, edges=((0, 1), (0, 2), (1, 2)))
+    ops = np.asarray(space.from_index(jnp.arange(27)))
+    number = isomorphism.fingerprint(space, ops)
+    env = from_arrays(space, ops, [np.arange(27) % 10])
+    trace = searching(27, space)(jax.random.key(0), env)
+    asked = np.asarray(space.index(trace.arch))
+    classes = len(np.unique(number))
+    assert classes < 27 and len(np.unique(number[asked[:classes]])) == classes
+    assert len(np.unique(asked)) == 27
 
 
 @pytest.mark.parametrize("listed", [(6, 100), (6, 4), (0, 30)])
