@@ -46,7 +46,11 @@ def arrays(folder):
 
 
 def test_searches_of_a_table_go_on_to_the_same_bits(runs):
-    """From query 10 of 12, of CADAM, evolution and the Bayesian actor-critic."""
+    """From query 10 of 12, of CADAM, evolution and the Bayesian actor-critic.
+
+    The last keeps its queries and asks others after them: it now climbs, and knows
+    isomorphic cells.
+    """
     sys.path.insert(0, str(EXPERIMENTS))
     import nb201
 
@@ -60,7 +64,9 @@ def test_searches_of_a_table_go_on_to_the_same_bits(runs):
     again = arrays(out)
     assert again.keys() == wanted.keys()
     for name, value in wanted.items():
-        if value.dtype == np.float32 and "accuracy" not in name:
+        if name.startswith("bayesian"):
+            np.testing.assert_array_equal(again[name][..., :10], value[..., :10])
+        elif value.dtype == np.float32 and "accuracy" not in name:
             np.testing.assert_allclose(again[name], value, atol=2e-3, err_msg=name)
         else:
             np.testing.assert_array_equal(again[name], value, err_msg=name)
