@@ -1,0 +1,134 @@
+"""Fidelities: evaluations of several costs, such as trainings of 12 and 200 epochs.
+
+An environment may have `Levels`, from the cheapest to the one that counts. A searcher
+with `Searcher.fidelity` chooses one for each query; others are evaluated at the top.
+Every outcome then has two more metrics: `fidelity`, its level, and `cost`. Budgets are
+counted in cost:
+
+    state, trace = search.run(key, searcher, env, steps)
+    search.fidelity.best(trace, env.levels.top, budget=12_000.0)
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+
+from nasjax.search import outcomes
+from nasjax.search.outcomes import Best, Outcome
+from nasjax.search.protocol import Environment, Levels, PyTree, Searcher, Trace
+
+METRICS = FIDELITY, COST = "fidelity", "cost"  # of outcomes of levels
+
+
+def levels(cost: Sequence[float], names: Sequence[str] | None = None) -> Levels:
+    """Fidelities of these costs.
+
+    Args:
+      cost: of the L levels, rising, in any one unit.
+      names: of the levels; by default their numbers.
+
+    Raises:
+      ValueError: there is no level; costs are not positive, finite and rising; names
+        are not one of each level.
+    """
+    values = check_costs(cost)
+    texts = tuple(map(str, range(len(values)) if names is None else names))
+    if len({*texts}) != len(values):
+        raise ValueError(f"levels {texts}: {len(values)} different names are needed")
+    return Levels(jnp.asarray(values, jnp.float32), texts)
+
+
+def check_costs(cost: Sequence[float]) -> tuple[float, ...]:
+    """The costs of levels as numbers.
+
+    Raises:
+      ValueError: there is none, or they are not positive, finite and rising.
+    """
+    values = tuple(map(float, cost))
+    rising = all(a < b for a, b in itertools.pairwise(values))
+    positive = all(0 < x < math.inf for x in values)
+    if not values or not rising or not positive:
+        raise ValueError(f"costs of levels {values}; allowed: positive, rising numbers")
+    return values
+
+
+def level(searcher: Searcher, env: Environment, asked: PyTree) -> chex.Array | None:
+    """The level at which the architecture just asked is evaluated.
+
+    Args:
+      asked: the searcher's state after `ask`.
+
+    Returns:
+      int32 []; None if the environment has no levels.
+
+    Raises:
+      ValueError: the searcher chooses levels and the environment has none.
+    """
+    if env.levels is None:
+        if searcher.fidelity is not None:
+            raise ValueError(
+                "the searcher chooses a fidelity for each query; the environment has "
+                "no levels (see search.fidelity)"
+            )
+        return None
+    if searcher.fidelity is None:
+        return jnp.int32(env.levels.top)
+    return jnp.asarray(searcher.fidelity(asked), jnp.int32)
+
+
+def evaluate(
+    key: chex.PRNGKey,
+    env: Environment,
+    state: PyTree,
+    arch: chex.Array,
+    level: chex.Array | None,
+) -> Any:
+    """What the environment's `evaluate` returns, at this level if it has levels."""
+    extra = () if level is None else (level,)
+    return env.evaluate(key, env.params, state, arch, *extra)
+
+
+def noted(
+    outcome: Outcome, env: Environment, level: chex.Array | None, cost: Any = None
+) -> Outcome:
+    """The outcome with `fidelity` and `cost`, also of a failed evaluation.
+
+    Args:
+      outcome: float32, see `outcomes.outcome`.
+      level: of the query; without one, the outcome does not change.
+      cost: that the environment measured; by default, or if not finite, the level's.
+    """
+    if level is None or env.levels is None:
+        return outcome
+    usual = env.levels.cost[level].astype(jnp.float32)
+    paid = usual if cost is None else outcomes.or_worst(jnp.float32(cost), usual)
+    both = {FIDELITY: jnp.asarray(level, jnp.float32), COST: paid}
+    return outcome._replace(metrics={**outcome.metrics, **both})
+
+
+def spent(trace: Trace) -> chex.Array:
+    """float32 [..., T]: cost of the queries up to each, that one included."""
+    return jnp.cumsum(jnp.asarray(trace.metrics[COST]), axis=-1)
+
+
+def within(trace: Trace, budget: chex.Numeric) -> chex.Array:
+    """bool [..., T]: the queries that had ended when the budget was spent."""
+    return spent(trace) <= budget
+
+
+def best(trace: Trace, top: int, budget: chex.Numeric = np.inf) -> Best:
+    """The best query of the top level within a budget of cost, see `search.best`.
+
+    Args:
+      trace: of an environment with levels, [..., T].
+      top: the level that counts.
+      budget: in the unit of the costs.
+    """
+    counts = (jnp.asarray(trace.metrics[FIDELITY]) == top) & within(trace, budget)
+    accuracy = jnp.where(counts, jnp.asarray(trace.accuracy), jnp.nan)
+    return outcomes.best(trace._replace(accuracy=accuracy))
