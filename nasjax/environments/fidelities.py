@@ -37,7 +37,7 @@ def multi_fidelity(
     Args:
       space, table: as there.
       columns: V tuples of L names, from the cheapest level to the one that counts.
-      cost: of the L levels, rising; or of each column, level and architecture,
+      cost: of the L levels, not falling; or of each column, level and architecture,
         [V][L][A], whose means over columns and architectures are then the levels'.
       names: of the levels; by default their numbers.
       column: which of the V; may be traced, one per lane.

@@ -29,11 +29,11 @@ def levels(cost: Sequence[float], names: Sequence[str] | None = None) -> Levels:
     """Fidelities of these costs.
 
     Args:
-      cost: of the L levels, rising, in any one unit.
+      cost: of the L levels, none below the one before, in any one unit.
       names: of the levels; by default their numbers.
 
     Raises:
-      ValueError: there is no level; costs are not positive, finite and rising; names
+      ValueError: there is no level; costs are not positive and finite, or fall; names
         are not one of each level.
     """
     values = check_costs(cost)
@@ -47,13 +47,16 @@ def check_costs(cost: Sequence[float]) -> tuple[float, ...]:
     """The costs of levels as numbers.
 
     Raises:
-      ValueError: there is none, or they are not positive, finite and rising.
+      ValueError: there is none, or they are not positive and finite, or fall.
     """
     values = tuple(map(float, cost))
-    rising = all(a < b for a, b in itertools.pairwise(values))
+    rising = all(a <= b for a, b in itertools.pairwise(values))
     positive = all(0 < x < math.inf for x in values)
     if not values or not rising or not positive:
-        raise ValueError(f"costs of levels {values}; allowed: positive, rising numbers")
+        raise ValueError(
+            f"costs of levels {values}; allowed: positive numbers, none below the one "
+            "before"
+        )
     return values
 
 

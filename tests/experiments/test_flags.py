@@ -245,7 +245,9 @@ def test_methods_without_configs_have_their_own():
         made = methods.factory(name, {})
         method = methods.METHODS[name]
         assert made.keywords["config"] == method.finish(method.config)
-    with pytest.raises(ValueError, match="'bohb' is unknown; allowed: cadam, "):
+    with pytest.raises(ValueError, match="'tpe' is unknown; allowed: cadam, "):
+        methods.factory("tpe", {})
+    with pytest.raises(ValueError, match="bohb chooses a fidelity for each query"):
         methods.factory("bohb", {})
 
 

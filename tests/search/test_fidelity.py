@@ -112,8 +112,8 @@ def test_a_searcher_that_chooses_levels_needs_them():
         search.drive(jax.random.key(0), alternating(), env, 2)
 
 
-@pytest.mark.parametrize("cost", [(), (0, 1), (2, 1), (1, 1), (1, np.inf), (np.nan,)])
-def test_costs_are_positive_and_rise(cost):
+@pytest.mark.parametrize("cost", [(), (0, 1), (2, 1), (1, np.inf), (np.nan,)])
+def test_costs_are_positive_and_do_not_fall(cost):
     with pytest.raises(ValueError, match="costs of levels"):
         fidelity.levels(cost)
 
