@@ -7,6 +7,7 @@ from nasjax.search import Environment, Outcome, Searcher, Trace
 from nasjax.searchers import (
     BayesianActorCriticConfig,
     BayesianParetoConfig,
+    BayesianTasksConfig,
     BohbConfig,
     CadamConfig,
     DdasConfig,
@@ -17,6 +18,7 @@ from nasjax.searchers import (
     ReinforceConfig,
     bayesian_actor_critic,
     bayesian_pareto,
+    bayesian_tasks,
     bohb,
     cadam,
     ddas,
@@ -42,6 +44,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BayesianActorCriticConfig",
     "BayesianParetoConfig",
+    "BayesianTasksConfig",
     "BohbConfig",
     "CadamConfig",
     "CellSpace",
@@ -58,6 +61,7 @@ __all__ = [
     "agent",
     "bayesian_actor_critic",
     "bayesian_pareto",
+    "bayesian_tasks",
     "bohb",
     "cadam",
     "costs",

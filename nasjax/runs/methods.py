@@ -59,6 +59,7 @@ def _random_proposals(config: Any) -> Any:
 
 
 BEST = "bayesian-actor-critic"
+TASKS = "bayesian-tasks"
 # The Bayesian actor-critic without one of its parts.
 ABLATIONS = {
     "no-actor": _without(("actor_lr", "hidden", "xi"), _random_proposals),
@@ -126,6 +127,13 @@ METHODS: dict[str, Method] = {
         config=searchers.successive_halving(), fixed=("brackets",)
     ),
     "bohb": Method(searchers.bohb, searchers.BohbConfig(), prefix="bohb-", levels=True),
+    TASKS: Method(
+        searchers.bayesian_tasks,
+        searchers.BayesianTasksConfig(),
+        prefix="tasks-",
+        projects=True,
+        levels=True,
+    ),
 }
 FIDELITIES = tuple(name for name in METHODS if METHODS[name].levels)
 ALL = tuple(name for name in METHODS if name not in FIDELITIES)

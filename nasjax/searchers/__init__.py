@@ -3,6 +3,8 @@
 from nasjax.searchers.bayesian_actor_critic import bayesian_actor_critic
 from nasjax.searchers.bayesian_agent import BayesianActorCriticConfig
 from nasjax.searchers.bayesian_pareto import bayesian_pareto
+from nasjax.searchers.bayesian_task_agent import BayesianTasksConfig
+from nasjax.searchers.bayesian_tasks import bayesian_tasks
 from nasjax.searchers.bohb import BohbConfig, bohb
 from nasjax.searchers.cadam import CadamConfig, cadam
 from nasjax.searchers.ddas import DdasConfig, ddas
@@ -17,6 +19,7 @@ from nasjax.searchers.reinforce import ReinforceConfig, reinforce
 __all__ = [
     "BayesianActorCriticConfig",
     "BayesianParetoConfig",
+    "BayesianTasksConfig",
     "BohbConfig",
     "CadamConfig",
     "DdasConfig",
@@ -27,6 +30,7 @@ __all__ = [
     "ReinforceConfig",
     "bayesian_actor_critic",
     "bayesian_pareto",
+    "bayesian_tasks",
     "bohb",
     "cadam",
     "ddas",

@@ -51,6 +51,9 @@ QUICK_PARETO = nasjax.BayesianParetoConfig(
     hidden=(8,),
     directions=4,
 )
+QUICK_TASKS = nasjax.BayesianTasksConfig(
+    first=12, warm_up=6, actor_proposals=16, random_proposals=8, hidden=(8,)
+)
 SEARCHERS = {
     "cadam": nasjax.cadam(SPACE, small(epsilon_steps=20)),
     "cadam-warm-up": nasjax.cadam(
@@ -80,6 +83,10 @@ SEARCHERS = {
     ),
     "hyperband": nasjax.hyperband(SPACE, cost=(1, 3)),
     "bohb": nasjax.bohb(SPACE, nasjax.BohbConfig(random_fraction=0.2), cost=(1, 3)),
+    "bayesian-tasks": nasjax.bayesian_tasks(SPACE, QUICK_TASKS),
+    "bayesian-tasks-together": nasjax.bayesian_tasks(
+        SPACE, QUICK_TASKS.replace(schedule="together"), cost=(1, 1)
+    ),
     "random": nasjax.random_search(SPACE),
     "evolution": nasjax.evolution(SPACE),
     "evolution-64": nasjax.evolution(
@@ -238,6 +245,7 @@ BESIDE = (
     "nsga2",
     "hyperband",
     "bohb",
+    "bayesian-tasks",
     "random",
     "evolution",
     "reinforce",
