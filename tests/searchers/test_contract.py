@@ -84,9 +84,6 @@ SEARCHERS = {
     "hyperband": nasjax.hyperband(SPACE, cost=(1, 3)),
     "bohb": nasjax.bohb(SPACE, nasjax.BohbConfig(random_fraction=0.2), cost=(1, 3)),
     "bayesian-tasks": nasjax.bayesian_tasks(SPACE, QUICK_TASKS),
-    "bayesian-tasks-together": nasjax.bayesian_tasks(
-        SPACE, QUICK_TASKS.replace(schedule="together"), cost=(1, 1)
-    ),
     "random": nasjax.random_search(SPACE),
     "evolution": nasjax.evolution(SPACE),
     "evolution-64": nasjax.evolution(
