@@ -20,6 +20,8 @@ OTHERS = {
     "pending": ("lowest",),
     "hidden": ("7,7,7",),
     "listed_proposals": ("3,4",),
+    "eta": ("3",),  # which is not 1
+    "min_bandwidth": ("0.2",),
 }
 # What a method must have for a field to matter.
 NEEDS = {
@@ -44,7 +46,7 @@ def script(name):
 
 def another(name, value):
     """A value that is allowed and differs, as text."""
-    if isinstance(value, str | tuple):
+    if isinstance(value, str | tuple) or name in OTHERS:
         return next(text for text in OTHERS[name] if text != value)
     if isinstance(value, bool):
         return str(not value).lower()
@@ -67,6 +69,7 @@ def read(parse, argv, capsys):
     [
         ("nb201", methods.SEARCHERS, []),
         ("compare", methods.ALL, ["--table", "x.npz"]),
+        ("fidelities", methods.FIDELITIES, []),
         ("search_supernet", ("cadam", "random", "evolution", "evolution-64"), ["x"]),
     ],
 )
