@@ -20,9 +20,8 @@ OTHERS = {
     "pending": ("lowest",),
     "hidden": ("7,7,7",),
     "listed_proposals": ("3,4",),
-    "eta": ("3",),  # which is not 1
-    "min_bandwidth": ("0.2",),
 }
+NUMBERS = {"eta": "3", "min_bandwidth": "0.2"}  # 1 and 0.75 are out of range
 # What a method must have for a field to matter.
 NEEDS = {
     "warm_up": "--exploration warm-up",
@@ -46,8 +45,10 @@ def script(name):
 
 def another(name, value):
     """A value that is allowed and differs, as text."""
-    if isinstance(value, str | tuple) or name in OTHERS:
+    if isinstance(value, str | tuple):
         return next(text for text in OTHERS[name] if text != value)
+    if name in NUMBERS:
+        return NUMBERS[name]
     if isinstance(value, bool):
         return str(not value).lower()
     if isinstance(value, int):
