@@ -163,7 +163,7 @@ def canonical(run: CandidateRun, arch: np.ndarray) -> np.ndarray:
     return ops[nb201.isomorphism_classes(ops)[row]].reshape(arch.shape)
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=8)  # one for each number of epochs
 def _trainer(run: CandidateRun, data_dir: str | None) -> training.Trainer:
     """One program for all architectures; a state is `(TrainState, arch)`."""
     halves = image_sets.halves(run.supernet, data_dir, log=lambda _: None)
@@ -244,18 +244,26 @@ class Evaluate:
 
     An architecture is trained once, even if several searches of a `run` query it;
     again only if two processes train it at the same time, or if it diverged (NaN).
+
+    With `epochs`, rising up to those of the run, it has a level for each: a training
+    from scratch of so many epochs, with a schedule of its own.
     """
 
     run: CandidateRun
     cache: str
     data_dir: str | None = None
+    epochs: tuple[int, ...] = ()
 
-    def __call__(self, arch: np.ndarray) -> float:
-        arch = canonical(self.run, arch)
-        path = _cached(self.cache, arch)
+    def __call__(self, arch: np.ndarray, level: int | None = None) -> float:
+        run, cache = self.run, self.cache
+        if level is not None and self.epochs[level] != run.epochs:
+            run = dataclasses.replace(run, epochs=self.epochs[level])
+            cache = str(Path(cache) / f"epochs-{run.epochs}")
+        arch = canonical(run, arch)
+        path = _cached(cache, arch)
         if path.exists():
             return configs.read_object(path)["accuracy"]
-        accuracy = train(self.run, arch, self.data_dir)
+        accuracy = train(run, arch, self.data_dir)
         if np.isfinite(accuracy):
             path.parent.mkdir(parents=True, exist_ok=True)
             entry = {"arch": arch.tolist(), "accuracy": accuracy}

@@ -11,7 +11,7 @@ counted in cost:
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import chex
@@ -60,6 +60,15 @@ def check_costs(cost: Sequence[float]) -> tuple[float, ...]:
     return values
 
 
+def check(searcher: Searcher, env: Environment) -> None:
+    """Raises ValueError if the searcher chooses levels and `env` has none."""
+    if searcher.fidelity is not None and env.levels is None:
+        raise ValueError(
+            "the searcher chooses a fidelity for each query; the environment has no "
+            "levels (see search.fidelity)"
+        )
+
+
 def level(searcher: Searcher, env: Environment, asked: PyTree) -> chex.Array | None:
     """The level at which the architecture just asked is evaluated.
 
@@ -70,14 +79,10 @@ def level(searcher: Searcher, env: Environment, asked: PyTree) -> chex.Array | N
       int32 []; None if the environment has no levels.
 
     Raises:
-      ValueError: the searcher chooses levels and the environment has none.
+      ValueError: as `check`.
     """
+    check(searcher, env)
     if env.levels is None:
-        if searcher.fidelity is not None:
-            raise ValueError(
-                "the searcher chooses a fidelity for each query; the environment has "
-                "no levels (see search.fidelity)"
-            )
         return None
     if searcher.fidelity is None:
         return jnp.int32(env.levels.top)
@@ -112,6 +117,15 @@ def noted(
     paid = usual if cost is None else outcomes.or_worst(jnp.float32(cost), usual)
     both = {FIDELITY: jnp.asarray(level, jnp.float32), COST: paid}
     return outcome._replace(metrics={**outcome.metrics, **both})
+
+
+def measured(
+    levels: Levels, level: int, metrics: Mapping[str, float]
+) -> dict[str, float]:
+    """As `noted`, for the metrics of an outcome as plain numbers."""
+    cost = metrics.get(COST, math.nan)
+    cost = cost if math.isfinite(cost) else float(levels.cost[level])
+    return {**metrics, FIDELITY: float(level), COST: cost}
 
 
 def spent(trace: Trace) -> chex.Array:

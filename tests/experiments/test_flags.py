@@ -21,6 +21,7 @@ OTHERS = {
     "hidden": ("7,7,7",),
     "listed_proposals": ("3,4",),
 }
+NUMBERS = {"eta": "3", "min_bandwidth": "0.2"}  # 1 and 0.75 are out of range
 # What a method must have for a field to matter.
 NEEDS = {
     "warm_up": "--exploration warm-up",
@@ -46,6 +47,8 @@ def another(name, value):
     """A value that is allowed and differs, as text."""
     if isinstance(value, str | tuple):
         return next(text for text in OTHERS[name] if text != value)
+    if name in NUMBERS:
+        return NUMBERS[name]
     if isinstance(value, bool):
         return str(not value).lower()
     if isinstance(value, int):
@@ -67,6 +70,7 @@ def read(parse, argv, capsys):
     [
         ("nb201", methods.SEARCHERS, []),
         ("compare", methods.ALL, ["--table", "x.npz"]),
+        ("fidelities", methods.FIDELITIES, []),
         ("search_supernet", ("cadam", "random", "evolution", "evolution-64"), ["x"]),
     ],
 )
