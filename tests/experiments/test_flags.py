@@ -12,6 +12,7 @@ from nasjax.runs.cli import flag
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 OTHERS = {
+    "schedule": ("together",),
     "exploration": ("warm-up", "epsilon-greedy"),
     "critic_loss": ("squared",),
     "reward": ("relative",),
