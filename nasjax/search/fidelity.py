@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import chex
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -79,14 +80,20 @@ def level(searcher: Searcher, env: Environment, asked: PyTree) -> chex.Array | N
       int32 []; None if the environment has no levels.
 
     Raises:
-      ValueError: as `check`.
+      ValueError: as `check`; or a concrete level that the environment lacks.
     """
     check(searcher, env)
     if env.levels is None:
         return None
     if searcher.fidelity is None:
         return jnp.int32(env.levels.top)
-    return jnp.asarray(searcher.fidelity(asked), jnp.int32)
+    level = jnp.asarray(searcher.fidelity(asked), jnp.int32)
+    if not isinstance(level, jax.core.Tracer) and not 0 <= level <= env.levels.top:
+        raise ValueError(
+            f"the searcher chose level {level}; the environment has "
+            f"{', '.join(env.levels.names)}"
+        )
+    return level
 
 
 def evaluate(
@@ -106,6 +113,8 @@ def noted(
 ) -> Outcome:
     """The outcome with `fidelity` and `cost`, also of a failed evaluation.
 
+    An evaluation at a level that does not exist has failed.
+
     Args:
       outcome: float32, see `outcomes.outcome`.
       level: of the query; without one, the outcome does not change.
@@ -115,8 +124,10 @@ def noted(
         return outcome
     usual = env.levels.cost[level].astype(jnp.float32)
     paid = usual if cost is None else outcomes.or_worst(jnp.float32(cost), usual)
+    exists = (level >= 0) & (level <= env.levels.top)
+    accuracy = jnp.where(exists, outcome.accuracy, jnp.nan)
     both = {FIDELITY: jnp.asarray(level, jnp.float32), COST: paid}
-    return outcome._replace(metrics={**outcome.metrics, **both})
+    return outcome._replace(accuracy=accuracy, metrics={**outcome.metrics, **both})
 
 
 def measured(

@@ -138,6 +138,10 @@ def bohb(
     replaced by a random operation with the probability of its bandwidth, the one of the
     largest l / g is evaluated. Before that, architectures are drawn uniformly.
 
+    The bandwidth's rule, which theirs is too, takes operations for numbers: where good
+    architectures disagree on an edge, it ends at a uniform kernel. The more operations
+    and edges a space has, the less is learnt from the same number of evaluations.
+
     It differs from the authors' program (HpBandSter) in this:
     * levels and rungs are those of `searchers.hyperband`: theirs are spaced by eta,
       and a bracket starts with floor(L / (s + 1)) eta^s architectures;

@@ -112,6 +112,16 @@ def test_a_searcher_that_chooses_levels_needs_them():
         search.drive(jax.random.key(0), alternating(), env, 2)
 
 
+def test_a_level_that_does_not_exist():
+    """A failure where it is traced, an error where it is not."""
+    searcher = alternating()._replace(fidelity=lambda state: state)
+    key = jax.random.key(0)
+    _, trace = search.run(key, searcher, environment(), 3)
+    np.testing.assert_allclose(trace.accuracy, [0.1, 0.6, np.nan], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"query 2 .*chose level 2; .* has 0, 1"):
+        search.drive(key, searcher, environment(), 3)
+
+
 @pytest.mark.parametrize("cost", [(), (0, 1), (2, 1), (1, np.inf), (np.nan,)])
 def test_costs_are_positive_and_do_not_fall(cost):
     with pytest.raises(ValueError, match="costs of levels"):

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import nasjax
+from nasjax import search
+from nasjax.search import Environment, Outcome, fidelity
 from nasjax.searchers.bohb import Density, bandwidths, log_density, split
 
 SPACE = nasjax.table_space(2, ("a", "b", "c"))
@@ -72,6 +74,22 @@ def test_the_highest_level_with_enough_evaluations_is_modelled():
     assert np.all(proposed(12) == 0)
     assert np.all(proposed(11) == 2)  # of level 1 there are five
     assert len(np.unique(proposed(5), axis=0)) == 9  # uniform: all of them
+
+
+def test_darts_keeps_two_edges_of_each_node():
+    """Also after 2 * 29 evaluations of a level, when its densities are used."""
+    space = nasjax.darts()
+
+    def evaluate(key, params, state, arch, level):
+        return state, Outcome(jnp.mean(arch == params), 0.0)
+
+    env = Environment(jnp.uint8(3), (), evaluate, levels=fidelity.levels((1, 2)))
+    searcher = nasjax.bohb(space, cost=(1, 2))
+    run = jax.jit(lambda key: search.run(key, searcher, env, 300)[1])
+    arch = np.asarray(run(jax.random.key(0)).arch)
+    for node in (range(0, 2), range(2, 5), range(5, 9), range(9, 14)):
+        np.testing.assert_array_equal((arch[..., list(node)] < 7).sum(-1), 2)
+    assert len(np.unique(arch, axis=0)) > 150
 
 
 def test_it_refuses_a_share_of_all():

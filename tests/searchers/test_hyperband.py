@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import nasjax
 from nasjax import search
@@ -25,6 +27,23 @@ def test_brackets_of_81_units_and_eta_3():
 def test_brackets_of_12_and_200_epochs():
     """n = ceil(2/2 * 200/12) = ceil(16.67); floor(17 * 12/200) = floor(1.02)."""
     assert rungs.brackets((12, 200)) == [[(0, 17), (1, 1)], [(1, 2)]]
+
+
+@given(eta=st.integers(2, 5), levels=st.integers(1, 5), unit=st.floats(0.01, 100))
+def test_brackets_are_those_of_the_paper(eta, levels, unit):
+    """In whole numbers; the unit of the costs does not matter."""
+    found = rungs.brackets([unit * eta**i for i in range(levels)])
+    for s, bracket in zip(range(levels - 1, -1, -1), found, strict=True):
+        n = -(-levels * eta**s // (s + 1))
+        wanted = [(levels - 1 - s + i, n // eta**i) for i in range(s + 1)]
+        assert bracket == wanted
+
+
+@given(st.lists(st.floats(0.1, 1000), min_size=1, max_size=5))
+def test_no_rung_is_larger_than_the_one_before(cost):
+    for bracket in rungs.brackets(sorted(cost)):
+        sizes = [n for _, n in bracket]
+        assert sizes == sorted(sizes, reverse=True) and sizes[-1] >= 1
 
 
 def test_schedule_of_eta_and_of_one_bracket():
