@@ -519,18 +519,40 @@ def simulated_workers() -> Rows:
     return rows
 
 
-def fidelities() -> Rows:
+def fidelities(run: str = "fidelities") -> Rows:
     """Hours to the optimum, and the best after some trainings, in percent."""
     head = ["method", "column", "hours to the optimum", "to 99.9 % of it"]
     rows = [[*head, *(f"best after {n} trainings" for n in (10, 30, 100))]]
     titles = dict(zip(KEYS, HEADER, strict=True))
     own = {"hyperband": "Hyperband", "bohb": "BOHB"} | TITLES
-    for line in cells("fidelities", "method, column", "results.txt"):
+    own["bayesian-tasks"] = "one Gaussian process over both"
+    for line in cells(run, "method, column", "results.txt"):
         if ", " not in line[0]:
             break
         method, column = line[0].split(", ")
         name = own.get(method, method.replace("-", " "))
         rows.append([name, titles[column], *line[1:]])
+    return rows
+
+
+def shared_tasks() -> Rows:
+    """Queries of each data set to its optimum: separate searches and shared ones."""
+    columns = ("cifar10_valid", "cifar100_valid", "imagenet16_valid")
+    rows = [["search", *(f"{name} valid" for name in COLUMNS)]]
+    results = data("shared-tasks")["results"]
+    for kind in ("separate", "together", "transfer"):
+        row = [kind]
+        for column in columns:
+            wanted = (kind, column)
+            (cell,) = (x for x in results if (x["search"], x["column"]) == wanted)
+            median, last = (
+                "-" if cell[name] is None else f"{cell[name]:.0f}"
+                for name in ("median", "quantile_90")
+            )
+            p, share = cell["p_value"], f"{100 * cell['share']:.0f}%"
+            tested = "" if p is None else f", p {p:.1g}"
+            row.append(f"{median}, 90 % {last} ({share} of {cell['queries']}{tested})")
+        rows.append(row)
     return rows
 
 
@@ -643,6 +665,8 @@ TABLES = {
     "simulated-workers": simulated_workers,
     "search-training": search_training,
     "fidelities": fidelities,
+    "fidelities-bayesian": lambda: fidelities("fidelities-bayesian"),
+    "shared-tasks": shared_tasks,
     "fidelities-published": fidelities_published,
     "earlier-evaluate": lambda: archived("evaluate.json"),
 }
