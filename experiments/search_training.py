@@ -43,8 +43,15 @@ from nasjax.analysis import training_searches
 from nasjax.data.images import NAMES
 from nasjax.networks import families
 from nasjax.parallel.executors import Serial
-from nasjax.runs import bounds, candidate_training, cli, methods, plugins
-from nasjax.runs.candidate_training import PRESETS, CandidateRun
+from nasjax.runs import (
+    bounds,
+    candidate_config,
+    candidate_training,
+    cli,
+    methods,
+    plugins,
+)
+from nasjax.runs.candidate_config import PRESETS, CandidateRun
 from nasjax.runs.script import Experiment, refusals, script, written
 from nasjax.search import constrained, fidelity
 
@@ -112,7 +119,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
             fidelity.check_costs(args.fidelities)
             if changes.setdefault("epochs", top := args.fidelities[-1]) != top:
                 raise ValueError(f"--epochs is the last of --fidelities, {top}")
-        run = candidate_training.preset(args.space, args.preset, **changes)
+        run = candidate_config.preset(args.space, args.preset, **changes)
         for method in args.methods:
             methods.factory(method, {}, args.fidelities or None)(run.searched)
         args.constraint = bounds.constraint(args, run.searched, run.costs)

@@ -9,7 +9,7 @@ from nasjax.analysis import statistics, text
 from nasjax.analysis.plots import anytime
 from nasjax.data import nb201
 from nasjax.runs import script
-from nasjax.runs.candidate_training import CandidateRun
+from nasjax.runs.candidate_config import CandidateRun
 from nasjax.runs.folder import Folder
 from nasjax.search.fidelity import COST
 

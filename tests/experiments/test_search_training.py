@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nasjax.parallel import journal as journals
-from nasjax.runs import candidate_training
+from nasjax.runs import candidate_config, candidate_training
 
 SMALL = [
     "--space=nb201", "--dataset=synthetic", "--preset=cpu", "--channels=4",
@@ -92,7 +92,7 @@ def test_trainings_of_two_lengths(tmp_path):
 
 
 def test_isomorphic_cells_are_trained_once(space):
-    run = candidate_training.preset("nb201", "cpu")
+    run = candidate_config.preset("nb201", "cpu")
     zero = space.parse_arch_string("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     idle = space.parse_arch_string(
         "|none~0|+|none~0|nor_conv_3x3~1|+|none~0|nor_conv_1x1~1|none~2|"
@@ -104,7 +104,7 @@ def test_isomorphic_cells_are_trained_once(space):
 
 def test_two_processes_may_write_the_same_architecture(tmp_path, monkeypatch):
     monkeypatch.setattr(candidate_training, "train", lambda *_: 0.5)
-    run = candidate_training.CandidateRun("darts")
+    run = candidate_config.CandidateRun("darts")
     arch = run.searched.random(jax.random.key(0))
     path = candidate_training._cached(str(tmp_path), np.asarray(arch))
     others = path.with_name(f"{path.name}.tmp")  # that another process is writing
