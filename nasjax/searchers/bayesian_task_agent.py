@@ -66,7 +66,7 @@ class BayesianTasksState(NamedTuple):
     arch: chex.Array  # uint8 [n, *arch_shape], the critic's experiences
     arch_task: chex.Array  # int32 [n]
     accuracy: chex.Array  # float32 [n], -inf where empty
-    rank: chex.Array  # float32 [n], `coregionalisation.scores`; 0 where empty
+    score: chex.Array  # float32 [n], `coregionalisation.scores`; 0 where empty
     kernel: cr.Kernel
     posterior: cr.Posterior
     actor: Any
@@ -132,7 +132,7 @@ class TaskAgent(Agent):
         )
         posterior = cr.condition(kernel, self.tasks, alpha, task, score, valid)
         return state._replace(
-            kernel=kernel, posterior=posterior, critic_opt=critic_opt, rank=score
+            kernel=kernel, posterior=posterior, critic_opt=critic_opt, score=score
         )
 
 
@@ -143,7 +143,7 @@ def remember(state, arch, outcome):
     first accuracy it is ignored.
     """
     valid = state.accuracy > -jnp.inf
-    slot = jnp.argmin(jnp.where(valid, state.rank, -jnp.inf))
+    slot = jnp.argmin(jnp.where(valid, state.score, -jnp.inf))
     same = valid & (state.arch_task == state.task)
     worst = jnp.min(state.accuracy, where=same, initial=jnp.inf)
     observed = or_worst(outcome.accuracy, jnp.where(jnp.any(same), worst, -jnp.inf))

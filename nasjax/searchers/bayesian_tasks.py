@@ -52,7 +52,7 @@ def _init(agent, key, steps):
         arch=arch,
         arch_task=task,
         accuracy=jnp.full(n, -jnp.inf, jnp.float32),
-        rank=none,
+        score=none,
         kernel=kernel,
         posterior=cr.condition(kernel, agent.tasks, agent.rows(arch), task, none, none),
         actor=actor,
@@ -108,7 +108,7 @@ def _acquisition(agent, state, number, warm_up, alpha):
     own = valid & (state.arch_task == state.target)
     # Before the target's first outcome: the best of the other tasks.
     known = jnp.where(jnp.any(own), own, valid)
-    best = jnp.max(state.rank, where=known, initial=-jnp.inf)
+    best = jnp.max(state.score, where=known, initial=-jnp.inf)
     best = jnp.where(jnp.any(known), best, 0.0)
     gain = gp.log_expected_improvement(mean, deviation, best)
     value = jnp.where(number % 2 == 0, gain, bound)
