@@ -19,6 +19,10 @@ networks of their own, and tested on all test images. Cells of NAS-Bench-201 are
 with their accuracies in the benchmark where its table is found. Written are
 results.json, results.txt and searches.png.
 
+`--fidelities 1,3,9` lets hyperband, successive-halving and bohb choose the epochs of
+each training; others train for the last number. Every level is a training from scratch
+and costs its epochs; `--budget` ends a search when so many are spent.
+
 `--scheduler` evaluates on a dask cluster (extra `dask`) that sees --out and the data; a
 script for SLURM is in experiments/README.md.
 """
@@ -39,16 +43,23 @@ from nasjax.analysis import training_searches
 from nasjax.data.images import NAMES
 from nasjax.networks import families
 from nasjax.parallel.executors import Serial
-from nasjax.runs import bounds, candidate_training, cli, methods, plugins
-from nasjax.runs.candidate_training import PRESETS, CandidateRun
+from nasjax.runs import (
+    bounds,
+    candidate_config,
+    candidate_training,
+    cli,
+    methods,
+    plugins,
+)
+from nasjax.runs.candidate_config import PRESETS, CandidateRun
 from nasjax.runs.script import Experiment, refusals, script, written
-from nasjax.search import constrained
+from nasjax.search import constrained, fidelity
 
 EXPERIMENT = Experiment(
     "search-training",
     ("results.json", "results.txt", "searches.png"),
-    grows=("methods", "seeds", "queries", "candidates", *plugins.ABSENT),
-    absent=plugins.ABSENT | bounds.ABSENT,
+    grows=("methods", "seeds", "queries", "budget", "candidates", *plugins.ABSENT),
+    absent={"fidelities": [], "budget": None} | plugins.ABSENT | bounds.ABSENT,
 )
 METHODS = (methods.BEST, "random")
 QUERIES = {"cpu": 40, "full": 200}
@@ -78,7 +89,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     add("--candidates", type=cli.at_least(0), default=3, help="trained longer (3)")
     add = EXPERIMENT.add_flags(parser, "runs/search-training")
     plugins.add(parser, argv)
-    offered = (*methods.SEARCHERS, *methods.PLUGINS)
+    offered = (*methods.SEARCHERS, *methods.FIDELITIES, *methods.PLUGINS)
     usual = ",".join(METHODS)
     text = f"of {', '.join(offered)} (default: {usual})"
     read = cli.names(offered)
@@ -90,6 +101,10 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     add("--retries", type=cli.at_least(0), default=1, help="of a failed evaluation (1)")
     text = "a search ends when more queries than this fail in a row (10)"
     add("--max-failures", type=cli.at_least(0), default=10, help=text)
+    text = "epochs of the levels, rising, such as 1,3,9"
+    add("--fidelities", type=cli.numbers(1), default=[], help=text)
+    text = "epochs of trainings in all, after which a search ends (with --fidelities)"
+    add("--budget", type=cli.at_least(1), help=text)
     bounds.add(parser, "the networks that the best are trained longer as")
     cli.add_config_flags(parser, CandidateRun(), "", "the training (preset full)")
     args = parser.parse_args(argv)
@@ -97,10 +112,16 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     if args.devices and (args.workers == 1 or args.scheduler):
         parser.error("--devices needs --workers of at least 2 and no --scheduler")
     changes = cli.changes(args, CandidateRun(), "") | {"dataset": args.dataset}
+    if args.budget and not args.fidelities:
+        parser.error("--budget needs --fidelities: epochs are counted of levels")
     try:
-        run = candidate_training.preset(args.space, args.preset, **changes)
+        if args.fidelities:
+            fidelity.check_costs(args.fidelities)
+            if changes.setdefault("epochs", top := args.fidelities[-1]) != top:
+                raise ValueError(f"--epochs is the last of --fidelities, {top}")
+        run = candidate_config.preset(args.space, args.preset, **changes)
         for method in args.methods:
-            methods.factory(method, {})(run.searched)  # or raise
+            methods.factory(method, {}, args.fidelities or None)(run.searched)
         args.constraint = bounds.constraint(args, run.searched, run.costs)
     except ValueError as error:
         parser.error(str(error))
@@ -127,12 +148,15 @@ def executor_of(args: argparse.Namespace):
 def search(args: argparse.Namespace, run: CandidateRun, executor: Any) -> Results:
     """Every method with every seed, one search after another."""
     cache = str(args.out / "cache")
-    evaluate = candidate_training.Evaluate(run, cache, args.data_dir)
+    epochs = tuple(args.fidelities)
+    evaluate = candidate_training.Evaluate(run, cache, args.data_dir, epochs)
+    names = [f"{n} epochs" for n in epochs]
+    levels = fidelity.levels(epochs, names) if epochs else None
     results: Results = {method: [] for method in args.methods}
     searches = list(itertools.product(args.methods, args.seeds))
     for number, (method, seed) in enumerate(searches, start=1):
         print(f"{method}, seed {seed} ({number}/{len(searches)})", flush=True)
-        searcher = methods.factory(method, {})(run.searched)
+        searcher = methods.factory(method, {}, epochs or None)(run.searched)
         if args.constraint is not None:
             searcher = constrained(searcher, args.constraint)
         result = parallel.search(
@@ -148,6 +172,8 @@ def search(args: argparse.Namespace, run: CandidateRun, executor: Any) -> Result
             timeout=args.timeout,
             retries=args.retries,
             max_failures=args.max_failures,
+            levels=levels,
+            budget=args.budget,
             space=run.searched,
         )
         results[method].append(result)
@@ -187,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.devices:
         jax.config.update("jax_platforms", "cpu")  # the GPUs are the workers'
     cli.say_seeds(args.seeds)
-    names = ("methods", "seeds", "queries", "candidates")
+    names = ("methods", "seeds", "queries", "candidates", "fidelities", "budget")
     config = {name: getattr(args, name) for name in names}
     config |= {"training": dataclasses.asdict(run), **plugins.record(args)}
     config |= bounds.record(args)

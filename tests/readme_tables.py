@@ -519,6 +519,60 @@ def simulated_workers() -> Rows:
     return rows
 
 
+def fidelities(run: str = "fidelities") -> Rows:
+    """Hours to the optimum, and the best after some trainings, in percent."""
+    head = ["method", "column", "hours to the optimum", "to 99.9 % of it"]
+    rows = [[*head, *(f"best after {n} trainings" for n in (10, 30, 100))]]
+    titles = dict(zip(KEYS, HEADER, strict=True))
+    own = {"hyperband": "Hyperband", "bohb": "BOHB"} | TITLES
+    own["bayesian-tasks"] = "one Gaussian process over both"
+    for line in cells(run, "method, column", "results.txt"):
+        if ", " not in line[0]:
+            break
+        method, column = line[0].split(", ")
+        name = own.get(method, method.replace("-", " "))
+        rows.append([name, titles[column], *line[1:]])
+    return rows
+
+
+def shared_tasks() -> Rows:
+    """Queries of each data set to its optimum: separate searches and shared ones."""
+    columns = ("cifar10_valid", "cifar100_valid", "imagenet16_valid")
+    rows = [["search", *(f"{name} valid" for name in COLUMNS)]]
+    results = data("shared-tasks")["results"]
+    for kind in ("separate", "together", "transfer"):
+        row = [kind]
+        for column in columns:
+            wanted = (kind, column)
+            (cell,) = (x for x in results if (x["search"], x["column"]) == wanted)
+            median, last = (
+                "-" if cell[name] is None else f"{cell[name]:.0f}"
+                for name in ("median", "quantile_90")
+            )
+            p, share = cell["p_value"], f"{100 * cell['share']:.0f}%"
+            tested = "" if p is None else f", p {p:.1g}"
+            row.append(f"{median}, 90 % {last} ({share} of {cell['queries']}{tested})")
+        rows.append(row)
+    return rows
+
+
+def fidelities_published() -> Rows:
+    """Winners of the published protocol beside the row of Table 4.1."""
+    titles = {
+        "random": "random search, 200 epochs",
+        "hyperband": "Hyperband, 12 and 200 epochs",
+        "bohb": "BOHB, 12 and 200 epochs",
+        "bohb-one-bracket": "the same, one bracket",
+        "bohb-12-alone": "BOHB, 12 epochs alone",
+        "bohb-200-alone": "BOHB, 200 epochs alone",
+    }
+    rows = [["", "queries", *HEADER]]
+    for line in cells("fidelities-published", "accuracy of", "results.txt"):
+        name = titles.get(line[0], line[0])
+        rows.append([name, *([] if name in titles.values() else [""]), *line[1:]])
+    return rows
+
+
 def search_training() -> Rows:
     """The candidates of both methods beside the benchmark's accuracies, in percent."""
     head = ["candidate of", "searched, valid", "trained longer, test"]
@@ -610,6 +664,10 @@ TABLES = {
     "compiled": compiled,
     "simulated-workers": simulated_workers,
     "search-training": search_training,
+    "fidelities": fidelities,
+    "fidelities-bayesian": lambda: fidelities("fidelities-bayesian"),
+    "shared-tasks": shared_tasks,
+    "fidelities-published": fidelities_published,
     "earlier-evaluate": lambda: archived("evaluate.json"),
 }
 

@@ -1,6 +1,6 @@
 """Searches that trained every architecture: curves, a paired comparison, candidates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,17 +9,36 @@ from nasjax.analysis import statistics, text
 from nasjax.analysis.plots import anytime
 from nasjax.data import nb201
 from nasjax.runs import script
-from nasjax.runs.candidate_training import CandidateRun
+from nasjax.runs.candidate_config import CandidateRun
 from nasjax.runs.folder import Folder
+from nasjax.search.fidelity import COST
 
 TABLE = ("cifar10_valid", "cifar10_test")
 
 
 def best_so_far(results: Sequence[Any], queries: int) -> np.ndarray:
-    """[S, queries], in the order of telling; NaN before the first success."""
-    rows = [sorted(result.rows, key=lambda row: row.order) for result in results]
-    accuracy = [[row.accuracy for row in told[:queries]] for told in rows]
-    return np.fmax.accumulate(np.array(accuracy), axis=1)
+    """[S, queries], in the order of telling; NaN before the first success.
+
+    Of several fidelities, the top one counts.
+    """
+    accuracy = _told(results, queries, lambda x: x.accuracy if x.counts else np.nan)
+    return np.fmax.accumulate(accuracy, axis=1)
+
+
+def spent(results: Sequence[Any], queries: int) -> np.ndarray:
+    """[S, queries], the cost of the queries told so far."""
+    return np.nancumsum(_told(results, queries, lambda x: x.metrics[COST]), axis=1)
+
+
+def _told(
+    results: Sequence[Any], queries: int, value: Callable[[Any], float]
+) -> np.ndarray:
+    """[S, queries], a value of each query told; NaN after a search's last one."""
+    values = np.full((len(results), queries), np.nan)
+    for seed, result in enumerate(results):
+        told = sorted(result.rows, key=lambda row: row.order)[:queries]
+        values[seed, : len(told)] = [value(row) for row in told]
+    return values
 
 
 def table_of(run: CandidateRun) -> nb201.Table | None:
@@ -50,11 +69,12 @@ def write(
 
     Args:
       folder: of the run.
-      config: has `queries`.
+      config: has `queries`, and maybe `fidelities`, the epochs of the levels.
       run: how architectures were trained.
       results: by method, the `parallel.Result` of each seed.
       candidates: by method, what was trained longer.
-      known: all architectures that were trained, with their accuracies.
+      known: all architectures that were trained (at the top level), with their
+        accuracies.
     """
     queries = config["queries"]
     curves = {name: best_so_far(part, queries) for name, part in results.items()}
@@ -107,5 +127,10 @@ def write(
     script.write_results(folder, config, content)
     folder.write_text("results.txt", report + "\n")
     shown = {name: curve[None] for name, curve in curves.items()}
-    anytime(folder.file("searches.png"), shown, [f"{run.space} by training"], None)
+    options: dict[str, Any] = {}
+    if config.get("fidelities"):
+        epochs = {name: spent(part, queries)[None] for name, part in results.items()}
+        options = {"x": epochs, "xlabel": "epochs of training"}
+    path, title = folder.file("searches.png"), f"{run.space} by training"
+    anytime(path, shown, [title], None, **options)
     return report

@@ -1,8 +1,15 @@
 """Environments: each scores architectures."""
 
 from nasjax.environments.cached import cached
+from nasjax.environments.fidelities import multi_fidelity
 from nasjax.environments.frozen_supernet import frozen_supernet
 from nasjax.environments.tabular import tabular
 from nasjax.environments.trainable_supernet import trainable_supernet
 
-__all__ = ["cached", "frozen_supernet", "tabular", "trainable_supernet"]
+__all__ = [
+    "cached",
+    "frozen_supernet",
+    "multi_fidelity",
+    "tabular",
+    "trainable_supernet",
+]

@@ -97,8 +97,10 @@ def cached(env: Environment) -> Environment:
       env: without noise and without state; its `evaluate` is jitted if traceable.
 
     Raises:
-      ValueError: the environment has a state, on which scores might depend.
+      ValueError: the environment has a state, on which scores might depend, or levels.
     """
     if jax.tree.leaves(env.state):
         raise ValueError("an environment with a state cannot be cached")
+    if env.levels is not None:
+        raise ValueError("an environment with several fidelities cannot be cached")
     return dataclasses.replace(env, evaluate=Cache(env), traceable=False)

@@ -62,7 +62,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     text = "search space (default darts); darts-none has the operation `none`"
     ask.add_argument("--space", choices=spaces, help=text)
     ask.add_argument(
-        "--method", choices=methods.METHODS, help=f"searcher (default {methods.BEST})"
+        "--method", choices=methods.ALL, help=f"searcher (default {methods.BEST})"
     )
     ask.add_argument(
         "--queries",

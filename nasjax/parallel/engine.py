@@ -11,7 +11,7 @@ from nasjax.parallel import report, store
 from nasjax.parallel.executors import Workers
 from nasjax.parallel.loop import Limits, Loop
 from nasjax.parallel.queries import Queries
-from nasjax.search import Searcher, check_integer
+from nasjax.search import Levels, Searcher, check_integer
 from nasjax.spaces import CellSpace
 
 
@@ -32,6 +32,8 @@ def search(
     seconds: float | None = None,
     target: float | None = None,
     patience: int | None = None,
+    levels: Levels | None = None,
+    budget: float | None = None,
     wait: bool = True,
     earlier: Any = None,
     space: CellSpace | None = None,
@@ -66,6 +68,9 @@ def search(
       seconds: ask no further query after this many seconds of this call.
       target: ask no further query after an accuracy of at least this.
       patience: ask no further query after this many results without a better one.
+      levels: fidelities, see `search.fidelity`; `evaluate(arch, level=...)` then also
+        takes the level, an int. `best`, `target` and `patience` count the top level.
+      budget: with `levels`, ask no further query after this cost of results.
       wait: at such a stop, or a signal, wait for pending queries; otherwise they are
         abandoned and evaluated again on resuming.
       earlier: evaluations made before the search, which the searcher is told first:
@@ -82,7 +87,10 @@ def search(
       RunError: the executor broke for good, the disk is full, the searcher cannot use
         a score, such as a percentage, or the names of metrics changed.
     """
-    limits = Limits(queries, retries, max_failures, timeout, seconds, target, patience)
+    if budget is not None and levels is None:
+        raise ValueError(f"budget is {budget}: a cost is known of levels alone")
+    stops = seconds, target, patience, budget
+    limits = Limits(queries, retries, max_failures, timeout, *stops)
     space = searcher.space if space is None else space
     if space is None:
         raise ValueError("the searcher does not say its space: give space=")
@@ -91,7 +99,7 @@ def search(
     if pending is None:
         raise ValueError("pending must be given for an executor of this kind")
     check_integer("pending", pending, 1)
-    state = Queries(key, searcher, space)
+    state = Queries(key, searcher, space, levels)
     with store.open_store(out, state, queries, earlier, resume, overwrite) as saved:
         with Loop(state, saved, workers, limits, pending, wait, progress) as loop:
             loop.run()

@@ -1,5 +1,6 @@
 """Attempts at queries on any executor that has `submit`."""
 
+import functools
 import itertools
 import pickle
 import queue
@@ -90,14 +91,21 @@ class Workers:
             return 1
         return getattr(self._executor, "_max_workers", None)
 
-    def submit(self, query: int, attempt: int, arch: Any) -> None:
+    def submit(
+        self, query: int, attempt: int, arch: Any, level: int | None = None
+    ) -> None:
         """Hands one attempt to the executor.
+
+        With a level it is `evaluate(arch, level=level)`.
 
         Raises:
           Exception: that of `executor.submit`, if a new pool does not help.
         """
         token = f"{self._session}-{next(self._counter)}"
-        args = worker.evaluate, self._evaluate, arch, self._timeout, token
+        function = self._evaluate
+        if level is not None:
+            function = functools.partial(function, level=level)
+        args = worker.evaluate, function, arch, self._timeout, token
         try:
             future = self._executor.submit(*args)
         except DEAD:

@@ -7,7 +7,8 @@ A search that was killed is replayed from its journal alone. Every line has `eve
               `CellSpace`), `key` (words of the key), `queries`, `earlier` (numbers of)
     earlier   an evaluation from before the search: `arch`, `accuracy`, `loss`,
               `source`, `metrics`
-    asked     the searcher proposed `arch` as number `query`, counted from 0
+    asked     the searcher proposed `arch` as number `query`, counted from 0, to be
+              evaluated at `level` if the search has several fidelities
     started   attempt number `attempt` at `query` was handed to the executor
     finished  the attempt has a result: `accuracy`, `loss`, `seconds`, `worker`,
               `metrics`

@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from nasjax.parallel import report, store
 from nasjax.parallel.executors import POOL_BROKE, Workers
-from nasjax.parallel.queries import Queries, Query
+from nasjax.parallel.queries import Queries
+from nasjax.parallel.query import Query
 from nasjax.parallel.worker import one_line
 from nasjax.runs.errors import RunError, StoppedError
-from nasjax.search import check_integer
+from nasjax.search import check_integer, fidelity
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TICK = 0.5  # seconds to wait for a result before the limits are checked again
@@ -39,6 +40,7 @@ class Limits:
     seconds: float | None
     target: float | None
     patience: int | None
+    budget: float | None = None
     began: float = dataclasses.field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -52,16 +54,21 @@ class Limits:
         # A timer of 0 seconds would never ring.
         if self.timeout is not None and not 0 < self.timeout < float("inf"):
             raise ValueError(f"timeout must be positive, got {self.timeout}")
+        if self.budget is not None and not 0 < self.budget < float("inf"):
+            raise ValueError(f"budget must be positive, got {self.budget}")
         if self.target is not None and not math.isfinite(self.target):
             raise ValueError(f"target must be finite, got {self.target}")
 
-    def reached(self, best: float, since_best: int) -> str:
+    def reached(self, best: float, since_best: int, spent: float = 0.0) -> str:
         """The limit that was reached, as a text; empty if none was.
 
         Args:
           best: the best score so far, -inf before there is one.
           since_best: number of results after the best.
+          spent: cost of all results.
         """
+        if self.budget is not None and spent >= self.budget:
+            return f"the budget of {self.budget:g} is spent"
         if self.target is not None and best >= self.target:
             return f"the target of {self.target:g} is reached"
         if self.patience is not None and since_best >= self.patience:
@@ -94,9 +101,9 @@ class Loop:
         self._error: type[RunError] | None = None
         self._signal = 0
         self._failed_in_a_row = 0
-        self._best, self._since_best = -np.inf, 0
+        self._best, self._since_best, self._spent = -np.inf, 0, 0.0
         for row in state.told_rows():
-            self._count(row.accuracy)
+            self._count(row)
         self._again = list(state.pending.values())  # to submit before any new query
         self._events: list[dict[str, Any]] = []  # to write by `_flush`
         self._handlers: dict[int, Any] = {}
@@ -139,7 +146,9 @@ class Loop:
         try:
             while True:
                 if not self.reason:
-                    self.reason = self._limits.reached(self._best, self._since_best)
+                    self.reason = self._limits.reached(
+                        self._best, self._since_best, self._spent
+                    )
                 if not self.reason:
                     self._fill()
                 if not self._workers.running or (self.reason and not self._wait):
@@ -181,7 +190,8 @@ class Loop:
         self._flush()
         for index, query in enumerate(batch):
             try:
-                self._workers.submit(query.number, query.attempts - 1, query.arch)
+                attempt = query.attempts - 1
+                self._workers.submit(query.number, attempt, query.arch, query.level)
             except Exception as error:
                 self._again = batch[index:] + self._again
                 if isinstance(error, StoppedError):
@@ -230,6 +240,7 @@ class Loop:
         loss: float | None,
         metrics: Mapping[str, float] = {},
     ) -> None:
+        metrics = self._state.measured(query, metrics)
         try:
             self._state.check(accuracy, loss, metrics)
         except ValueError as error:
@@ -238,16 +249,17 @@ class Loop:
         self._events.append(self._state.tell(query.number, accuracy, loss, metrics))
         query.told = time.time()
         self._bar.update(1)
-        self._count(query.accuracy)
+        self._count(query)
         self._failed_in_a_row = self._failed_in_a_row + 1 if query.failed else 0
         if self._failed_in_a_row > self._limits.max_failures:
             reason = f"{self._failed_in_a_row} evaluations in a row failed"
             self._break(FailuresError, f"{reason}, the last with: {query.error}")
 
-    def _count(self, accuracy: float) -> None:
+    def _count(self, query: Query) -> None:
         self._since_best += 1
-        if accuracy > self._best:
-            self._best, self._since_best = accuracy, 0
+        self._spent += query.metrics.get(fidelity.COST, 0.0)
+        if query.counts and query.accuracy > self._best:
+            self._best, self._since_best = query.accuracy, 0
 
     def _show(self) -> None:
         failed = sum(row.failed for row in self._state.rows)

@@ -12,50 +12,8 @@ import numpy as np
 from nasjax import search
 from nasjax.parallel import journal as journals
 from nasjax.parallel.earlier import score, scores
-from nasjax.search import Outcome, Searcher, asynchronous, outcomes
-
-
-@dataclasses.dataclass
-class Query:
-    """One proposed architecture and its outcome.
-
-    Attributes:
-      number: position in the order of asking, from 0.
-      arch: uint8 [*arch_shape].
-      note: the searcher's own, for telling the outcome; None once it is told.
-      failures: number of failed attempts that count.
-      attempts: number of attempts that were started.
-      order: position in the order of telling, from 0; None while it is pending.
-      accuracy: a fraction (or another score); NaN if it failed or is pending.
-      loss: NaN where there is none.
-      metrics: by name; NaN if it failed after others had them, empty while pending.
-      seconds: duration of the evaluation; NaN if none finished.
-      worker: host and process of the evaluation.
-      error: of the last attempt, if that failed.
-      asked, told: times, seconds since 1970.
-      result: (accuracy, loss, metrics) of the attempt that finished; None if none did.
-    """
-
-    number: int
-    arch: np.ndarray
-    note: Any = None
-    failures: int = 0
-    attempts: int = 0
-    order: int | None = None
-    accuracy: float = float("nan")
-    loss: float = float("nan")
-    seconds: float = float("nan")
-    worker: str = ""
-    error: str = ""
-    asked: float = float("nan")
-    told: float = float("nan")
-    result: tuple[float | None, float | None, Mapping[str, float]] | None = None
-    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
-
-    @property
-    def failed(self) -> bool:
-        """Whether it was told as a failure."""
-        return self.order is not None and not np.isfinite(self.accuracy)
+from nasjax.parallel.query import Query
+from nasjax.search import Levels, Outcome, Searcher, asynchronous, fidelity, outcomes
 
 
 class Queries:
@@ -76,8 +34,17 @@ class Queries:
         journal has it; None if there is none.
     """
 
-    def __init__(self, key: chex.PRNGKey, searcher: Searcher, space: Any):
+    def __init__(
+        self,
+        key: chex.PRNGKey,
+        searcher: Searcher,
+        space: Any,
+        levels: Levels | None = None,
+    ):
         self.space, self._key, self._searcher = space, key, searcher
+        env = search.black_box(lambda arch: None)  # outcomes come from events
+        self._env = dataclasses.replace(env, levels=levels)
+        fidelity.check(searcher, self._env)
         self.rows: list[Query] = []
         self.pending: dict[int, Query] = {}
         self.earlier: list[tuple[np.ndarray, float, float, Mapping[str, float]]] = []
@@ -94,9 +61,9 @@ class Queries:
 
     def begin(self, queries: int, earlier: int = 0) -> dict[str, Any]:
         """Makes the state, with room for `queries` and `earlier`; returns the event."""
-        env = search.black_box(lambda arch: None)  # outcomes come from events
         self._earlier_steps, self.budget = earlier, queries
-        self.state = search.init(self._key, self._searcher, env, queries + earlier)
+        steps = queries + earlier
+        self.state = search.init(self._key, self._searcher, self._env, steps)
         return {
             "event": "search",
             "version": journals.VERSION,
@@ -119,10 +86,11 @@ class Queries:
 
     def check_earlier(self, accuracy: float, metrics: Mapping[str, float]) -> None:
         """Raises ValueError if a success lacks a metric that the searcher reads."""
-        missing = [name for name in self._searcher.metrics if name not in metrics]
-        if missing and np.isfinite(accuracy):
+        needed = {*self._searcher.metrics}
+        needed |= {fidelity.FIDELITY} if self._env.levels is not None else set()
+        if (missing := needed - {*metrics}) and np.isfinite(accuracy):
             raise ValueError(
-                f"no metric {', '.join(missing)}, which the searcher reads"
+                f"no metric {', '.join(sorted(missing))}, which the searcher reads"
             )
 
     def tell_earlier(
@@ -167,7 +135,26 @@ class Queries:
         query = Query(number, arch, note)
         self.rows.append(query)
         self.pending[number] = query
-        return query, {"event": "asked", "query": number, "arch": arch.tolist()}
+        event = {"event": "asked", "query": number, "arch": arch.tolist()}
+        level = fidelity.level(self._searcher, self._env, state.searcher)
+        if level is not None and self._env.levels is not None:
+            query.level = int(level)
+            query.counts = query.level == self._env.levels.top
+            event |= {"level": query.level}
+        return query, event
+
+    def counts(self, metrics: Mapping[str, float]) -> bool:
+        """Whether an evaluation with these metrics is of the top level."""
+        levels = self._env.levels
+        return levels is None or metrics.get(fidelity.FIDELITY) == levels.top
+
+    def measured(
+        self, query: Query, metrics: Mapping[str, float]
+    ) -> Mapping[str, float]:
+        """The metrics with `fidelity` and `cost`, if there are levels."""
+        if query.level is None or self._env.levels is None:
+            return metrics
+        return fidelity.measured(self._env.levels, query.level, metrics)
 
     def check(
         self,
@@ -194,7 +181,8 @@ class Queries:
         value = float("nan") if accuracy is None else accuracy
         if accuracy is None:
             metrics = dict.fromkeys(self.metrics or (), float("nan"))
-        else:
+        metrics = self.measured(query, metrics)
+        if accuracy is not None:
             self.metrics = tuple(metrics)
         outcome = self._outcome(value, loss, metrics)
         step = jnp.int32(len(self.earlier) + self.told)

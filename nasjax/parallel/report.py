@@ -10,7 +10,8 @@ import numpy as np
 from nasjax.analysis.plots import style
 from nasjax.environments.cached import METRICS
 from nasjax.parallel.earlier import COLUMNS
-from nasjax.parallel.queries import Queries, Query
+from nasjax.parallel.queries import Queries
+from nasjax.parallel.query import Query
 from nasjax.parallel.store import Store
 from nasjax.runs import bounds
 from nasjax.spaces import CellSpace, costs, genotypes
@@ -60,7 +61,9 @@ def best(state: Queries, count: int = BEST) -> tuple[Candidate, ...]:
     """The best distinct architectures, best first, earlier evaluations included."""
     rows: list[tuple[int | None, np.ndarray, float, float, Mapping[str, float]]]
     rows = [(None, *row) for row in state.earlier]
-    rows += [(x.number, x.arch, x.accuracy, x.loss, x.metrics) for x in state.rows]
+    rows = [row for row in rows if state.counts(row[-1])]
+    counted = [row for row in state.rows if row.counts]
+    rows += [(x.number, x.arch, x.accuracy, x.loss, x.metrics) for x in counted]
     rows = [row for row in rows if np.isfinite(row[2])]
     rows.sort(key=lambda row: -row[2])
     table = bounds.network(state.space)
@@ -173,7 +176,8 @@ def _draw(path: Any, told: Sequence[Query], spent: np.ndarray) -> None:
     """Scores and the best so far, against queries and against hours."""
     figure, axes = style.panels(2, (5, 3.5))
     accuracy = np.array([row.accuracy for row in told])
-    best_so_far = np.fmax.accumulate(accuracy)
+    counted = np.where([row.counts for row in told], accuracy, np.nan)
+    best_so_far = np.fmax.accumulate(counted)
     for axis, x, name in zip(
         axes, (np.arange(1, len(told) + 1), spent), ("queries", "hours"), strict=True
     ):

@@ -33,6 +33,8 @@ class Method(NamedTuple):
     # The factory takes `objectives` and `constraints`, the first objective's accuracy
     # alone by default; other methods search the first objective.
     objectives: bool = False
+    # The factory takes `cost`, of the environment's levels: it chooses fidelities.
+    levels: bool = False
 
 
 _BEST = searchers.BayesianActorCriticConfig()
@@ -57,6 +59,7 @@ def _random_proposals(config: Any) -> Any:
 
 
 BEST = "bayesian-actor-critic"
+TASKS = "bayesian-tasks"
 # The Bayesian actor-critic without one of its parts.
 ABLATIONS = {
     "no-actor": _without(("actor_lr", "hidden", "xi"), _random_proposals),
@@ -81,6 +84,9 @@ _EVOLUTION = Method(
 )
 _LOCAL = Method(
     searchers.local_search, searchers.LocalSearchConfig(), prefix="local-search-"
+)
+_HYPERBAND = Method(
+    searchers.hyperband, searchers.HyperbandConfig(), prefix="hyperband-", levels=True
 )
 METHODS: dict[str, Method] = {
     "cadam": _CADAM,
@@ -116,9 +122,22 @@ METHODS: dict[str, Method] = {
         searchers.nsga2, searchers.Nsga2Config(), prefix="nsga2-", objectives=True
     ),
     **ABLATIONS,
+    "hyperband": _HYPERBAND,
+    "successive-halving": _HYPERBAND._replace(
+        config=searchers.successive_halving(), fixed=("brackets",)
+    ),
+    "bohb": Method(searchers.bohb, searchers.BohbConfig(), prefix="bohb-", levels=True),
+    TASKS: Method(
+        searchers.bayesian_tasks,
+        searchers.BayesianTasksConfig(),
+        prefix="tasks-",
+        projects=True,
+        levels=True,
+    ),
 }
-ALL = tuple(METHODS)
-SEARCHERS = tuple(name for name in METHODS if name not in ABLATIONS)
+FIDELITIES = tuple(name for name in METHODS if METHODS[name].levels)
+ALL = tuple(name for name in METHODS if name not in FIDELITIES)
+SEARCHERS = tuple(name for name in ALL if name not in ABLATIONS)
 USUAL = ("cadam", "random", "evolution", "evolution-64", "reinforce", "local-search")
 COMPARED = (BEST, *USUAL)
 PRESETS = {"thesis": thesis, "td3": td3}  # CADAM's
@@ -163,23 +182,34 @@ def register(name: str, method: Method) -> None:
     METHODS[name] = PLUGINS[name] = method
 
 
-def factory(method: str, configs: Mapping[str, Any]) -> Callable[..., search.Searcher]:
+def factory(
+    method: str, configs: Mapping[str, Any], cost: Sequence[float] | None = None
+) -> Callable[..., search.Searcher]:
     """The method as a function of the space.
 
     Args:
       method: a name in METHODS.
       configs: by method; a method that is not in it has its default config.
+      cost: of the environment's levels; methods that choose none do without.
 
     Raises:
-      ValueError: the method is not one of METHODS.
+      ValueError: the method is not one of METHODS, or needs levels.
     """
     if method not in METHODS:
         raise ValueError(f"{method!r} is unknown; allowed: {', '.join(METHODS)}")
     chosen = METHODS[method]
+    make = chosen.factory
+    if chosen.levels:
+        if cost is None:
+            raise ValueError(
+                f"{method} chooses a fidelity for each query; here is only one: "
+                "see experiments/fidelities.py"
+            )
+        make = functools.partial(make, cost=tuple(cost))
     if chosen.config is None:
-        return chosen.factory
+        return make
     config = configs[method] if method in configs else chosen.finish(chosen.config)
-    return functools.partial(chosen.factory, config=config)
+    return functools.partial(make, config=config)
 
 
 def on_table(

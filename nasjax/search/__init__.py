@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nasjax.search import keys, outcomes, pareto
+from nasjax.search import fidelity, keys, outcomes, pareto
 from nasjax.search.asynchronous import adopt, ask, tell
 from nasjax.search.constraints import FeasibleSet, bounded, constrained
 from nasjax.search.objectives import Constraint, Objective
@@ -23,6 +23,7 @@ from nasjax.search.outcomes import Best, EvaluationError, Outcome, best
 from nasjax.search.protocol import (
     Asynchronous,
     Environment,
+    Levels,
     Pending,
     Searcher,
     SearchState,
@@ -43,6 +44,7 @@ __all__ = [
     "Environment",
     "EvaluationError",
     "FeasibleSet",
+    "Levels",
     "Objective",
     "Outcome",
     "Pending",
@@ -60,6 +62,7 @@ __all__ = [
     "check_integer",
     "constrained",
     "drive",
+    "fidelity",
     "grow",
     "in_float32",
     "init",
@@ -157,11 +160,13 @@ def step(
     return _step(keys.of_steps(key), searcher, env, state, step)
 
 
-def _read(searcher, returned, state):
+def _evaluate(key, searcher, env, state, arch, level):
+    returned = fidelity.evaluate(key, env, state.environment, arch, level)
     env_state, outcome = outcomes.read(returned, state.environment)
     if searcher.check is not None:
         searcher.check(outcome.accuracy, outcome.loss)
-    return env_state, outcomes.outcome(*outcome)
+    cost = outcome.metrics.get(fidelity.COST)
+    return env_state, fidelity.noted(outcomes.outcome(*outcome), env, level, cost)
 
 
 def _entry(arch, outcome, info):
@@ -171,8 +176,8 @@ def _entry(arch, outcome, info):
 def _step(key_steps, searcher, env, state, step):
     key_ask, key_evaluate, key_tell = keys.of_step(key_steps, step)
     asked, arch = searcher.ask(key_ask, state.searcher, step)
-    returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
-    env_state, outcome = _read(searcher, returned, state)
+    level = fidelity.level(searcher, env, asked)
+    env_state, outcome = _evaluate(key_evaluate, searcher, env, state, arch, level)
     told, info = searcher.tell(key_tell, asked, step, arch, outcome)
     return SearchState(told, env_state), _entry(arch, outcome, info)
 
@@ -253,13 +258,16 @@ def drive(
     key_steps = keys.of_steps(key)
     rows: list[Trace] = []
     names: tuple[str, ...] | None = None  # of the metrics
+    added = fidelity.METRICS if env.levels is not None else ()
     for t in range(first, steps):
         key_ask, key_evaluate, key_tell = keys.of_step(key_steps, t)
         step = jnp.int32(t)
         asked, arch = asking(key_ask, state.searcher, step)
         try:
-            returned = env.evaluate(key_evaluate, env.params, state.environment, arch)
-            env_state, outcome = _read(searcher, returned, state)
+            level = fidelity.level(searcher, env, asked)
+            env_state, outcome = _evaluate(
+                key_evaluate, searcher, env, state, arch, level
+            )
             outcome = outcomes.named(outcome, names)
             read = outcomes.with_metrics(outcome, searcher.metrics)
         except Exception as error:
@@ -272,7 +280,7 @@ def drive(
                 state,
                 trace,
             ) from error
-        if outcome.metrics or np.isfinite(outcome.accuracy):
+        if outcome.metrics.keys() - {*added} or np.isfinite(outcome.accuracy):
             names = tuple(outcome.metrics)
         told, info = telling(key_tell, asked, step, arch, read)
         state = SearchState(told, env_state)

@@ -154,17 +154,18 @@ def named(result: Any, names: Collection[str] | None) -> Any:
       names: of the metrics before; None while no evaluation has succeeded.
 
     Returns:
-      The same; a failed evaluation without metrics gets NaN for each.
+      The same; a failed evaluation gets NaN for each that it lacks.
 
     Raises:
       ValueError: it has other metrics.
     """
     if names is None or result.metrics.keys() == {*names}:
         return result
-    if result.metrics or np.isfinite(result.accuracy):
+    if result.metrics.keys() - {*names} or np.isfinite(result.accuracy):
         has, had = (", ".join(sorted(x)) or "none" for x in (result.metrics, names))
         raise ValueError(f"evaluate returned the metrics {has}; before it had {had}")
-    return result._replace(metrics=dict.fromkeys(names, jnp.float32(jnp.nan)))
+    unknown = dict.fromkeys(names, jnp.float32(jnp.nan))
+    return result._replace(metrics={**unknown, **result.metrics})
 
 
 def with_metrics(result: Outcome, names: Collection[str]) -> Outcome:

@@ -16,6 +16,25 @@ PyTree = Any
 
 
 @flax.struct.dataclass
+class Levels:
+    """The fidelities at which an environment can evaluate, see `search.fidelity`.
+
+    Attributes:
+      cost: of an evaluation at each of L levels, float32 [L], in any one unit. The last
+        level is the one that counts.
+      names: of the levels, such as ("12 epochs", "200 epochs").
+    """
+
+    cost: chex.Array
+    names: tuple[str, ...] = flax.struct.field(pytree_node=False)
+
+    @property
+    def top(self) -> int:
+        """The level that counts."""
+        return len(self.names) - 1
+
+
+@flax.struct.dataclass
 class Environment:
     """Scores architectures.
 
@@ -27,6 +46,8 @@ class Environment:
         accuracy or a pair (accuracy, loss) instead of the `Outcome`, and omit the state
         if it does not change. An accuracy that is not finite marks a failed evaluation.
       traceable: False for plain Python; such an environment is run by `drive`.
+      levels: its fidelities; None if it has one. With levels, `evaluate` is
+        `(key, params, state, arch, level)`, `level` int32 [].
     """
 
     params: PyTree
@@ -35,6 +56,7 @@ class Environment:
         pytree_node=False
     )
     traceable: bool = flax.struct.field(pytree_node=False, default=True)
+    levels: Levels | None = None
 
 
 def black_box(function: Callable[[np.ndarray], Any]) -> Environment:
@@ -120,6 +142,8 @@ class Searcher(NamedTuple):
       asynchronous: functions for pending outcomes; None for the defaults.
       space: the space of its architectures; None if unknown.
       metrics: names of the outcomes' metrics that `tell` reads.
+      fidelity: `(state) -> int32 []`: the level at which the architecture just asked is
+        evaluated, from the state that `ask` returned; None for the top one.
     """
 
     init: Callable[..., PyTree]
@@ -131,6 +155,7 @@ class Searcher(NamedTuple):
     asynchronous: Asynchronous | None = None
     space: CellSpace | None = None
     metrics: tuple[str, ...] = ()
+    fidelity: Callable[[PyTree], chex.Array] | None = None
 
 
 def budget_free(searcher: Searcher, steps: int) -> bool:

@@ -7,7 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from nasjax.search import asynchronous, keys, outcomes
+from nasjax.search import asynchronous, fidelity, keys, outcomes
 from nasjax.search.protocol import (
     Environment,
     Pending,
@@ -24,6 +24,7 @@ class _Slots(NamedTuple):
 
     arch: chex.Array  # uint8 [W, *arch_shape]
     query: chex.Array  # int32 [W], number of the query
+    level: chex.Array | None  # int32 [W], of an environment with levels
     note: PyTree  # arrays [W, ...], see `search.ask`
     finish: chex.Array  # float32 [W], time at which it ends; infinity if idle
 
@@ -34,7 +35,7 @@ def simulate(
     env: Environment,
     steps: int,
     workers: chex.Numeric,
-    seconds: Callable[[chex.Array], chex.Array],
+    seconds: Callable[..., chex.Array],
     slots: int | None = None,
 ) -> tuple[SearchState, Trace, chex.Array]:
     """Simulates a search on workers that each evaluate one architecture at a time.
@@ -47,7 +48,8 @@ def simulate(
       env: an environment without state.
       steps: number of queries, static.
       workers: in 1 .. `steps`; may be traced if `slots` is not None.
-      seconds: maps an architecture to the duration of its evaluation, float32 [].
+      seconds: maps an architecture to the duration of its evaluation, float32 []; of
+        an environment with levels, `(arch, level)`.
       slots: upper bound of `workers`, static; None for `workers`.
 
     Returns:
@@ -68,21 +70,26 @@ def simulate(
         pending = Pending(held.arch, busy)
         state, note, arch = asynchronous.ask(key, searcher, state, step, pending)
         free = jnp.argmin(busy)
-        new = _Slots(arch, step, note, now + seconds(arch).astype(jnp.float32))
+        level = fidelity.level(searcher, env, state.searcher)
+        lasts = seconds(arch) if level is None else seconds(arch, level)
+        new = _Slots(arch, step, level, note, now + lasts.astype(jnp.float32))
         return state, jax.tree.map(lambda a, x: a.at[free].set(x), held, new)
 
     def tell(state, held, told):
         done = jnp.argmin(held.finish)
-        arch, query, note, now = jax.tree.map(lambda x: x[done], held)
+        arch, query, level, note, now = jax.tree.map(lambda x: x[done], held)
         _, key_evaluate, _ = keys.of_step(key_steps, query)
-        returned = env.evaluate(key_evaluate, env.params, env.state, arch)
-        outcome = outcomes.outcome(*outcomes.read(returned, env.state)[1])
+        returned = fidelity.evaluate(key_evaluate, env, env.state, arch, level)
+        read = outcomes.read(returned, env.state)[1]
+        outcome = fidelity.noted(
+            outcomes.outcome(*read), env, level, read.metrics.get(fidelity.COST)
+        )
         state, info = asynchronous.tell(key, searcher, state, note, told, arch, outcome)
         held = held._replace(finish=held.finish.at[done].set(jnp.inf))
         entry = Trace(arch, outcome.accuracy, outcome.loss, info, outcome.metrics)
         return now, state, held, (entry, now)
 
-    nobody = _nobody(searcher, state, slots)
+    nobody = _nobody(searcher, env, state, slots)
     nothing = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype),
         jax.eval_shape(lambda: tell(state, nobody, jnp.int32(0))[-1]),
@@ -109,17 +116,19 @@ def simulate(
     return state, trace, when
 
 
-def _nobody(searcher: Searcher, state: SearchState, slots: int) -> _Slots:
+def _nobody(
+    searcher: Searcher, env: Environment, state: SearchState, slots: int
+) -> _Slots:
     """Slots of the shapes that `ask` fills, all idle."""
 
     def first(key):
-        _, note, arch = asynchronous.ask(key, searcher, state, jnp.int32(0))
-        return note, arch
+        new, note, arch = asynchronous.ask(key, searcher, state, jnp.int32(0))
+        return note, arch, fidelity.level(searcher, env, new.searcher)
 
     def empty(x):
         return jnp.zeros((slots, *x.shape), x.dtype)
 
     shapes = jax.eval_shape(first, jax.random.key(0))
-    note, arch = jax.tree.map(empty, shapes)
+    note, arch, level = jax.tree.map(empty, shapes)
     idle = jnp.full(slots, jnp.inf, jnp.float32)
-    return _Slots(arch, jnp.zeros(slots, jnp.int32), note, idle)
+    return _Slots(arch, jnp.zeros(slots, jnp.int32), level, note, idle)

@@ -12,6 +12,7 @@ from nasjax.runs.cli import flag
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 OTHERS = {
+    "schedule": ("together",),
     "exploration": ("warm-up", "epsilon-greedy"),
     "critic_loss": ("squared",),
     "reward": ("relative",),
@@ -21,6 +22,7 @@ OTHERS = {
     "hidden": ("7,7,7",),
     "listed_proposals": ("3,4",),
 }
+NUMBERS = {"eta": "3", "min_bandwidth": "0.2"}  # 1 and 0.75 are out of range
 # What a method must have for a field to matter.
 NEEDS = {
     "warm_up": "--exploration warm-up",
@@ -46,6 +48,8 @@ def another(name, value):
     """A value that is allowed and differs, as text."""
     if isinstance(value, str | tuple):
         return next(text for text in OTHERS[name] if text != value)
+    if name in NUMBERS:
+        return NUMBERS[name]
     if isinstance(value, bool):
         return str(not value).lower()
     if isinstance(value, int):
@@ -67,6 +71,7 @@ def read(parse, argv, capsys):
     [
         ("nb201", methods.SEARCHERS, []),
         ("compare", methods.ALL, ["--table", "x.npz"]),
+        ("fidelities", methods.FIDELITIES, []),
         ("search_supernet", ("cadam", "random", "evolution", "evolution-64"), ["x"]),
     ],
 )
@@ -245,7 +250,9 @@ def test_methods_without_configs_have_their_own():
         made = methods.factory(name, {})
         method = methods.METHODS[name]
         assert made.keywords["config"] == method.finish(method.config)
-    with pytest.raises(ValueError, match="'bohb' is unknown; allowed: cadam, "):
+    with pytest.raises(ValueError, match="'tpe' is unknown; allowed: cadam, "):
+        methods.factory("tpe", {})
+    with pytest.raises(ValueError, match="bohb chooses a fidelity for each query"):
         methods.factory("bohb", {})
 
 

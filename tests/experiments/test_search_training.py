@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nasjax.parallel import journal as journals
-from nasjax.runs import candidate_training
+from nasjax.runs import candidate_config, candidate_training
 
 SMALL = [
     "--space=nb201", "--dataset=synthetic", "--preset=cpu", "--channels=4",
@@ -55,8 +55,44 @@ def test_a_stopped_search_goes_on(tmp_path, quick_compile):
     assert (tmp_path / "searches.png").exists()
 
 
+def test_trainings_of_two_lengths(tmp_path):
+    """Hyperband of 1 and 2 epochs: 2 short and 1 long, then 2 long: 8 epochs.
+
+    Random search trains for 2 epochs: after four of its trainings the budget is spent.
+    """
+
+    def stand_in(patch):
+        def scored(run, arch, data_dir):
+            return run.epochs / 10 + int(np.sum(arch)) / 1000
+
+        patch.setattr(candidate_training, "train", scored)
+
+    flags = [x for x in SMALL if not x.startswith(("--epochs", "--methods"))]
+    flags += ["--methods=hyperband,random", "--fidelities=1,2", "--budget=8"]
+    done = in_process.call(
+        *("search_training", *flags, "--queries=6", "--candidates=0"),
+        *("--out", tmp_path),
+        stand_in=stand_in,
+    )
+    assert done.code == 0, done.err
+    for method, levels in (("hyperband", [0, 0, 1, 1, 1]), ("random", [1] * 4)):
+        events = journals.read(tmp_path / method / "seed-1" / journals.NAME).events
+        told = [event for event in events if event["event"] == "told"]
+        assert [event["metrics"]["fidelity"] for event in told] == levels
+        for event, level in zip(told, levels, strict=True):
+            assert event["metrics"]["cost"] == level + 1
+            assert event["accuracy"] // 0.1 == level + 1
+    results = json.loads((tmp_path / "results.json").read_text())
+    curve = results["best_so_far"]["hyperband"][0]
+    assert curve[5] == curve[4]  # of six queries five fit the budget
+    assert curve[:2] == [None, None] and curve[2] >= 0.2  # short ones do not count
+    long = {*map(str, (tmp_path / "cache").glob("*.json"))}
+    assert results["trainings"] == len(long)
+    assert list((tmp_path / "cache" / "epochs-1").glob("*.json"))
+
+
 def test_isomorphic_cells_are_trained_once(space):
-    run = candidate_training.preset("nb201", "cpu")
+    run = candidate_config.preset("nb201", "cpu")
     zero = space.parse_arch_string("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
     idle = space.parse_arch_string(
         "|none~0|+|none~0|nor_conv_3x3~1|+|none~0|nor_conv_1x1~1|none~2|"
@@ -68,7 +104,7 @@ def test_isomorphic_cells_are_trained_once(space):
 
 def test_two_processes_may_write_the_same_architecture(tmp_path, monkeypatch):
     monkeypatch.setattr(candidate_training, "train", lambda *_: 0.5)
-    run = candidate_training.CandidateRun("darts")
+    run = candidate_config.CandidateRun("darts")
     arch = run.searched.random(jax.random.key(0))
     path = candidate_training._cached(str(tmp_path), np.asarray(arch))
     others = path.with_name(f"{path.name}.tmp")  # that another process is writing
@@ -88,6 +124,10 @@ def test_two_processes_may_write_the_same_architecture(tmp_path, monkeypatch):
         (["--scheduler=nowhere://h"], "unknown address scheme"),
         (["--space=imagenet"], "imagenet"),
         (["--train-images=9000"], "train_images is 9000"),
+        (["--methods=bohb"], "bohb chooses a fidelity for each query"),
+        (["--fidelities=3,1"], "costs of levels (3.0, 1.0)"),
+        (["--fidelities=2,3"], "--epochs is the last of --fidelities, 3"),
+        (["--budget=3"], "--budget needs --fidelities"),
     ],
 )
 def test_bad_flags_are_refused_before_anything_is_written(flags, message, tmp_path):

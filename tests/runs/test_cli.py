@@ -3,7 +3,7 @@ import argparse
 import pytest
 
 from nasjax.data.nb201.__main__ import main
-from nasjax.runs import candidate_training, cli, network_config, supernet_config
+from nasjax.runs import candidate_config, cli, network_config, supernet_config
 from nasjax.searchers.cadam import CadamConfig
 
 
@@ -119,7 +119,7 @@ def test_one_seed_that_may_be_a_count(seeds, said, capsys):
     [
         (network_config, ("darts",)),
         (supernet_config, ("darts",)),
-        (candidate_training, ("nb201",)),
+        (candidate_config, ("nb201",)),
     ],
 )
 def test_a_preset_that_does_not_exist_is_named(module, arguments):

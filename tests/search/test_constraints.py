@@ -220,9 +220,15 @@ def test_rows_of_a_table(name):
 def test_every_registered_searcher_takes_a_constraint(name):
     """Traced only; the cases above run one of each kind."""
     space, table = TABLES["nb201"]
-    searcher = methods.factory(name, {})(space)
+    searcher = methods.factory(name, {}, cost=(12, 200))(space)
     constraint = search.bounded(space, table, macs=30_000_000)
     env = larger_is_better(space, table)
+    if name in methods.FIDELITIES:
+        single = env.evaluate
+        env = env.replace(
+            evaluate=lambda *args: single(*args[:-1]),
+            levels=search.fidelity.levels((12, 200)),
+        )
     searcher = search.constrained(searcher, constraint)
     plain = jax.eval_shape(lambda k: search.run(k, searcher, env, 12)[1].arch, KEY)
     assert plain.shape == (12, 6)

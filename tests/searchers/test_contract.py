@@ -12,7 +12,7 @@ import pytest
 import nasjax
 from nasjax import search
 from nasjax.environments.tabular import from_arrays
-from nasjax.search import Environment, Outcome
+from nasjax.search import Environment, Outcome, fidelity
 from nasjax.searchers.local_search import naszilla
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -34,6 +34,7 @@ FAILING, NOTHING = (
     TABLE.replace(params=TABLE.params._replace(values=jnp.asarray(values)[None]))
     for values in (np.where(FAILS, BAD, VALUES), BAD)
 )
+LEVELS = fidelity.levels((1, 3))
 STEPS = 40
 small = functools.partial(
     nasjax.CadamConfig, hidden=(8,), top_k=5, batch_size=4, max_cycles=2
@@ -49,6 +50,9 @@ QUICK_PARETO = nasjax.BayesianParetoConfig(
     random_proposals=8,
     hidden=(8,),
     directions=4,
+)
+QUICK_TASKS = nasjax.BayesianTasksConfig(
+    first=12, warm_up=6, actor_proposals=16, random_proposals=8, hidden=(8,)
 )
 SEARCHERS = {
     "cadam": nasjax.cadam(SPACE, small(epsilon_steps=20)),
@@ -77,6 +81,9 @@ SEARCHERS = {
     "nsga2-bound": nasjax.nsga2(
         SPACE, nasjax.Nsga2Config(population=8), constraints=("latency<=0.5",)
     ),
+    "hyperband": nasjax.hyperband(SPACE, cost=(1, 3)),
+    "bohb": nasjax.bohb(SPACE, nasjax.BohbConfig(random_fraction=0.2), cost=(1, 3)),
+    "bayesian-tasks": nasjax.bayesian_tasks(SPACE, QUICK_TASKS),
     "random": nasjax.random_search(SPACE),
     "evolution": nasjax.evolution(SPACE),
     "evolution-64": nasjax.evolution(
@@ -92,7 +99,17 @@ SEARCHERS = {
 
 
 def read_by(searcher, env):
-    """The environment without the metrics that the searcher does not read."""
+    """The environment without the metrics that the searcher does not read.
+
+    With two levels of the same values, if the searcher chooses levels.
+    """
+    if searcher.fidelity is not None:
+
+        def evaluate(key, params, state, arch, level):
+            return env.evaluate(key, params, state, arch)
+
+        plain = env.replace(params=env.params._replace(metrics={}))
+        return plain.replace(evaluate=evaluate, levels=LEVELS)
     if searcher.metrics:
         return env
     return env.replace(params=env.params._replace(metrics={}))
@@ -200,11 +217,11 @@ def test_drive_with_plain_python_is_run(compiled, alone):
         for i, arch in enumerate(np.ndindex(3, 3, 3, 3))
     }
 
-    def evaluate(key, params, state, arch):
+    def evaluate(key, params, state, arch, *level):
         outcome = params[tuple(np.asarray(arch).tolist())]
         return state, Outcome(*outcome[: 3 if compiled.searcher.metrics else 2])
 
-    env = Environment(lookup, compiled.env.state, evaluate, traceable=False)
+    env = compiled.env.replace(params=lookup, evaluate=evaluate, traceable=False)
     start = compiled.init(
         key(2), compiled.env
     )  # unjitted it would be many small programs
@@ -223,6 +240,9 @@ BESIDE = (
     "bayesian-actor-critic",
     "bayesian-pareto",
     "nsga2",
+    "hyperband",
+    "bohb",
+    "bayesian-tasks",
     "random",
     "evolution",
     "reinforce",
@@ -238,7 +258,7 @@ def beside(compiled):
         pytest.skip("a variant that asks as another one does")
 
     def go(key, workers):
-        def seconds(arch):  # 1 to 3
+        def seconds(arch, *level):  # 1 to 3
             return 1 + SPACE.index(arch) * 7 % 5 / 2
 
         args = compiled.searcher, compiled.env, STEPS, workers, seconds, 3
@@ -282,7 +302,8 @@ def assert_no_harm(state):
 
 
 def test_failed_evaluations_do_no_harm(compiled):
-    state, trace = compiled.together(KEYS, read_by(compiled.searcher, FAILING))
+    env = read_by(compiled.searcher, FAILING)
+    state, trace = compiled.together(KEYS, env)
     index = np.asarray(SPACE.index(trace.arch))
     np.testing.assert_array_equal(
         trace.accuracy, np.where(FAILS, BAD, VALUES)[index], "the trace has it as it is"
@@ -292,7 +313,7 @@ def test_failed_evaluations_do_no_harm(compiled):
     assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(trace.info))
     assert min(len(np.unique(row)) for row in index) >= 10
     for seed in range(3):
-        one = compiled.whole(key(seed), FAILING, compiled.init(key(seed), FAILING))[1]
+        one = compiled.whole(key(seed), env, compiled.init(key(seed), env))[1]
         np.testing.assert_array_equal(one.arch, trace.arch[seed])
 
 
@@ -316,7 +337,8 @@ def test_a_grown_search_is_the_larger_one(compiled, alone):
         jax.tree.map(np.testing.assert_array_equal, (state, trace), alone[1])
     else:
         jax.tree.map(lambda a, b: chex.assert_shape(a, b.shape), state, alone[1][0])
-        assert len(np.unique(SPACE.index(trace.arch))) == STEPS
+        again = compiled.searcher.fidelity is not None  # at other levels
+        assert len(np.unique(SPACE.index(trace.arch))) >= (10 if again else STEPS)
 
 
 def test_the_budget_is_kept(compiled):

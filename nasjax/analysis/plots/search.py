@@ -45,8 +45,10 @@ def anytime(
             mean = mean_of_seeds(axis, grid, y, name, color=f"C{color}")
             # The first queries would stretch both axes: y starts at the mean after
             # 1/50 of the queries, x after 1/100.
-            lows.append(mean[min(len(mean) - 1, len(mean) // 50)])
-            tops.append(mean[-1])
+            seen = mean[len(mean) // 50 :]
+            seen = seen[np.isfinite(seen)]  # NaN before the first score that counts
+            lows.append(seen[0] if seen.size else 0.0)
+            tops.append(seen[-1] if seen.size else 100.0)
             starts.append(grid[min(len(grid) - 1, len(grid) // 100)])
         if optima is not None:
             tops.append(100 * optima[v])
