@@ -12,18 +12,15 @@ network that maps good architectures to the parameters of better ones. For each 
    all scores, and the actor ascends the critic's upper confidence bound.
 """
 
-import functools
 from collections.abc import Callable
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from nasjax.agent import Policy, adam
 from nasjax.agent import gaussian_process as gp
-from nasjax.search import Asynchronous, Searcher, in_float32
+from nasjax.search import Searcher, in_float32
 from nasjax.search.constraints import drawn
-from nasjax.search.protocol import fields
 from nasjax.searchers import bayesian_proposals as proposals
 from nasjax.searchers.bayesian_agent import (
     Agent,
@@ -31,6 +28,7 @@ from nasjax.searchers.bayesian_agent import (
     BayesianActorCriticState,
     remember,
 )
+from nasjax.searchers.gaussian_critic import assembled, check_listed, components
 from nasjax.spaces import CellSpace
 
 
@@ -197,50 +195,23 @@ def bayesian_actor_critic(
     """
     config = BayesianActorCriticConfig() if config is None else config
     config = in_float32(config.validate())
-    E, O = proposals.rows_shape(space)
-    if (project is None) != (listed is None):
-        raise ValueError("project and listed go together: give both or none")
-    # Two random architectures differ in E (1 - 1 / O) rows.
-    correlation = config.correlation ** (1 / (E * (1 - 1 / O)))
-    prior = gp.Prior(
-        correlation, config.shared, config.own, config.noise, config.additive
-    )
+    check_listed(project, listed)
+    prior, policy, critic_adam, actor_adam = components(space, config)
     actor_proposals, others = config.actor_proposals, config.random_proposals
     if listed is not None:
         actor_proposals = min(config.listed_proposals[0], actor_proposals)
         others = config.listed_proposals[1]
         listed = listed.reshape(-1, *space.arch_shape)
-    # Adam with CADAM's decays.
     agent = Agent(
         space,
         config,
         prior,
-        Policy(config.hidden, (E, O)),
-        adam(config.critic_lr, 0.9, 0.99),
-        adam(config.actor_lr, 0.9, 0.99),
+        policy,
+        critic_adam,
+        actor_adam,
         actor_proposals,
         others,
         project,
         listed,
     )
-
-    def budget(state):
-        return state.queried.shape[0]
-
-    def adopt(state, step, arch):
-        queried = state.queried.at[step].set(arch)
-        return state._replace(queried=queried, by_actor=jnp.bool_(False))
-
-    ask = functools.partial(_ask, agent)
-    # A budget below the capacity sets the size of the critic's matrices, and with it
-    # how their products round.
-    return Searcher(
-        functools.partial(_init, agent),
-        ask,
-        functools.partial(_tell, agent),
-        None,
-        budget,
-        config.capacity,
-        Asynchronous(ask, adopt=adopt, **fields("by_actor")),
-        space,
-    )
+    return assembled(agent, _init, _ask, _tell)

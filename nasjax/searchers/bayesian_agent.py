@@ -14,7 +14,8 @@ from nasjax.agent import Policy, descend, networks
 from nasjax.agent import gaussian_process as gp
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers.bayesian_proposals import rows_shape
-from nasjax.searchers.config import Config, choice, static, traced
+from nasjax.searchers.config import choice, static, traced
+from nasjax.searchers.gaussian_critic import GaussianCriticConfig
 from nasjax.spaces import CellSpace, isomorphism
 
 ACQUISITIONS = ("both", "bound", "improvement")
@@ -22,46 +23,21 @@ PENDING = ("mean", "lowest", "average", "highest")
 
 
 @flax.struct.dataclass
-class BayesianActorCriticConfig(Config):
-    """Hyper-parameters, chosen on the validation columns of NAS-Bench-201.
-
-    Fields that only enter the arithmetic are traced and can be vmapped; those that fix
-    a shape or a branch are static.
-    """
+class BayesianActorCriticConfig(GaussianCriticConfig):
+    """See `GaussianCriticConfig`."""
 
     beta: chex.Numeric = traced(1.0, "deviations above the mean in the upper bound")
     far_beta: chex.Numeric = traced(3.0, "beta in every fourth query")
-    critic_lr: chex.Numeric = traced(0.1, "learning rate of the kernel")
-    actor_lr: chex.Numeric = traced(0.001, "learning rate of the actor")
-    # Of NAS-Bench-201's 6 edges, two random architectures differ in 4.8: 0.5^4.8.
-    correlation: chex.Numeric = traced(
-        0.036, "prior correlation of two random architectures, (0, 1)", 1e-6, 1 - 1e-6
-    )
-    additive: chex.Numeric = traced(
-        0.3, "prior share of a sum over edges, (0, 1)", 1e-6, 1 - 1e-6
-    )
-    shared: chex.Numeric = traced(0.3, "prior deviation of the shared embedding", 1e-6)
-    own: chex.Numeric = traced(0.1, "prior deviation of each edge's embedding", 1e-6)
-    noise: chex.Numeric = traced(0.03, "prior noise variance of normal scores", 1e-4)
-    xi: chex.Numeric = traced(1.0, "largest scale of the Gumbel noise on actions")
     acquisition: str = choice(
         "both", ACQUISITIONS, ", ".join(ACQUISITIONS) + "; both: in turn"
     )
     pending: str = choice(
         "mean", PENDING, f"assumed score of pending queries: {', '.join(PENDING)}"
     )
-    warm_up: int = static(10, "W: space-filling queries first", 0)
-    top_k: int = static(5, "K: best architectures that proposals start from")
-    batch_size: int = static(64, "|B|: experiences per training cycle of the critic")
-    cycles: int = static(2, "training cycles of critic and actor per step", 0)
-    hidden: tuple[int, ...] = static((64,), "widths of the actor's hidden layers")
-    actor_proposals: int = static(256, "proposals of the actor, noise from 0 to xi", 0)
     climb: int = static(6, "most moves from the chosen proposal to neighbours", 0)
-    random_proposals: int = static(64, "proposals drawn uniformly, at least 1")
     listed_proposals: tuple[int, int] = static(
         (64, 2_000), "proposals of the actor and of listed architectures, if listed"
     )
-    capacity: int = static(256, "the best experiences, which the critic is fitted to")
 
     def validate(self) -> Self:
         """See `Config`."""

@@ -19,15 +19,14 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr, logsumexp
 
-from nasjax.agent import Policy, adam
 from nasjax.agent import gaussian_process as gp
 from nasjax.agent.draws import flat
-from nasjax.search import Asynchronous, Searcher, in_float32
+from nasjax.search import Searcher, in_float32
 from nasjax.search.constraints import drawn
 from nasjax.search.objectives import Constraint, Objective, metrics, read
-from nasjax.search.protocol import fields
 from nasjax.searchers import bayesian_proposals as proposals
 from nasjax.searchers.crossover import offspring
+from nasjax.searchers.gaussian_critic import assembled, check_listed, components
 from nasjax.searchers.pareto_agent import (
     Agent,
     BayesianParetoConfig,
@@ -252,45 +251,18 @@ def bayesian_pareto(
     config = BayesianParetoConfig() if config is None else config
     config = in_float32(config.validate())
     goals, bounds = read(objectives, constraints)
-    E, O = proposals.rows_shape(space)
-    if (project is None) != (listed is None):
-        raise ValueError("project and listed go together: give both or none")
-    # Two random architectures differ in E (1 - 1 / O) rows.
-    correlation = config.correlation ** (1 / (E * (1 - 1 / O)))
-    prior = gp.Prior(
-        correlation, config.shared, config.own, config.noise, config.additive
-    )
+    check_listed(project, listed)
+    prior, policy, critic_adam, actor_adam = components(space, config)
     agent = Agent(
         space,
         config,
         prior,
         goals,
         bounds,
-        Policy(config.hidden, (E, O)),
-        adam(config.critic_lr, 0.9, 0.99),  # CADAM's decays
-        adam(config.actor_lr, 0.9, 0.99),
+        policy,
+        critic_adam,
+        actor_adam,
         project,
         None if listed is None else listed.reshape(-1, *space.arch_shape),
     )
-
-    def budget(state):
-        return state.queried.shape[0]
-
-    def adopt(state, step, arch):
-        queried = state.queried.at[step].set(arch)
-        return state._replace(queried=queried, by_actor=jnp.bool_(False))
-
-    ask = functools.partial(_ask, agent)
-    # A budget below the capacity sets the size of the critics' matrices, and with it
-    # how their products round.
-    return Searcher(
-        functools.partial(_init, agent),
-        ask,
-        functools.partial(_tell, agent),
-        None,
-        budget,
-        config.capacity,
-        Asynchronous(ask, adopt=adopt, **fields("by_actor")),
-        space,
-        metrics(agent.terms),
-    )
+    return assembled(agent, _init, _ask, _tell, metrics=metrics(agent.terms))

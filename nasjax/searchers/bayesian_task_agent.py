@@ -12,46 +12,28 @@ from nasjax.agent import coregionalisation as cr
 from nasjax.agent import descend
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers.bayesian_agent import Agent
-from nasjax.searchers.config import Config, choice, static, traced
+from nasjax.searchers.config import choice, static, traced
+from nasjax.searchers.gaussian_critic import GaussianCriticConfig
 
 SCHEDULES = ("fidelities", "together", "transfer")
 
 
 @flax.struct.dataclass
-class BayesianTasksConfig(Config):
+class BayesianTasksConfig(GaussianCriticConfig):
     """Hyper-parameters; those of the critic are the Bayesian actor-critic's."""
 
     beta: chex.Numeric = traced(1.0, "deviations above the mean in the upper bound")
     far_beta: chex.Numeric = traced(3.0, "beta in every fourth query")
-    critic_lr: chex.Numeric = traced(0.1, "learning rate of the kernel")
-    actor_lr: chex.Numeric = traced(0.001, "learning rate of the actor")
-    correlation: chex.Numeric = traced(
-        0.036, "prior correlation of two random architectures, (0, 1)", 1e-6, 1 - 1e-6
-    )
-    additive: chex.Numeric = traced(
-        0.3, "prior share of a sum over edges, (0, 1)", 1e-6, 1 - 1e-6
-    )
-    shared: chex.Numeric = traced(0.3, "prior deviation of the shared embedding", 1e-6)
-    own: chex.Numeric = traced(0.1, "prior deviation of each edge's embedding", 1e-6)
-    noise: chex.Numeric = traced(0.03, "prior noise variance of normal scores", 1e-4)
     between: chex.Numeric = traced(
         0.9, "prior correlation of two tasks, (0, 1)", 1e-6, 1 - 1e-6
     )
     task: chex.Numeric = traced(0.2, "prior deviation of the tasks' embedding", 1e-6)
-    xi: chex.Numeric = traced(1.0, "largest scale of the Gumbel noise on actions")
     schedule: str = choice(
         "fidelities", SCHEDULES, f"which task a query serves: {', '.join(SCHEDULES)}"
     )
     first: int = static(80, "queries of the first task before others; not together", 0)
-    warm_up: int = static(10, "W: space-filling queries first", 0)
-    top_k: int = static(5, "K: best architectures that proposals start from")
-    batch_size: int = static(64, "|B|: experiences per training cycle of the critic")
-    cycles: int = static(2, "training cycles of critic and actor per step", 0)
-    hidden: tuple[int, ...] = static((64,), "widths of the actor's hidden layers")
     actor_proposals: int = static(256, "proposals of the actor, noise from 0 to xi", 1)
-    random_proposals: int = static(64, "proposals drawn uniformly, at least 1")
     listed_proposals: int = static(2_000, "proposals among listed architectures")
-    capacity: int = static(256, "the best experiences, which the critic is fitted to")
 
     def unused(self) -> dict[str, str]:
         """See `Config`."""

@@ -14,21 +14,18 @@ environment, see `search.fidelity`. Each query is chosen for a target task:
 Proposals, acquisition and actor are those of `bayesian_actor_critic`.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from nasjax.agent import Policy, adam
 from nasjax.agent import coregionalisation as cr
 from nasjax.agent import gaussian_process as gp
-from nasjax.search import Asynchronous, Searcher, in_float32
+from nasjax.search import Searcher, in_float32
 from nasjax.search.asynchronous import is_pending
 from nasjax.search.constraints import drawn
 from nasjax.search.fidelity import check_costs
-from nasjax.search.protocol import fields
 from nasjax.searchers import bayesian_proposals as proposals
 from nasjax.searchers.bayesian_task_agent import (
     BayesianTasksConfig,
@@ -36,6 +33,7 @@ from nasjax.searchers.bayesian_task_agent import (
     TaskAgent,
     remember,
 )
+from nasjax.searchers.gaussian_critic import assembled, check_listed, components
 from nasjax.spaces import CellSpace
 
 
@@ -235,21 +233,15 @@ def bayesian_tasks(
     config = BayesianTasksConfig() if config is None else config
     config = in_float32(config.validate())
     count = len(check_costs(cost))
-    E, O = proposals.rows_shape(space)
-    if (project is None) != (listed is None):
-        raise ValueError("project and listed go together: give both or none")
-    # Two random architectures differ in E (1 - 1 / O) rows.
-    correlation = config.correlation ** (1 / (E * (1 - 1 / O)))
-    prior = gp.Prior(
-        correlation, config.shared, config.own, config.noise, config.additive
-    )
+    check_listed(project, listed)
+    prior, policy, critic_adam, actor_adam = components(space, config)
     agent = TaskAgent(
         space,
         config,
         prior,
-        Policy(config.hidden, (E, O)),
-        adam(config.critic_lr, 0.9, 0.99),  # CADAM's decays
-        adam(config.actor_lr, 0.9, 0.99),
+        policy,
+        critic_adam,
+        actor_adam,
         config.actor_proposals,
         config.random_proposals if listed is None else config.listed_proposals,
         project,
@@ -257,24 +249,12 @@ def bayesian_tasks(
         cr.Prior(prior, config.between, config.task),
         count,
     )
-
-    def budget(state):
-        return state.queried.shape[0]
-
-    ask = functools.partial(_ask, agent)
-    hooks = Asynchronous(
-        ask, adopt=functools.partial(_adopt, agent), **fields("task", "by_actor")
-    )
-    # A budget below the capacity sets the size of the critic's matrices, and with it
-    # how their products round.
-    return Searcher(
-        functools.partial(_init, agent),
-        ask,
-        functools.partial(_tell, agent),
-        None,
-        budget,
-        config.capacity,
-        hooks,
-        space,
+    return assembled(
+        agent,
+        _init,
+        _ask,
+        _tell,
+        _adopt,
+        ("task", "by_actor"),
         fidelity=lambda state: state.task,
     )

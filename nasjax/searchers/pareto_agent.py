@@ -16,33 +16,18 @@ from nasjax.agent import gaussian_process as gp
 from nasjax.search import pareto
 from nasjax.search.objectives import Constraint, Objective, oriented
 from nasjax.searchers.bayesian_proposals import rows_shape
-from nasjax.searchers.config import Config, static, traced
+from nasjax.searchers.config import static
+from nasjax.searchers.gaussian_critic import GaussianCriticConfig
 from nasjax.spaces import CellSpace
 
 
 @flax.struct.dataclass
-class BayesianParetoConfig(Config):
+class BayesianParetoConfig(GaussianCriticConfig):
     """Hyper-parameters; those of the critics are the Bayesian actor-critic's."""
 
-    critic_lr: chex.Numeric = traced(0.1, "learning rate of the kernels")
-    actor_lr: chex.Numeric = traced(0.001, "learning rate of the actor")
-    correlation: chex.Numeric = traced(
-        0.036, "prior correlation of two random architectures, (0, 1)", 1e-6, 1 - 1e-6
-    )
-    additive: chex.Numeric = traced(
-        0.3, "prior share of a sum over edges, (0, 1)", 1e-6, 1 - 1e-6
-    )
-    shared: chex.Numeric = traced(0.3, "prior deviation of the shared embedding", 1e-6)
-    own: chex.Numeric = traced(0.1, "prior deviation of each edge's embedding", 1e-6)
-    noise: chex.Numeric = traced(0.03, "prior noise variance of normal scores", 1e-4)
-    xi: chex.Numeric = traced(1.0, "largest scale of the Gumbel noise on actions")
-    warm_up: int = static(10, "W: space-filling queries first", 0)
     directions: int = static(32, "trade-offs that the improvement is averaged over")
     parents: int = static(5, "proposals start from the front, filled up to so many")
     top_k: int = static(8, "K: parents that the actor starts from")
-    batch_size: int = static(64, "|B|: experiences per training cycle of the critics")
-    cycles: int = static(2, "training cycles of critics and actor per step", 0)
-    hidden: tuple[int, ...] = static((64,), "widths of the actor's hidden layers")
     offspring: int = static(192, "proposals by crossover and mutation of the front")
     actor_proposals: int = static(64, "proposals of the actor, noise from 0 to xi")
     random_proposals: int = static(64, "proposals drawn uniformly")
