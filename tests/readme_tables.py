@@ -191,6 +191,8 @@ def ablation() -> Rows:
         "fixed-actor": "actor that does not learn: noise around good architectures",
         "fixed-kernel": "kernel that does not learn",
         "product-only": "kernel without the sum over edges",
+        "no-climb": "no moves from the chosen proposal",
+        "names-apart": "isomorphic architectures apart",
         "one-bound": "one upper confidence bound instead of a near and a far one",
         "bound-only": "upper confidence bounds only",
         "improvement-only": "expected improvement only",

@@ -69,6 +69,8 @@ ABLATIONS = {
     "one-bound": _without(
         ("far_beta",), lambda config: config.replace(far_beta=config.beta)
     ),
+    "no-climb": _without(climb=0),
+    "names-apart": _without(isomorphic=False),
     "bound-only": _without(acquisition="bound"),
     "improvement-only": _without(("far_beta",), acquisition="improvement"),
 }

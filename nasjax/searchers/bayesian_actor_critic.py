@@ -101,7 +101,7 @@ def _ask(agent, key, state, step, pending=None):
 
     def valued(arch, warm_up=False):
         value = _acquisition(agent, critic, step, warm_up, agent.rows(arch))
-        excluded = proposals.is_known(agent.space, state.queried, arch)
+        excluded = agent.is_known(state.queried, arch)
         if feasible is not None:
             excluded |= ~feasible(arch)
         return jnp.where(excluded, -jnp.inf, value)

@@ -13,7 +13,7 @@ import optax
 from nasjax.agent import Policy, descend, networks
 from nasjax.agent import gaussian_process as gp
 from nasjax.search.outcomes import or_worst
-from nasjax.searchers.bayesian_proposals import rows_shape
+from nasjax.searchers import bayesian_proposals as proposals
 from nasjax.searchers.config import choice, static, traced
 from nasjax.searchers.gaussian_critic import GaussianCriticConfig
 from nasjax.spaces import CellSpace, isomorphism
@@ -34,6 +34,7 @@ class BayesianActorCriticConfig(GaussianCriticConfig):
     pending: str = choice(
         "mean", PENDING, f"assumed score of pending queries: {', '.join(PENDING)}"
     )
+    isomorphic: bool = static(True, "whether isomorphic architectures are one")
     climb: int = static(6, "most moves from the chosen proposal to neighbours", 0)
     listed_proposals: tuple[int, int] = static(
         (64, 2_000), "proposals of the actor and of listed architectures, if listed"
@@ -90,8 +91,15 @@ class Agent:
 
         Isomorphic architectures have the same rows, those of their representative.
         """
-        arch = isomorphism.representative(self.space)(arch)
-        return self.space.one_hot(arch).reshape(-1, *rows_shape(self.space))
+        if self.config.isomorphic:
+            arch = isomorphism.representative(self.space)(arch)
+        return self.space.one_hot(arch).reshape(-1, *proposals.rows_shape(self.space))
+
+    def is_known(self, queried, arch):
+        """bool [n]: whether `arch` or one isomorphic to it is a row of `queried`."""
+        if not self.config.isomorphic:
+            return proposals.is_queried(self.space, queried, arch)
+        return proposals.is_known(self.space, queried, arch)
 
     def predict(self, state, alpha):
         """Mean [n] and deviation [n] of the critic at `alpha` [n, E, O]."""

@@ -28,6 +28,7 @@ class BayesianTasksConfig(GaussianCriticConfig):
         0.9, "prior correlation of two tasks, (0, 1)", 1e-6, 1 - 1e-6
     )
     task: chex.Numeric = traced(0.2, "prior deviation of the tasks' embedding", 1e-6)
+    isomorphic: bool = static(True, "whether isomorphic architectures are one")
     schedule: str = choice(
         "fidelities", SCHEDULES, f"which task a query serves: {', '.join(SCHEDULES)}"
     )
