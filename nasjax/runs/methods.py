@@ -70,7 +70,7 @@ ABLATIONS = {
         ("far_beta",), lambda config: config.replace(far_beta=config.beta)
     ),
     "no-climb": _without(climb=0),
-    "names-apart": _without(isomorphic=False),
+    "names-apart": _without(isomorphic=0.0),
     "bound-only": _without(acquisition="bound"),
     "improvement-only": _without(("far_beta",), acquisition="improvement"),
 }

@@ -5,9 +5,9 @@ network that maps good architectures to the parameters of better ones. For each 
 
 1. the actor's actions on the best architectures, plus noise, are discretised; random
    architectures join them;
-2. the critic chooses one of these proposals that was not queried before, also under
-   another name, alternately by expected improvement and by upper confidence bound
-   (every other time a wide one), and moves from it to better neighbours;
+2. the critic chooses one of these proposals that was not queried before, alternately by
+   expected improvement and by upper confidence bound (every other time a wide one), and
+   moves from it to better neighbours;
 3. the outcome is stored, the critic's kernel and posterior are fitted to the ranks of
    all scores, and the actor ascends the critic's upper confidence bound.
 """
@@ -101,7 +101,7 @@ def _ask(agent, key, state, step, pending=None):
 
     def valued(arch, warm_up=False):
         value = _acquisition(agent, critic, step, warm_up, agent.rows(arch))
-        excluded = agent.is_known(state.queried, arch)
+        excluded = proposals.is_known(agent.space, state.queried, arch)
         if feasible is not None:
             excluded |= ~feasible(arch)
         return jnp.where(excluded, -jnp.inf, value)
@@ -168,8 +168,7 @@ def bayesian_actor_critic(
 ) -> Searcher:
     """Actor-critic with a Gaussian-process critic; no architecture is queried twice.
 
-    Nor is one that is isomorphic to a queried one (`spaces.isomorphism`), until no
-    others are proposed; the critic sees them as one.
+    Cells of DARTS whose nodes have other numbers are the same architecture.
 
     Only the ranks of the scores are used, so their unit does not matter. A failed
     evaluation is stored with the worst score so far, so that the critic learns where

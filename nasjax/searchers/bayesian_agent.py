@@ -14,7 +14,7 @@ from nasjax.agent import Policy, descend, networks
 from nasjax.agent import gaussian_process as gp
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers import bayesian_proposals as proposals
-from nasjax.searchers.config import choice, static, traced
+from nasjax.searchers.config import choice, fraction, static, traced
 from nasjax.searchers.gaussian_critic import GaussianCriticConfig
 from nasjax.spaces import CellSpace, isomorphism
 
@@ -34,7 +34,9 @@ class BayesianActorCriticConfig(GaussianCriticConfig):
     pending: str = choice(
         "mean", PENDING, f"assumed score of pending queries: {', '.join(PENDING)}"
     )
-    isomorphic: bool = static(True, "whether isomorphic architectures are one")
+    isomorphic: chex.Numeric = fraction(
+        0.5, "share of the isomorphic representative in what the critic sees"
+    )
     climb: int = static(6, "most moves from the chosen proposal to neighbours", 0)
     listed_proposals: tuple[int, int] = static(
         (64, 2_000), "proposals of the actor and of listed architectures, if listed"
@@ -89,17 +91,15 @@ class Agent:
     def rows(self, arch: chex.Array) -> chex.Array:
         """One-hot [n, E, O] of `arch` [n, *arch_shape]; E counts edges of all cells.
 
-        Isomorphic architectures have the same rows, those of their representative.
+        Mixed with those of its representative: isomorphic architectures are near each
+        other for the critic, but not one, since a benchmark trains or times them apart.
         """
-        if self.config.isomorphic:
-            arch = isomorphism.representative(self.space)(arch)
-        return self.space.one_hot(arch).reshape(-1, *proposals.rows_shape(self.space))
-
-    def is_known(self, queried, arch):
-        """bool [n]: whether `arch` or one isomorphic to it is a row of `queried`."""
-        if not self.config.isomorphic:
-            return proposals.is_queried(self.space, queried, arch)
-        return proposals.is_known(self.space, queried, arch)
+        rows = self.space.one_hot(arch)
+        if (represent := isomorphism.representative(self.space)) is not None:
+            rows += self.config.isomorphic * (
+                self.space.one_hot(represent(arch)) - rows
+            )
+        return rows.reshape(-1, *proposals.rows_shape(self.space))
 
     def predict(self, state, alpha):
         """Mean [n] and deviation [n] of the critic at `alpha` [n, E, O]."""

@@ -92,8 +92,12 @@ def is_queried(space: CellSpace, queried: chex.Array, arch: chex.Array) -> chex.
 
 
 def is_known(space: CellSpace, queried: chex.Array, arch: chex.Array) -> chex.Array:
-    """`is_queried`, or isomorphic to a row of `queried`."""
-    if not space.sums:
+    """`is_queried`; if nodes select edges, also isomorphic to a row of `queried`.
+
+    Those are one network in every respect. If edges may lead to nothing, isomorphic
+    ones are not: they differ in time and size.
+    """
+    if not space.sums or space.inputs_per_node is None:
         return is_queried(space, queried, arch)
     rows = queried.reshape(len(queried), -1)
     made = jnp.all(rows <= space.num_operations, axis=1)
@@ -125,8 +129,7 @@ def new(
 
     The first new one after a random position in `listed`, or in lexicographic order if
     every edge has an operation: one of steps + 1 in a row is new. If nodes select
-    edges, one of steps + 1 random ones. Those that are not feasible count as queried;
-    those isomorphic to a row of `queried` come last.
+    edges, one of steps + 1 random ones. Those that are not feasible count as queried.
     """
     E, O = rows_shape(space)
     carry = jnp.arange(queried.shape[0] + 1)
@@ -145,7 +148,4 @@ def new(
     excluded = is_queried(space, queried, arch)
     if feasible is not None:
         excluded |= ~feasible(arch)
-    if not space.sums:
-        return arch[jnp.argmin(excluded)]
-    # One that is isomorphic to a queried one, before one that was queried.
-    return arch[jnp.argmin(2 * excluded + is_known(space, queried, arch))]
+    return arch[jnp.argmin(excluded)]

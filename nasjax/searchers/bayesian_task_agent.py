@@ -12,7 +12,7 @@ from nasjax.agent import coregionalisation as cr
 from nasjax.agent import descend
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers.bayesian_agent import Agent
-from nasjax.searchers.config import choice, static, traced
+from nasjax.searchers.config import choice, fraction, static, traced
 from nasjax.searchers.gaussian_critic import GaussianCriticConfig
 
 SCHEDULES = ("fidelities", "together", "transfer")
@@ -28,7 +28,9 @@ class BayesianTasksConfig(GaussianCriticConfig):
         0.9, "prior correlation of two tasks, (0, 1)", 1e-6, 1 - 1e-6
     )
     task: chex.Numeric = traced(0.2, "prior deviation of the tasks' embedding", 1e-6)
-    isomorphic: bool = static(True, "whether isomorphic architectures are one")
+    isomorphic: chex.Numeric = fraction(
+        0.5, "share of the isomorphic representative in what the critic sees"
+    )
     schedule: str = choice(
         "fidelities", SCHEDULES, f"which task a query serves: {', '.join(SCHEDULES)}"
     )

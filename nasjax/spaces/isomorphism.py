@@ -94,15 +94,15 @@ def _mixed(x):
     return x ^ (x >> 16)
 
 
-def representative(space: CellSpace) -> Callable[[chex.Array], chex.Array]:
+def representative(space: CellSpace) -> Callable[[chex.Array], chex.Array] | None:
     """Maps architectures [..., *arch_shape] to one per class of isomorphic ones.
 
-    That is the last in lexicographic order. A space without `sums`, or one that is too
-    large to be listed (more than LISTED architectures, or nodes that select edges),
-    keeps its architectures.
+    That is the last in lexicographic order. None for a space without `sums`, or one
+    that is too large to be listed (more than LISTED architectures, or nodes that select
+    edges).
     """
     if not space.sums or space.inputs_per_node is not None or space.size > LISTED:
-        return lambda arch: arch
+        return None
     last = _last_of_class(space)
     return lambda arch: space.from_index(jnp.asarray(last)[space.index(arch)])
 

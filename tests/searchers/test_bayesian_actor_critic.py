@@ -11,7 +11,6 @@ import nasjax
 from nasjax import search
 from nasjax.environments.tabular import from_arrays, nearest
 from nasjax.search import Environment, Outcome
-from nasjax.spaces import isomorphism
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -75,18 +74,29 @@ def test_what_is_not_a_number_does_no_harm():
     assert len(np.unique(SPACE.index(trace.arch))) == 60
 
 
-def test_no_cell_is_asked_under_two_names_until_all_are_known():
-    """27 cells of three nodes; then the other names are asked."""
-    names = ("none", "skip_connect", "conv")
-    space = nasjax.table_space(3, names, edges=((0, 1), (0, 2), (1, 2)))
-    ops = np.asarray(space.from_index(jnp.arange(27)))
-    number = isomorphism.fingerprint(space, ops)
-    env = from_arrays(space, ops, [np.arange(27) % 10])
-    trace = searching(27, space)(jax.random.key(0), env)
-    asked = np.asarray(space.index(trace.arch))
-    classes = len(np.unique(number))
-    assert classes < 27 and len(np.unique(number[asked[:classes]])) == classes
-    assert len(np.unique(asked)) == 27
+def test_the_critic_learns_of_isomorphic_cells_from_each_other():
+    """Its mean at the cell that was told, under another name and at another cell."""
+    space = nasjax.nas_bench_201()
+    told, twin, other = np.array(
+        [[2, 3, 0, 4, 1, 2], [3, 2, 0, 4, 2, 1], [3, 2, 0, 4, 1, 2]], np.uint8
+    )
+
+    def means(isomorphic):
+        searcher = nasjax.bayesian_actor_critic(space, small(isomorphic=isomorphic))
+        state = searcher.init(jax.random.key(0), 12)
+        for step, arch in enumerate((np.zeros_like(told), told)):
+            outcome = Outcome(jnp.float32(step), jnp.float32(0))
+            state, _ = searcher.tell(jax.random.key(1), state, step, arch, outcome)
+        cells = np.stack([told, twin, other])
+        _, info = jax.vmap(
+            lambda arch: searcher.tell(jax.random.key(2), state, 2, arch, outcome)
+        )(cells)
+        return np.asarray(info["mean"])
+
+    apart, half, one = map(means, (0.0, 0.5, 1.0))
+    assert apart[1] < apart[2] < apart[0]
+    assert half[2] < half[1] < half[0]
+    assert one[1] == pytest.approx(one[0], abs=1e-6)
 
 
 @pytest.mark.parametrize("listed", [(6, 100), (6, 4), (0, 30)])

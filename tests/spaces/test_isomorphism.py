@@ -96,7 +96,7 @@ def test_darts_nodes_change_names():
     number = np.asarray(isomorphism.fingerprint(space, jnp.asarray(arch)))
     np.testing.assert_array_equal(number, isomorphism.fingerprint(space, arch))
     assert number[0] == number[1] == number[2] != number[3]
-    np.testing.assert_array_equal(isomorphism.representative(space)(one), one)
+    assert isomorphism.representative(space) is None
 
 
 def test_a_skip_is_a_layer_only_at_the_reduction_cells_inputs():
@@ -123,8 +123,7 @@ def test_a_table_has_no_isomorphic_rows():
     space = table_space(3, ("none", "skip_connect", "conv"))
     with pytest.raises(ValueError, match="no sums"):
         isomorphism.fingerprint(space, np.zeros(3, np.uint8))
-    row = np.array([0, 2, 1], np.uint8)
-    np.testing.assert_array_equal(isomorphism.representative(space)(row), row)
+    assert isomorphism.representative(space) is None
 
 
 def test_edges_of_a_table_are_counted():
