@@ -623,6 +623,7 @@ def commands() -> Rows:
             "search by training every queried architecture",
             "--space nb201 --preset cpu --workers 2",
         ),
+        "fidelities": ("searches that also choose how long to train", ""),
         "tables": ("the thesis's other tables beside results", "runs"),
     }
     rows = []
