@@ -103,6 +103,14 @@ def condition(
     return Posterior(points, task, root @ (score * valid), root, valid)
 
 
+def unobserved(
+    kernel: Kernel, prior: Prior, alpha: chex.Array, task: chex.Array
+) -> Posterior:
+    """`condition` with n empty slots, without its factorisation."""
+    points, *rest = gp.unobserved(kernel.base, prior.base, alpha)
+    return Posterior(points, task, *rest)
+
+
 @in_full_precision
 def predict(
     posterior: Posterior,

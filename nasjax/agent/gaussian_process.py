@@ -130,6 +130,13 @@ def condition(
     return Posterior(points, root @ (score * valid), root, valid)
 
 
+def unobserved(kernel: Kernel, prior: Prior, alpha: chex.Array) -> Posterior:
+    """`condition` with n empty slots at `alpha` [n, E, O], without a factorisation."""
+    none = jnp.zeros(len(alpha), jnp.float32)
+    root = jnp.eye(len(alpha), dtype=jnp.float32)
+    return Posterior(embed(kernel, prior, alpha), none, root, none)
+
+
 @in_full_precision
 def predict(
     posterior: Posterior, kernel: Kernel, prior: Prior, alpha: chex.Array

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 
 from nasjax.agent import gaussian_process as gp
 from nasjax.search import Searcher, in_float32
-from nasjax.search.constraints import drawn
 from nasjax.searchers import bayesian_proposals as proposals
 from nasjax.searchers.bayesian_agent import (
     Agent,
@@ -38,36 +37,17 @@ def _init(agent, key, steps):
     kernel = gp.init(E, O, agent.prior)
     actor = agent.policy.init(key, jnp.zeros((E, O)))
     arch = jnp.zeros((n, *agent.space.arch_shape), jnp.uint8)
-    none = jnp.zeros(n, jnp.float32)
     return BayesianActorCriticState(
         queried=jnp.full((steps, *agent.space.arch_shape), O + 1, jnp.uint8),
         arch=arch,
         accuracy=jnp.full(n, -jnp.inf, jnp.float32),
         kernel=kernel,
-        posterior=gp.condition(kernel, agent.prior, agent.rows(arch), none, none),
+        posterior=gp.unobserved(kernel, agent.prior, agent.rows(arch)),
         actor=actor,
         critic_opt=agent.critic_adam.init(kernel),
         actor_opt=agent.actor_adam.init(actor),
         by_actor=jnp.bool_(False),
     )
-
-
-def _propose(agent, key, state, feasible=None):
-    """Architectures [n, *arch_shape]: those of the actor, then the others."""
-    key_noise, key_others = jax.random.split(key)
-
-    def draw(key):
-        return proposals.drawn(key, agent.space, agent.other_proposals, agent.listed)
-
-    others = draw(key_others) if feasible is None else drawn(key_others, draw, feasible)
-    if not agent.actor_proposals:
-        return others
-    action = agent.act(state.actor, agent.elite(state))
-    arch = proposals.perturbed(
-        key_noise, agent.space, action, agent.config.xi, agent.actor_proposals
-    )
-    arch = arch if agent.project is None else agent.project(arch)
-    return jnp.concatenate([arch, others])
 
 
 def _acquisition(agent, state, step, warm_up, alpha):
@@ -88,7 +68,7 @@ def _acquisition(agent, state, step, warm_up, alpha):
 def _ask(agent, key, state, step, pending=None):
     key_propose, key_new = jax.random.split(key)
     feasible = None if pending is None else pending.feasible
-    arch = _propose(agent, key_propose, state, feasible)
+    arch = agent.propose(key_propose, state, feasible)
     critic, warm_up = state, step < agent.config.warm_up
     if pending is not None and len(pending.valid):
         alpha = agent.rows(pending.arch)
@@ -107,21 +87,15 @@ def _ask(agent, key, state, step, pending=None):
         return jnp.where(excluded, -jnp.inf, value)
 
     value = valued(arch, warm_up)
-    best = jnp.argmax(value)
-    is_new = value[best] > -jnp.inf
-    highest = arch[best]
+    climb = None
     if agent.listed is None and agent.space.inputs_per_node is None:
-        rounds = jnp.where(warm_up | ~is_new, 0, agent.config.climb)
-        highest = proposals.climb(agent.space, valued, highest, value[best], rounds)
-    # If all proposals were queried before, another architecture is queried.
-    count = state.queried.shape[0] + 1
-    start = proposals.new_start(key_new, agent.space, count, agent.listed)
-    chosen = jax.lax.cond(
-        is_new,
-        lambda: highest,
-        lambda: proposals.new(
-            agent.space, state.queried, start, agent.listed, feasible
-        ),
+
+        def climb(arch, value, is_new):
+            rounds = jnp.where(warm_up | ~is_new, 0, agent.config.climb)
+            return proposals.climb(agent.space, valued, arch, value, rounds)
+
+    chosen, best, is_new = proposals.best_or_new(
+        key_new, agent.space, state.queried, arch, value, agent.listed, feasible, climb
     )
     return state._replace(
         queried=state.queried.at[step].set(chosen),
@@ -168,7 +142,7 @@ def bayesian_actor_critic(
 ) -> Searcher:
     """Actor-critic with a Gaussian-process critic; no architecture is queried twice.
 
-    Cells of DARTS whose nodes have other numbers are the same architecture.
+    A cell of DARTS with other node numbers is the same architecture.
 
     Only the ranks of the scores are used, so their unit does not matter. A failed
     evaluation is stored with the worst score so far, so that the critic learns where

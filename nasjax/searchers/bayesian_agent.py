@@ -12,6 +12,7 @@ import optax
 
 from nasjax.agent import Policy, descend, networks
 from nasjax.agent import gaussian_process as gp
+from nasjax.search.constraints import drawn
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers import bayesian_proposals as proposals
 from nasjax.searchers.config import choice, fraction, static, traced
@@ -116,6 +117,25 @@ class Agent:
     def act(self, params, observation):
         """The actor's action [..., E, O], a distribution in each row."""
         return jax.nn.softmax(networks.apply(self.policy, params, observation))
+
+    def propose(self, key, state, feasible=None):
+        """Architectures [n, *arch_shape]: those of the actor, then the others."""
+        key_noise, key_others = jax.random.split(key)
+
+        def draw(key):
+            return proposals.drawn(key, self.space, self.other_proposals, self.listed)
+
+        if feasible is None:
+            others = draw(key_others)
+        else:
+            others = drawn(key_others, draw, feasible)
+        count = self.actor_proposals
+        if not count:
+            return others
+        action, xi = self.act(state.actor, self.elite(state)), self.config.xi
+        arch = proposals.perturbed(key_noise, self.space, action, xi, count)
+        arch = arch if self.project is None else self.project(arch)
+        return jnp.concatenate([arch, others])
 
     def train_critic(self, key, state, cycles):
         """Takes `cycles` minibatch steps of the kernel and updates the posterior."""

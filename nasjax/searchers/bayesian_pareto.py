@@ -50,13 +50,16 @@ def _init(agent, key, steps):
     )
     actor = agent.policy.init(key, jnp.zeros((E, O)))
     arch = jnp.zeros((n, *agent.space.arch_shape), jnp.uint8)
-    none = jnp.zeros((M, n), jnp.float32)
+
+    def unobserved(kernel):
+        return gp.unobserved(kernel, agent.prior, agent.rows(arch))
+
     return BayesianParetoState(
         queried=jnp.full((steps, *agent.space.arch_shape), O + 1, jnp.uint8),
         arch=arch,
         value=jnp.full((M, n), -jnp.inf, jnp.float32),
         kernel=kernel,
-        posterior=agent.condition(kernel, arch, none, none[0]),
+        posterior=jax.vmap(unobserved)(kernel),
         actor=actor,
         critic_opt=jax.vmap(agent.critic_adam.init)(kernel),
         actor_opt=agent.actor_adam.init(actor),
@@ -182,17 +185,8 @@ def _ask(agent, key, state, step, pending=None):
     if feasible is not None:
         excluded |= ~feasible(arch)
     value = jnp.where(excluded, -jnp.inf, value)
-    best = jnp.argmax(value)
-    is_new = value[best] > -jnp.inf
-    # If all proposals were queried before, another architecture is queried.
-    count = state.queried.shape[0] + 1
-    start = proposals.new_start(key_new, agent.space, count, agent.listed)
-    chosen = jax.lax.cond(
-        is_new,
-        lambda: arch[best],
-        lambda: proposals.new(
-            agent.space, state.queried, start, agent.listed, feasible
-        ),
+    chosen, best, is_new = proposals.best_or_new(
+        key_new, agent.space, state.queried, arch, value, agent.listed, feasible
     )
     return state._replace(
         queried=state.queried.at[step].set(chosen),

@@ -149,3 +149,35 @@ def new(
     if feasible is not None:
         excluded |= ~feasible(arch)
     return arch[jnp.argmin(excluded)]
+
+
+def best_or_new(
+    key: chex.PRNGKey,
+    space: CellSpace,
+    queried: chex.Array,
+    arch: chex.Array,
+    value: chex.Array,
+    listed: chex.Array | None,
+    feasible: Callable[[chex.Array], chex.Array] | None = None,
+    improve: Callable[..., chex.Array] | None = None,
+) -> tuple[chex.Array, chex.Array, chex.Array]:
+    """The best proposal, its index, and whether any was new; if none was, see `new`.
+
+    Args:
+      key: of `new`.
+      arch: [n, *arch_shape], the proposals.
+      value: [n], -inf for those that cannot be queried.
+      improve: `(arch, value, is_new) -> arch`: what is queried in place of the best.
+    """
+    best = jnp.argmax(value)
+    is_new = value[best] > -jnp.inf
+    highest = arch[best]
+    if improve is not None:
+        highest = improve(highest, value[best], is_new)
+    start = new_start(key, space, queried.shape[0] + 1, listed)
+    chosen = jax.lax.cond(
+        is_new,
+        lambda: highest,
+        lambda: new(space, queried, start, listed, feasible),
+    )
+    return chosen, best, is_new

@@ -24,7 +24,6 @@ from nasjax.agent import coregionalisation as cr
 from nasjax.agent import gaussian_process as gp
 from nasjax.search import Searcher, in_float32
 from nasjax.search.asynchronous import is_pending
-from nasjax.search.constraints import drawn
 from nasjax.search.fidelity import check_costs
 from nasjax.searchers import bayesian_proposals as proposals
 from nasjax.searchers.bayesian_task_agent import (
@@ -52,7 +51,7 @@ def _init(agent, key, steps):
         accuracy=jnp.full(n, -jnp.inf, jnp.float32),
         score=none,
         kernel=kernel,
-        posterior=cr.condition(kernel, agent.tasks, agent.rows(arch), task, none, none),
+        posterior=cr.unobserved(kernel, agent.tasks, agent.rows(arch), task),
         actor=actor,
         critic_opt=agent.critic_adam.init(kernel),
         actor_opt=agent.actor_adam.init(actor),
@@ -79,22 +78,6 @@ def turn(
     others = max(tasks - 1, 1)
     target = jnp.where(begins, 0, last - others + 1 + after % others)
     return target, jnp.where(begins, step, after // others)
-
-
-def _propose(agent, key, state, feasible):
-    """Architectures [n, *arch_shape]: those of the actor, then the others."""
-    config = agent.config
-    key_noise, key_others = jax.random.split(key)
-
-    def draw(key):
-        return proposals.drawn(key, agent.space, agent.other_proposals, agent.listed)
-
-    others = draw(key_others) if feasible is None else drawn(key_others, draw, feasible)
-    action = agent.act(state.actor, agent.elite(state))
-    count = agent.actor_proposals
-    arch = proposals.perturbed(key_noise, agent.space, action, config.xi, count)
-    arch = arch if agent.project is None else agent.project(arch)
-    return jnp.concatenate([arch, others])
 
 
 def _acquisition(agent, state, number, warm_up, alpha):
@@ -146,7 +129,7 @@ def _ask(agent, key, state, step, pending=None):
     target, number = turn(config.schedule, agent.count, config.first, step)
     state = state._replace(target=target)
     feasible = None if pending is None else pending.feasible
-    arch = _propose(agent, key_propose, state, feasible)
+    arch = agent.propose(key_propose, state, feasible)
     warm_up = step < config.warm_up
     value = _acquisition(agent, state, number, warm_up, agent.rows(arch))
     before = _queried(agent, state, target)
@@ -154,15 +137,8 @@ def _ask(agent, key, state, step, pending=None):
     if pending is not None:  # at any level, or infeasible
         excluded |= is_pending(pending, arch)
     value = jnp.where(excluded, -jnp.inf, value)
-    best = jnp.argmax(value)
-    is_new = value[best] > -jnp.inf
-    # If all proposals were queried before, another architecture is queried.
-    count = state.queried.shape[0] + 1
-    start = proposals.new_start(key_new, agent.space, count, agent.listed)
-    chosen = jax.lax.cond(
-        is_new,
-        lambda: arch[best],
-        lambda: proposals.new(agent.space, before, start, agent.listed, feasible),
+    chosen, best, is_new = proposals.best_or_new(
+        key_new, agent.space, before, arch, value, agent.listed, feasible
     )
     state = _note(agent, state, step, chosen)
     return state._replace(by_actor=is_new & (best < agent.actor_proposals)), chosen

@@ -54,6 +54,21 @@ def test_neighbours_are_correlated_as_the_prior_says():
     np.testing.assert_allclose(gp.variance(start, points), 1, rtol=1e-5)
 
 
+def test_before_an_observation_the_process_is_its_prior():
+    """Mean 0 and the prior's deviation; the same as `condition` on empty slots."""
+    k, alpha = kernel(), one_hot(N)
+    empty = gp.unobserved(k, PRIOR, alpha)
+    mean, deviation = gp.predict(empty, k, PRIOR, one_hot(5, seed=2))
+    np.testing.assert_array_equal(mean, 0)
+    np.testing.assert_allclose(deviation, 1, rtol=1e-6)
+    none = jnp.zeros(N)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        empty,
+        gp.condition(k, PRIOR, alpha, none, none > 0),
+    )
+
+
 def test_predictions_against_numpy():
     """Mean k' (K + s I)^-1 y, variance 1 - k' (K + s I)^-1 k; empty slots ignored."""
     k, alpha, new = kernel(), one_hot(N), 0.9 * one_hot(5, seed=2) + 0.025
