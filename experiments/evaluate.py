@@ -13,7 +13,8 @@ field "genotype" (frontier.json, genotypes.json), each trained in a folder of it
 (finished ones are skipped with `--resume`). A run writes config.json, checkpoints,
 log.jsonl, results.json, results.npz and curves.png into `--out`; killed, it goes on
 with `--resume`, on CPU to the same bits. `--describe` prints exact sizes and needs no
-data.
+data. `--export` also writes each trained network as network-SEED.npz, which
+`nasjax.load_network` reads, and as StableHLO; with `--resume` of a finished run, too.
 
 ImageNet is what tensorflow_datasets has prepared in DIR as ArrayRecord files, tested
 on all its validation images, top-1 and top-5. It is read while the devices work: the
@@ -59,7 +60,7 @@ from nasjax.analysis import evaluation, plots
 from nasjax.data.images import ImageDataError
 from nasjax.networks import families, linear
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, devices, network_flags, networks
+from nasjax.runs import cli, devices, exporting, network_flags, networks
 from nasjax.runs.configs import Rules
 from nasjax.runs.errors import RunError
 from nasjax.runs.folder import Folder, open_run
@@ -69,7 +70,8 @@ from nasjax.runs.script import Experiment, refusals, script, written
 from nasjax.spaces import architectures
 from nasjax.spaces.architectures import Architecture
 
-EXPERIMENT = Experiment("evaluate", ("results.json", "results.npz", "curves.png"))
+OUTPUTS = ("results.json", "results.npz", "curves.png", *exporting.FILES)
+EXPERIMENT = Experiment("evaluate", OUTPUTS)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     add("--describe", action="store_true", help="print sizes as JSON and exit")
     add("--classes", type=cli.at_least(1), default=None, help="with --describe")
     add = EXPERIMENT.add_flags(command_line, "runs/evaluate")
+    add("--export", action="store_true", help="write the trained networks as files")
     add("--distributed", action="store_true", help="call jax.distributed.initialize()")
     add(
         "--linear-baseline",
@@ -225,6 +228,9 @@ def main(argv: list[str] | None = None) -> None:
             tasks = open_folders(args, stack, run, pairs)
         try:
             contents = [work(args, task, data, compiled) for task in tasks]
+            if args.export and jax.process_index() == 0:
+                for task in tasks:
+                    exporting.write(task.folder, data, args.seeds)
         except ImageDataError as error:
             goes_on = f"--out {args.out} --resume goes on"
             raise RunError(f"{error}; {goes_on}") from error

@@ -1,6 +1,7 @@
 """Neural architecture search with continuous deterministic reinforcement learning."""
 
 from nasjax import agent, environments, search, searchers, spaces
+from nasjax.data.network_files import load_network
 from nasjax.environments import tabular
 from nasjax.networks import supernet
 from nasjax.search import Environment, Outcome, Searcher, Trace
@@ -71,6 +72,7 @@ __all__ = [
     "evolution",
     "genotypes",
     "hyperband",
+    "load_network",
     "local_search",
     "nas_bench_201",
     "nsga2",

@@ -36,7 +36,7 @@ def _pad(x, padding, value=0.0):
 def _window(padded, row, column, height, width, stride):
     """Strided window [B, height, width, C] of padded images, from (row, column) on."""
     bottom, right = row + (height - 1) * stride, column + (width - 1) * stride
-    stop = (len(padded), bottom + 1, right + 1, padded.shape[-1])
+    stop = (padded.shape[0], bottom + 1, right + 1, padded.shape[-1])
     return jax.lax.slice(padded, (0, row, column, 0), stop, (1, stride, stride, 1))
 
 

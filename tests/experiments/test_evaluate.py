@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import jax
 import numpy as np
 import pytest
 
+import nasjax
 from nasjax.analysis import evaluation
-from nasjax.runs import devices, image_sets, network_config, networks
+from nasjax.data import images
+from nasjax.networks import derived
+from nasjax.runs import devices, exporting, image_sets, network_config, networks
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "evaluate.py"
@@ -84,6 +88,38 @@ def test_a_run_leaves_its_results(straight):
         ([seed], epoch) for seed in (0, 3) for epoch in (1, 2, 3)
     ]
     assert (out / "curves.png").stat().st_size > 1000
+
+
+def test_a_finished_run_is_exported(straight, tmp_path):
+    """The files classify as many test images as the run did, from uint8 alone."""
+    out = tmp_path / "copy"
+    shutil.copytree(straight[0], out)
+    flags = "--genotype", CELL, "--seeds=0,3", "--out", out, "--resume", "--export"
+    assert "network-3.stablehlo" in finish(*flags)
+    test = images.synthetic().test
+    shrunk = image_sets.shrink(test.images, 4)
+    for seed, wanted in zip((0, 3), arrays(out)["test"][:, -1], strict=True):
+        predict = nasjax.load_network(out / f"network-{seed}.npz")
+        right = np.argmax(predict(shrunk), axis=1) == test.labels
+        assert predict.genotype == CELL
+        assert right.mean() == pytest.approx(wanted, abs=0.002)  # a tie may break
+
+
+def test_the_auxiliary_head_is_not_exported():
+    run = network_config.preset("darts", "cpu", "synthetic", genotype=GOOD)
+    run = run.varied(auxiliary=0.4, shrink=1, channels=2)
+    data = image_sets.whole(run, log=lambda _: None)
+    run = image_sets.with_data(run, data)
+    shapes = jax.eval_shape(lambda k: derived.init(k, run.network), jax.random.key(0))
+    trained = networks.Trained(run.network, *shapes.values(), run, 0, 0.0)
+    network = exporting.classifier(trained, data)
+    heads = [
+        any("auxiliary" in jax.tree_util.keystr(path) for path, _ in leaves)
+        for leaves in map(
+            jax.tree_util.tree_leaves_with_path, (trained.params, network.params)
+        )
+    ]
+    assert heads == [True, False]
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(straight, tmp_path, stopped):
