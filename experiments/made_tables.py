@@ -3,11 +3,11 @@
     python experiments/made_tables.py --family nk --edges 10 --operations 3 --out nk.npz
     python experiments/compare.py --table nk.npz --seeds 1-20
 
-Families: `pairwise` (every operation has a value of its own and one beside every
-operation on every other edge, all normal) and `nk` (Kauffman and Weinberger 1989: each
-edge adds a uniform number that depends on its operation and those of K others). Spaces
-of more than `--rows` architectures are sampled without repetition: their tables are
-not complete. Columns `table0`, `table1`, ... are independent draws.
+Families, see `nasjax.environments.functions`: `pairwise` (every operation has a value
+of its own and one beside every operation on every other edge, all normal) and `nk`
+(each edge adds a uniform number that depends on its operation and those of K others).
+Spaces of more than `--rows` architectures are sampled without repetition: their tables
+are not complete. Columns `table0`, `table1`, ... are independent draws.
 
     python experiments/made_tables.py --family penalty --gain a.npz:accuracy \\
         --cost b.npz:latency --weights 0.1,0.3 --out penalty.npz
@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from nasjax.data import tables
+from nasjax.environments import functions
 from nasjax.runs import cli, files
 from nasjax.runs.script import script
 
@@ -46,24 +47,27 @@ def architectures(rng, edges: int, operations: int, rows: int) -> np.ndarray:
     return sample[np.sort(rng.permutation(len(sample))[:rows])]
 
 
+# Both sum in the order of their first version, so that a table keeps its bits.
+
+
 def pairwise(rng, ops: np.ndarray, operations: int) -> np.ndarray:
-    """float64 [n]: sum_e a_e + sum_{e < f} b_ef sqrt(2 / (E - 1)), a and b normal."""
+    """float64 [n]: values of a `functions.Pairwise`."""
     edges = ops.shape[1]
-    value = rng.normal(size=(edges, operations))[np.arange(edges), ops].sum(1)
-    for e, f in itertools.combinations(range(edges), 2):
-        both = rng.normal(size=(operations, operations))[ops[:, e], ops[:, f]]
-        value += both * np.sqrt(2 / (edges - 1))
+    own, tables = functions.pairwise(rng, edges, operations)
+    value = own[np.arange(edges), ops].sum(1)
+    pairs = itertools.combinations(range(edges), 2)
+    for (e, f), both in zip(pairs, tables, strict=True):
+        value += both[ops[:, e], ops[:, f]] * np.sqrt(2 / (edges - 1))
     return value
 
 
 def nk(rng, ops: np.ndarray, operations: int, K: int) -> np.ndarray:
-    """float64 [n]: the mean over edges of u_e(operations on e and on K others)."""
+    """float64 [n]: values of a `functions.Nk`."""
     edges = ops.shape[1]
     value = np.zeros(len(ops))
-    for e in range(edges):
-        others = rng.choice(np.delete(np.arange(edges), e), K, replace=False)
-        table = rng.random((operations,) * (K + 1))
-        value += table[tuple(ops[:, k] for k in (e, *others))]
+    for inputs, table in zip(*functions.nk(rng, edges, operations, K), strict=True):
+        cube = table.reshape((operations,) * (K + 1))
+        value += cube[tuple(ops[:, k] for k in inputs)]
     return value / edges
 
 
