@@ -33,7 +33,7 @@ from nasjax.analysis.text import text_table
 from nasjax.environments.tabular import from_arrays
 from nasjax.runs import cli, devices, files, methods
 from nasjax.runs.script import script
-from nasjax.searchers.cadam import CadamConfig
+from nasjax.searchers.cadam_config import CadamConfig
 
 SPACE = spaces.nas_bench_201()
 

@@ -123,6 +123,8 @@ class Runner:
         mesh: Mesh | None = None,
         inner: str = "auto",
         shapes_only: bool = False,
+        room: int = 0,
+        programs: dict[Any, Any] | None = None,
     ):
         """Places lanes on devices.
 
@@ -135,6 +137,9 @@ class Runner:
           mesh, inner: see `spread`.
           shapes_only: places nothing; only `lower` may be called. For a mesh of
             described devices, which can compile but not run.
+          room: lanes per device to compile for, at least; the others are padding.
+          programs: filled with what is compiled; runners that differ in keys and values
+            of lanes alone may share it.
 
         Raises:
           ValueError: there are no lanes.
@@ -147,13 +152,13 @@ class Runner:
         self._impl = jax.random.key_impl(keys)
         self._count = keys.shape[0]
         devices = self._mesh.devices.size
-        self._per_device = -(-self._count // devices)
+        self._per_device = max(room, -(-self._count // devices))
         real = self._count - np.arange(devices) * self._per_device
         real = np.clip(real, 0, self._per_device).astype(np.int32)
         self._real = self._put(real, PartitionSpec(AXIS))
         self._shared = self._put(shared, PartitionSpec())
         self._lanes = self.place((jax.random.key_data(keys), lanes))
-        self._compiled: dict[Any, Any] = {}
+        self._compiled = {} if programs is None else programs
         self.compile_seconds = self.run_seconds = 0.0
 
     def _put(self, tree, spec):
@@ -192,7 +197,7 @@ class Runner:
     def _call(self, name, function, *lanes, shared=(), run=True):
         """Compiles `_spread(function)` once per `name`; calls it if `run`."""
         arguments = ((self._shared, shared), self._real, self._lanes, *lanes)
-        clock = time.perf_counter()
+        clock, name = time.perf_counter(), (name, self._per_device)
         if name not in self._compiled:
             donated = tuple(range(3, len(arguments)))
             jitted = jax.jit(self._spread(function), donate_argnums=donated)
@@ -207,8 +212,7 @@ class Runner:
         return out
 
     def _start(self, key, made):
-        searcher, env = made
-        return search.init(key, searcher, env, self._steps)
+        return search.init(key, made[0], made[1], self._steps)
 
     def init(self) -> search.SearchState:
         """The state of every lane before step 0."""
@@ -249,8 +253,7 @@ class Runner:
         """
         search.check_budget(self._steps, first, length)
         first = self._put(np.int32(first), PartitionSpec())
-        chunk = self._chunk(length)
-        return self._call(length, chunk, state, shared=(first,), run=run)
+        return self._call(length, self._chunk(length), state, shared=(first,), run=run)
 
     def lower(self, length: int) -> jax.stages.Lowered:
         """The program of `advance`, lowered for the mesh's devices and not compiled."""
@@ -268,8 +271,7 @@ class Runner:
     @staticmethod
     def _chunk(length):
         def chunk(key, made, state, first):
-            searcher, env = made
-            return search.advance(key, searcher, env, state, first, length)
+            return search.advance(key, made[0], made[1], state, first, length)
 
         return chunk
 

@@ -108,7 +108,7 @@ def lane_values(seeds):
     return {"column": seeds % 2, "rate": (1e-4 * seeds).astype(np.float32)}
 
 
-def runner(seeds, devices, inner="map"):
+def runner(seeds, devices, inner="map", **options):
     return lanes.Runner(
         make,
         TABLE.params,
@@ -117,14 +117,15 @@ def runner(seeds, devices, inner="map"):
         steps=STEPS,
         mesh=lanes.lane_mesh(jax.devices()[:devices]),
         inner=inner,
+        **options,
     )
 
 
 class Done:
     """All chunks of a run, at home: traces, and the state after each chunk."""
 
-    def __init__(self, seeds, devices, inner="map"):
-        self.runner = runner(seeds, devices, inner)
+    def __init__(self, seeds, devices, inner="map", **options):
+        self.runner = runner(seeds, devices, inner, **options)
         chunks, self.states = [], []
         for chunk in self.runner.run(edges(STEPS, CHUNK)):
             chunks.append(chunk)
@@ -179,7 +180,10 @@ def test_same_bits_for_any_number_and_place(count, devices):
 
 
 def test_seed_three_alone():
-    alone = Done((3,), 2)
+    """In a program for three lanes on each device."""
+    programs = {}
+    alone = Done((3,), 2, room=3, programs=programs)
+    assert {room for _, room in programs} == {3}
     same(row(alone.trace, 0), row(done(5, 2).trace, 2))
     same(row(alone.states[-1], 0), row(done(5, 2).states[-1], 2))
 

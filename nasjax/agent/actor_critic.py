@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from nasjax.agent.networks import Actor, Critic
+from nasjax.agent.networks import LAST, Actor, Critic
 from nasjax.agent.optimizers import descend
 
 LossFn = Callable[[chex.Array], chex.Array]
@@ -39,8 +39,8 @@ class ActorCritic(NamedTuple):
       act: `(state, observation [..., S]) -> action [..., D]` in (0, 1).
       value: `(state, action [..., D]) -> Q [...]`, the minimum over critics.
       update: `(state, batch, update_actor) -> (state, critic loss [])`: one critic
-        step, then one actor step on the same observations with the new critic; the
-        latter only if `update_actor` (bool [], True by default).
+        step, then one actor step on the same observations with the new critic (see
+        `actor_first`); the latter only if `update_actor` (bool [], True by default).
     """
 
     init: Callable[[chex.PRNGKey], ActorCriticState]
@@ -75,6 +75,10 @@ def actor_critic(
     critic_opt: optax.GradientTransformation,
     critic_loss: LossFn,
     critics: int = 1,
+    *,
+    last: chex.Numeric = LAST,
+    output: str = "sigmoid",
+    actor_first: bool = False,
 ) -> ActorCritic:
     """Builds CADAM's agent: Q(a) without a state, no targets, no discount.
 
@@ -88,12 +92,15 @@ def actor_critic(
       critic_loss: maps errors [B] to losses [B].
       critics: number of critics; the parameters of several are stacked along a leading
         axis.
+      last: scale of the last layer's weights at the start, of both networks.
+      output: of the actor, `sigmoid` or `tanh`.
+      actor_first: the actor's step precedes the critic's and uses the old critic.
 
     Source: thesis Eqs 4.3-4.5 (Eq. 4.5 is printed as a loss of +Q; it is ascended);
     several critics: Fujimoto et al. 2018 (TD3), the thesis's future work.
     """
-    actor = Actor(tuple(hidden), action_size)
-    critic = Critic(tuple(hidden))
+    actor = Actor(tuple(hidden), action_size, last, output)
+    critic = Critic(tuple(hidden), last)
 
     def of_each(function):  # the parameters of a single critic have no leading axis
         return function if critics == 1 else jax.vmap(function, (0, None))
@@ -129,9 +136,11 @@ def actor_critic(
             critic_opt, of_critic, state.critic, state.critic_opt
         )
 
+        judge = state.critic if actor_first else critic_params
+
         def of_actor(params):
             action = actor.apply(params, batch.observation)
-            return -jnp.mean(lowest(critic_params, action))
+            return -jnp.mean(lowest(judge, action))
 
         *moved, _ = descend(actor_opt, of_actor, state.actor, state.actor_opt)
         if update_actor is not None:

@@ -31,11 +31,11 @@ def warm_up(step: chex.Numeric, steps: chex.Numeric) -> chex.Array:
 
 
 def uniform_noise(
-    key: chex.PRNGKey, action: chex.Array, xi: chex.Numeric
+    key: chex.PRNGKey, action: chex.Array, xi: chex.Numeric, low: float = 0.0
 ) -> chex.Array:
-    """action + U(-xi, xi), clipped to [0, 1] (thesis Eq. 4.2)."""
+    """action + U(-xi, xi), clipped to [low, 1] (thesis Eq. 4.2)."""
     noise = flat(jax.random.uniform, key, action.shape, action.dtype, -1.0, 1.0)
-    return jnp.clip(action + xi * noise, 0.0, 1.0)
+    return jnp.clip(action + xi * noise, low, 1.0)
 
 
 def gaussian_noise(

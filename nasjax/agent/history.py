@@ -1,4 +1,4 @@
-"""History: the K best distinct items so far."""
+"""History: the K best items so far, distinct ones unless repeats are kept."""
 
 from typing import NamedTuple
 
@@ -28,16 +28,22 @@ def init(K: int, item: chex.Array) -> HistoryState:
     )
 
 
-def insert(state: HistoryState, item: chex.Array, score: chex.Numeric) -> HistoryState:
+def insert(
+    state: HistoryState,
+    item: chex.Array,
+    score: chex.Numeric,
+    repeats: bool = False,
+) -> HistoryState:
     """Inserts an item; a repeated item keeps the higher of its (noisy) scores.
 
-    An item whose score is NaN is ignored.
+    An item whose score is NaN is ignored. With `repeats` (static) a repeated item is
+    one more item.
     """
     score = jnp.asarray(score, jnp.float32)
     K = state.score.shape[0]
     valid = state.score > -jnp.inf
     same = valid & jnp.all((state.items == item).reshape(K, -1), axis=-1)
-    repeat = jnp.any(same)
+    repeat = False if repeats else jnp.any(same)
     # The slot that is overwritten: that of the same item, or else the last (the worst).
     slot = jnp.where(repeat, jnp.argmax(same), K - 1)
     accept = score > state.score[slot]
@@ -63,3 +69,8 @@ def mean(state: HistoryState, features: chex.Array) -> chex.Array:
     valid = state.score > -jnp.inf
     weight = valid.astype(jnp.float32) / jnp.maximum(jnp.sum(valid), 1)
     return jnp.tensordot(weight, features, axes=1, precision=jax.lax.Precision.HIGHEST)
+
+
+def filled(state: HistoryState) -> chex.Array:
+    """Number of stored items, int32 []."""
+    return jnp.sum(state.score > -jnp.inf)

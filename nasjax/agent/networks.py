@@ -15,15 +15,17 @@ import jax.numpy as jnp
 
 from nasjax.agent.draws import flat
 
+LAST = 1e-3  # scale of the last layer
 # A small singular value grows 1.5-fold per iteration until it is near 1: 40 iterations
 # suffice from 1e-6, and few Gaussian matrices of 256 rows have a smaller one.
 NEWTON_SCHULZ_ITERATIONS = 40
 # A GPU would round the inputs of float32 products to TF32, ten bits of mantissa. These
 # products are small, and learning rates of 1e-8 need the full precision.
 PRECISION = jax.lax.Precision.HIGHEST
+OUTPUTS = {"sigmoid": nn.sigmoid, "tanh": nn.tanh}  # of the actor
 
 
-def orthogonal(scale: float = 1.0) -> nn.initializers.Initializer:
+def orthogonal(scale: chex.Numeric = 1.0) -> nn.initializers.Initializer:
     """Orthogonal matrices without LAPACK: X <- 1.5 X - 0.5 X X^T X from a Gaussian.
 
     The polar factor of a Gaussian matrix is uniformly distributed, as the Q of QR is,
@@ -56,14 +58,16 @@ def orthogonal(scale: float = 1.0) -> nn.initializers.Initializer:
     return init
 
 
-def _dense(width: int, scale: float = 1.0) -> nn.Dense:
+def _dense(width: int, scale: chex.Numeric = 1.0) -> nn.Dense:
     return nn.Dense(width, kernel_init=orthogonal(scale), precision=PRECISION)
 
 
-def _mlp(x: chex.Array, hidden: Sequence[int], size: int) -> chex.Array:
+def _mlp(
+    x: chex.Array, hidden: Sequence[int], size: int, last: chex.Numeric = LAST
+) -> chex.Array:
     for width in hidden:
         x = nn.relu(_dense(width)(x))
-    return _dense(size, 1e-3)(x)
+    return _dense(size, last)(x)
 
 
 def apply(network: nn.Module, params: Any, *inputs: chex.Array) -> chex.Array:
@@ -77,15 +81,20 @@ class Actor(nn.Module):
     Attributes:
       hidden: widths of the hidden layers, with ReLU.
       size: D, the number of continuous parameters emitted.
+      last: scale of the last layer's weights at the start.
+      output: of `OUTPUTS`; tanh outputs lie in (-1, 1).
     """
 
     hidden: Sequence[int]
     size: int
+    last: chex.Numeric = LAST
+    output: str = "sigmoid"
 
     @nn.compact
     def __call__(self, observation: chex.Array) -> chex.Array:
         """[..., S] -> [..., D]."""
-        return nn.sigmoid(_mlp(observation, self.hidden, self.size))
+        x = _mlp(observation, self.hidden, self.size, self.last)
+        return OUTPUTS[self.output](x)
 
 
 class Critic(nn.Module):
@@ -93,14 +102,16 @@ class Critic(nn.Module):
 
     Attributes:
       hidden: widths of the hidden layers, with ReLU.
+      last: scale of the last layer's weights at the start.
     """
 
     hidden: Sequence[int]
+    last: chex.Numeric = LAST
 
     @nn.compact
     def __call__(self, action: chex.Array) -> chex.Array:
         """[..., D] -> [...]."""
-        return jnp.squeeze(_mlp(action, self.hidden, 1), axis=-1)
+        return jnp.squeeze(_mlp(action, self.hidden, 1, self.last), axis=-1)
 
 
 class StateCritic(nn.Module):

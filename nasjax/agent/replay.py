@@ -67,6 +67,33 @@ def indices(
     return (state.count - 1 - drawn) % capacity(state)
 
 
+def distinct_indices(
+    key: chex.PRNGKey, state: ReplayState, shape: tuple[int, int]
+) -> chex.Array:
+    """int32 `shape`, [batches, B]: positions drawn uniformly, none twice in a batch.
+
+    Of n positions, the j-th (from 0) is drawn from the first n - B + j + 1; if the
+    batch has it already, the last of these is taken.
+
+    Args:
+      key: consumed once.
+      state: holds at least B items; of fewer, positions repeat.
+      shape: of the result, static.
+
+    Source: Bentley and Floyd 1987, algorithm F2.
+    """
+    last = jnp.maximum(size(state) - shape[1], 0) + jnp.arange(shape[1])
+    last = jnp.broadcast_to(last, shape).astype(jnp.int32)
+    ends = last.reshape(-1) + 1
+    drawn = flat(jax.random.randint, key, shape, 0, ends, jnp.int32)
+
+    def choose(j, chosen):
+        known = jnp.any(chosen == drawn[:, j, None], axis=1)
+        return chosen.at[:, j].set(jnp.where(known, last[:, j], drawn[:, j]))
+
+    return jax.lax.fori_loop(0, shape[1], choose, jnp.full(shape, -1, jnp.int32))
+
+
 def lowest(state: ReplayState, values: chex.Array) -> chex.Array:
     """The minimum of `values` [capacity] over the stored items; 0 if there are none."""
     valid = jnp.arange(capacity(state)) < state.count

@@ -28,6 +28,19 @@ def describe(values: np.ndarray) -> Summary:
     return Summary(mean, deviation, good.size, values.size)
 
 
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95% interval of the mean of values [n], by Student's t; NaN for fewer than two.
+
+    Values that are not finite are left out.
+    """
+    summary = describe(values)
+    if summary.deviation is None:
+        return np.nan, np.nan
+    t = scipy.stats.t.ppf(0.975, summary.finite - 1)
+    half = float(t) * summary.deviation / np.sqrt(summary.finite)
+    return summary.mean - half, summary.mean + half
+
+
 def mean_std(
     values: np.ndarray, scale: float = 100.0, digits: int | None = None
 ) -> str:

@@ -15,7 +15,8 @@ from nasjax.networks.examples import Examples
 from nasjax.networks.supernet import SupernetConfig
 from nasjax.runs import image_sets, supernets, transfer
 from nasjax.runs.folder import Folder
-from nasjax.searchers.cadam import CadamConfig, cadam, thesis_supernet
+from nasjax.searchers.cadam import cadam
+from nasjax.searchers.cadam_config import CadamConfig, thesis_supernet
 
 ORDER_SEED = 0  # of the permutations whose first images are the subsets
 

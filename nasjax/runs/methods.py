@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from nasjax import search, searchers
 from nasjax.environments.tabular import listed, nearest
-from nasjax.searchers.cadam import td3, thesis
+from nasjax.searchers.cadam_config import td3, thesis
 from nasjax.searchers.ddas import VARIANTS
 from nasjax.searchers.local_search import naszilla
 

@@ -96,6 +96,8 @@ class Lanes(job.Job):
       chunk: steps per chunk, at least 2.
       inner: see `nasjax.lanes`.
       keep: the part of the gathered state [L, ...] that is kept at milestones.
+      values: pytrees of arrays [L]; a lane's are the factory's last arguments.
+      options: `room` and `programs` of `lanes.Runner`.
     """
 
     def __init__(
@@ -107,11 +109,14 @@ class Lanes(job.Job):
         *,
         chunk: int,
         inner: str,
-        keep: Callable[[search.SearchState], Any],
+        keep: Callable[[search.SearchState], Any] = lambda state: (),
+        values: tuple[Any, ...] = (),
+        **options: Any,
     ):
         self.name, self.label, self.steps = group.folder, f"{method:>12}", study.steps
         self._study, self._method, self._group = study, method, group
         self._factory, self._inner, self._keep = factory, inner, keep
+        self._values, self._options = values, options
         self._ends = edges(study.steps, chunk, study.milestones)
         self._marks = self._marks_of(study.steps)
         places = {column: i for i, column in enumerate(study.columns)}
@@ -127,18 +132,20 @@ class Lanes(job.Job):
         study, seeds = self._study, jnp.asarray(self._group.seeds, jnp.uint32)
 
         def make(params, lane):
-            state = TabularState(lane)
+            column, values = lane
+            state = TabularState(column)
             env = dataclasses.replace(study.env, params=params, state=state)
             table = (params,) if study.incomplete else ()
-            return self._factory(study.space, *table), env
+            return self._factory(study.space, *table, *values), env
 
         return lanes.Runner(
             make,
             study.env.params,
             jax.vmap(jax.random.key)(seeds),
-            self._column,
+            (self._column, self._values),
             steps=steps,
             inner=self._inner,
+            **self._options,
         )
 
     def _template_of(self, steps: int, runner: lanes.Runner) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from nasjax.searchers.bayesian_pareto import bayesian_pareto
 from nasjax.searchers.bayesian_task_agent import BayesianTasksConfig
 from nasjax.searchers.bayesian_tasks import bayesian_tasks
 from nasjax.searchers.bohb import BohbConfig, bohb
-from nasjax.searchers.cadam import CadamConfig, cadam
+from nasjax.searchers.cadam import cadam
+from nasjax.searchers.cadam_config import CadamConfig
 from nasjax.searchers.ddas import DdasConfig, ddas
 from nasjax.searchers.evolution import EvolutionConfig, evolution
 from nasjax.searchers.hyperband import HyperbandConfig, hyperband, successive_halving

@@ -9,7 +9,6 @@ import math
 from typing import NamedTuple
 
 import chex
-import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -26,89 +25,10 @@ from nasjax.agent import replay as replays
 from nasjax.search import Searcher, in_float32, is_concrete
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers import continuous
-from nasjax.searchers.config import Config, choice, decay, fraction, static, traced
+from nasjax.searchers.cadam_config import CadamConfig
 from nasjax.spaces import CellSpace
 
-EXPLORATIONS = ("epsilon-greedy", "warm-up")
-CRITIC_LOSSES = ("check", "squared")
-REWARDS = ("power", "relative", "scaled")
 UNSEEN = -1e30  # below any score; `reward="scaled"` clips it to the lowest so far
-
-
-@flax.struct.dataclass
-class CadamConfig(Config):
-    """Hyper-parameters; the defaults are the thesis's on NAS-Bench-201 (4.2.1, 4.4.3).
-
-    Fields that only enter the arithmetic are traced and can be vmapped; those that fix
-    a shape or a branch are static.
-    """
-
-    actor_lr: chex.Numeric = traced(1e-8, "learning rate of the actor")
-    critic_lr: chex.Numeric = traced(1e-4, "learning rate of the critic")
-    tau: chex.Numeric = fraction(0.9, "quantile level of the check loss, in [0, 1]")
-    xi: chex.Numeric = traced(1e-4, "half-width of the uniform noise on actions")
-    beta1: chex.Numeric = decay(0.9, "Adam's decay of the first moment")
-    beta2: chex.Numeric = decay(0.99, "Adam's decay of the second moment")
-    epsilon_start: chex.Numeric = fraction(1.0, "probability of a random action at 0")
-    epsilon_stop: chex.Numeric = fraction(0.05, "probability of a random action later")
-    epsilon_steps: chex.Numeric = traced(175, "steps of the cosine between these two")
-    reward_base: chex.Numeric = traced(
-        100.0, "reward = base ^ accuracy (Eq. 4.1)", 1e-30
-    )
-    env_accuracy: chex.Numeric = traced(1.0, "Acc(Env) of reward = relative", 1e-6)
-    exploration: str = choice("epsilon-greedy", EXPLORATIONS)
-    warm_up: int = static(0, "W: random steps first, with exploration = warm-up", 0)
-    top_k: int = static(64, "K: distinct architectures averaged into the state")
-    batch_size: int = static(8, "|B|: experiences per training cycle")
-    max_cycles: int = static(10, "C_max: training cycles per step at most", 0)
-    capacity: int = static(1_000_000, "replay size (never more than the steps)")
-    hidden: tuple[int, ...] = static((128, 256, 128), "widths of the hidden layers")
-    critic_loss: str = choice("check", CRITIC_LOSSES)
-    critics: int = static(1, "critics; the actor maximises their minimum (TD3: 2)")
-    actor_delay: int = static(1, "critic updates per actor update (TD3: 2)")
-    reward: str = choice("power", REWARDS)
-
-    def unused(self) -> dict[str, str]:
-        """See `Config`."""
-        names: tuple[str, ...] = ("warm_up",)
-        if self.exploration == "warm-up":
-            names = ("epsilon_start", "epsilon_stop", "epsilon_steps")
-        fields = dict.fromkeys(names, "exploration")
-        if self.reward != "relative":
-            fields["env_accuracy"] = "reward"
-        if self.critic_loss != "check":
-            fields["tau"] = "critic_loss"
-        return fields
-
-
-def thesis() -> CadamConfig:
-    """The thesis's config on NAS-Bench-201 (4.2.1, 4.4.3)."""
-    return CadamConfig()
-
-
-def thesis_supernet() -> CadamConfig:
-    """The thesis's config on a DARTS supernet (4.2.2, 4.4.3)."""
-    return CadamConfig(
-        exploration="warm-up",
-        warm_up=3000,
-        top_k=500,
-        tau=0.95,
-        batch_size=64,
-        xi=5e-5,
-        max_cycles=1,
-        capacity=5000,
-        hidden=(256, 256, 256),
-    )
-
-
-def td3() -> CadamConfig:
-    """The thesis's config with twin critics and a delayed actor (thesis 5.2).
-
-    CADAM has no next state, so TD3's target networks do not apply.
-
-    Source: Fujimoto et al. 2018.
-    """
-    return thesis().replace(critics=2, actor_delay=2)
 
 
 class CadamState(NamedTuple):
@@ -124,12 +44,27 @@ class CadamState(NamedTuple):
     high: chex.Array  # float32 [], the highest
 
 
-def observe(space: CellSpace, history: histories.HistoryState) -> chex.Array:
+def observe(
+    space: CellSpace, history: histories.HistoryState, kind: str = "mean"
+) -> chex.Array:
     """s_t, float32 [D]: frequency of each operation on each edge among the top K.
 
-    Source: thesis 4.1.1; only the architectures so far are averaged, zeros at step 0.
+    Args:
+      space: of the architectures.
+      history: the top K.
+      kind: `mean` of the architectures so far; `share`, their sum / K; or `centred`,
+        O mean - 1 with O operations. Each is zero at step 0.
+
+    Source: thesis 4.1.1, which says neither what is averaged before there are K nor
+    whether it is scaled.
     """
-    return histories.mean(history, space.one_hot(history.items)).reshape(-1)
+    mean = histories.mean(history, space.one_hot(history.items)).reshape(-1)
+    filled = histories.filled(history)
+    if kind == "share":
+        return mean * filled / len(history.score)
+    if kind == "centred":
+        return jnp.where(filled > 0, space.num_operations * mean - 1, 0.0)
+    return mean
 
 
 def reward(config: CadamConfig, accuracy: chex.Array) -> chex.Array:
@@ -179,6 +114,8 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
     """
     config = in_float32((CadamConfig() if config is None else config).validate())
     size = space.action_size
+    lowest = -1.0 if config.actor_output == "tanh" else 0.0  # entry of an action
+    moments = config.beta1, config.beta2, config.adam_epsilon
 
     def critic_loss(error):
         squared = config.critic_loss == "squared"
@@ -188,10 +125,13 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         size,
         size,
         config.hidden,
-        adam(config.actor_lr, config.beta1, config.beta2),
-        adam(config.critic_lr, config.beta1, config.beta2),
+        adam(config.actor_lr, *moments),
+        adam(config.critic_lr, *moments),
         critic_loss,
         config.critics,
+        last=config.last_layer,
+        output=config.actor_output,
+        actor_first=config.update_order == "actor-first",
     )
 
     def init(key, steps):
@@ -217,10 +157,10 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
             schedule = config.epsilon_start, config.epsilon_stop, config.epsilon_steps
             probability = exploration.cosine_epsilon(step, *schedule)
         explored = jax.random.uniform(key_choice, dtype=jnp.float32) < probability
-        observation = observe(space, state.history)
+        observation = observe(space, state.history, config.observation)
         greedy = agent.act(state.agent, observation)
-        greedy = exploration.uniform_noise(key_noise, greedy, config.xi)
-        uniform = jax.random.uniform(key_random, (size,), jnp.float32)
+        greedy = exploration.uniform_noise(key_noise, greedy, config.xi, lowest)
+        uniform = jax.random.uniform(key_random, (size,), jnp.float32, lowest)
         action = jnp.where(explored, uniform, greedy)
         state = state._replace(
             observation=observation, action=action, explored=explored
@@ -244,15 +184,19 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         worst = or_worst(low, UNSEEN if scaled else 0.0)
         score = jnp.where(failed, worst, outcome.accuracy)
         stored = score if scaled else reward(config, score)
-        value = agent.value(state.agent, state.action)
-        item = Batch(state.observation, state.action, stored)
+        action = state.action
+        if config.stored_action == "discrete":
+            action = space.one_hot(arch).reshape(-1)
+        value = agent.value(state.agent, action)
+        item = Batch(state.observation, action, stored)
         replay = replays.add(state.replay, item)
         score = or_worst(outcome.accuracy, jnp.nan)  # which the history ignores
-        history = histories.insert(state.history, arch, score)
+        history = histories.insert(state.history, arch, score, config.repeats)
         C = cycles(step, replays.capacity(replay), config)
         # All batches of the step at once: each random draw has a high fixed cost.
         shape = (max(config.max_cycles, 1), config.batch_size)
-        index = replays.indices(key, replay, shape)
+        draw = replays.indices if config.replacement else replays.distinct_indices
+        index = draw(key, replay, shape)
 
         def cycle(i, carry):
             learner, total = carry
@@ -297,4 +241,4 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
 
     noted = ("observation", "action", "explored")
     searcher = Searcher(init, ask, tell, check, space=space)
-    return continuous.with_replay(searcher, config.capacity, noted)
+    return continuous.with_replay(searcher, config.capacity, noted, lowest)

@@ -18,7 +18,9 @@ def discretize(space: CellSpace, action: chex.Array) -> chex.Array:
     return space.discretize(action.reshape(space.alpha_shape))
 
 
-def with_replay(searcher: Searcher, capacity: int, noted: tuple[str, ...]) -> Searcher:
+def with_replay(
+    searcher: Searcher, capacity: int, noted: tuple[str, ...], low: float = 0.0
+) -> Searcher:
     """Adds `budget` and `asynchronous` to a searcher with a replay.
 
     If the architecture of the actor's action is pending, noise of growing width is
@@ -29,6 +31,7 @@ def with_replay(searcher: Searcher, capacity: int, noted: tuple[str, ...]) -> Se
         the pending action.
       capacity: the largest replay; a state for fewer steps has a smaller one.
       noted: fields of the state that belong to the last query.
+      low: least entry of an action; the largest is 1.
     """
     ask, space = searcher.ask, searcher.space
     assert space is not None
@@ -41,7 +44,7 @@ def with_replay(searcher: Searcher, capacity: int, noted: tuple[str, ...]) -> Se
         key_ask, key_noise = jax.random.split(key)
         state, _ = ask(key_ask, state, step)
         width = jnp.minimum(FIRST * 2.0**tries, 1.0).astype(jnp.float32)
-        action = exploration.uniform_noise(key_noise, state.action, width)
+        action = exploration.uniform_noise(key_noise, state.action, width, low)
         return state._replace(action=action), discretize(space, action)
 
     def ask_pending(key, state, step, pending):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -288,3 +289,34 @@ def test_the_actor_waits_when_told(state):
     for new in (still, moved):
         jax.tree.map(np.testing.assert_array_equal, new.critic, always.critic)
     jax.tree.map(np.testing.assert_array_equal, moved.actor, always.actor)
+
+
+def test_the_actor_may_step_before_the_critic(state):
+    """mu moves by the rate times the gradient of the old Q; the critic as ever."""
+    rate, data = 0.125, batch(2)
+    sgd = optax.sgd(rate)
+    start = state._replace(actor_opt=sgd.init(state.actor))
+
+    def updated(first):
+        options = (5, 4), sgd, adam(CRITIC_LR), squared_loss
+        agent = actor_critic(S, D, *options, actor_first=first)
+        return agent, jax.jit(agent.update)(start, data)
+
+    (agent, (new, loss)), (_, (usual, same)) = updated(True), updated(False)
+    jax.tree.map(np.testing.assert_array_equal, new.critic, usual.critic)
+    assert float(loss) == float(same)
+
+    def quality(actor, critic):
+        action = agent.act(start._replace(actor=actor), data.observation)
+        return jnp.mean(agent.value(start._replace(critic=critic), action))
+
+    for moved, critic in [(new, start.critic), (usual, usual.critic)]:
+        slope = jax.grad(quality)(start.actor, critic)
+        jax.tree.map(
+            lambda x, y, g: np.testing.assert_allclose(y, x + rate * g, 1e-4, 1e-6),
+            start.actor,
+            moved.actor,
+            slope,
+        )
+    gaps = jax.tree.map(lambda a, b: np.abs(a - b).max(), new.actor, usual.actor)
+    assert max(jax.tree.leaves(gaps)) > 1e-3

@@ -94,3 +94,14 @@ def test_mean_over_the_items_held(count):
 def test_needs_a_place():
     with pytest.raises(ValueError, match="K = 0"):
         history.init(0, ITEM)
+
+
+def test_repeats_by_hand():
+    """Each time it comes, an item takes a place of its own."""
+    a, b = (0, 0), (0, 1)
+    state = history.init(3, ITEM)
+    insert = jax.jit(functools.partial(history.insert, repeats=True))
+    for item, score in [(a, 0.5), (b, 0.75), (a, 0.625), (a, 0.25)]:
+        state = insert(state, jnp.array(item, jnp.uint8), score)
+    assert held(state) == [(b, 0.75), (a, 0.625), (a, 0.5)]
+    assert int(history.filled(state)) == 3

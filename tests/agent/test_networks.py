@@ -116,3 +116,25 @@ def test_critic_is_a_scalar_per_action():
         return x[..., 0]
 
     np.testing.assert_allclose(value, by_hand(np.asarray(action)), atol=1e-8)
+
+
+def test_scale_of_the_last_layer_and_tanh():
+    """Traced; tanh(2 x) = 2 sigmoid(4 x) - 1 of the same weights."""
+    observation = jax.random.uniform(jax.random.key(5), (6,))
+
+    @jax.jit
+    def both(last):
+        actors = [Actor((8,), 5, last, output) for output in ("tanh", "sigmoid")]
+        params = actors[0].init(jax.random.key(6), observation)
+        doubled = jax.tree.map(lambda x: x, params)
+        doubled["params"]["Dense_1"]["kernel"] *= 2
+        critic = Critic((8,), last).init(jax.random.key(7), observation)
+        tanh = actors[0].apply(params, observation)
+        return params, critic, tanh, actors[1].apply(doubled, observation)
+
+    params, critic, tanh, sigmoid = both(0.25)
+    kernel = params["params"]["Dense_1"]["kernel"]
+    assert_orthogonal(kernel / 0.25)
+    assert np.linalg.norm(critic["params"]["Dense_1"]["kernel"]) == pytest.approx(0.25)
+    np.testing.assert_allclose(tanh, 2 * sigmoid - 1, atol=1e-6)
+    assert np.min(tanh) < 0 < np.max(tanh)

@@ -94,3 +94,20 @@ def test_the_newest_only(added):
     index = replay.indices(jax.random.key(0), state, (200,), 4)
     drawn = np.unique(replay.take(state, index))
     np.testing.assert_array_equal(drawn, np.arange(max(added - 4, 0), added))
+
+
+def test_distinct_positions():
+    """Every subset of 2 of 4 positions is as likely as any; none has one twice."""
+    state = replay.ReplayState((), jnp.int32(0))._replace(items=jnp.zeros(9))
+    draw = jax.jit(replay.distinct_indices, static_argnums=2)
+
+    def drawn(key, count, batch):
+        held = state._replace(count=jnp.int32(count))
+        return np.sort(draw(jax.random.key(key), held, (6_000, batch)), axis=1)
+
+    pairs, counts = np.unique(drawn(0, 4, 2), axis=0, return_counts=True)
+    assert pairs.tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
+    assert stats.chisquare(counts).pvalue > 0.01
+    # A full buffer: all of it, in some order. Fewer than a batch: what is there.
+    np.testing.assert_array_equal(drawn(1, 20, 9), np.tile(np.arange(9), (6_000, 1)))
+    assert set(np.unique(drawn(2, 1, 2))) <= {0, 1}

@@ -4,7 +4,7 @@ import pytest
 
 from nasjax.data.nb201.__main__ import main
 from nasjax.runs import candidate_config, cli, network_config, supernet_config
-from nasjax.searchers.cadam import CadamConfig
+from nasjax.searchers.cadam_config import CadamConfig
 
 
 def test_seeds():

@@ -22,7 +22,7 @@ from nasjax.networks.supernet import training as supernet_training
 from nasjax.runs import networks, supernets
 from nasjax.runs.checkpoints import Checkpoints
 from nasjax.runs.driven_search import Queries
-from nasjax.searchers.cadam import thesis_supernet
+from nasjax.searchers.cadam_config import thesis_supernet
 from nasjax.searchers.ddas import four_stage
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

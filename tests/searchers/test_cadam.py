@@ -10,7 +10,8 @@ from nasjax import search
 from nasjax.agent import history
 from nasjax.environments.tabular import from_arrays
 from nasjax.search import Outcome
-from nasjax.searchers.cadam import cycles, observe, reward, thesis, thesis_supernet
+from nasjax.searchers.cadam import cycles, observe, reward
+from nasjax.searchers.cadam_config import thesis, thesis_supernet
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

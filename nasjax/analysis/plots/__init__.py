@@ -13,6 +13,7 @@ from nasjax.analysis.plots.frontier import (
 )
 from nasjax.analysis.plots.objectives import hypervolume_shares, reached_fronts
 from nasjax.analysis.plots.search import anytime, regret
+from nasjax.analysis.plots.sweeps import effects, heat_maps
 from nasjax.analysis.plots.training import evaluation, training
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "cell_states",
     "cells",
     "curves",
+    "effects",
     "evaluation",
     "fronts",
+    "heat_maps",
     "hypervolume_shares",
     "hypervolumes",
     "reached_fronts",
