@@ -37,7 +37,8 @@ class ActorCritic(NamedTuple):
     Attributes:
       init: `(key) -> ActorCriticState`.
       act: `(state, observation [..., S]) -> action [..., D]` in (0, 1).
-      value: `(state, action [..., D]) -> Q [...]`, the minimum over critics.
+      value: `(state, action [..., D], observation [..., S]) -> Q [...]`, the minimum
+        over critics; the observation is only read by critics that see it.
       update: `(state, batch, update_actor) -> (state, critic loss [])`: one critic
         step, then one actor step on the same observations with the new critic (see
         `actor_first`); the latter only if `update_actor` (bool [], True by default).
@@ -45,7 +46,7 @@ class ActorCritic(NamedTuple):
 
     init: Callable[[chex.PRNGKey], ActorCriticState]
     act: Callable[[ActorCriticState, chex.Array], chex.Array]
-    value: Callable[[ActorCriticState, chex.Array], chex.Array]
+    value: Callable[..., chex.Array]
     update: Callable[..., tuple[ActorCriticState, chex.Array]]
 
 
@@ -79,10 +80,12 @@ def actor_critic(
     last: chex.Numeric = LAST,
     output: str = "sigmoid",
     actor_first: bool = False,
+    observed: bool = False,
 ) -> ActorCritic:
     """Builds CADAM's agent: Q(a) without a state, no targets, no discount.
 
-    Critic i minimises mean critic_loss(r - Q_i(a)), the actor -mean min_i Q_i(mu(s)).
+    Critic i minimises mean critic_loss(r - Q_i(a)), the actor -mean min_i Q_i(mu(s));
+    Q_i(s, a) and Q_i(s, mu(s)) if the critics see the state.
 
     Args:
       observation_size: S.
@@ -95,6 +98,7 @@ def actor_critic(
       last: scale of the last layer's weights at the start, of both networks.
       output: of the actor, `sigmoid` or `tanh`.
       actor_first: the actor's step precedes the critic's and uses the old critic.
+      observed: the critics see the state, before the action.
 
     Source: thesis Eqs 4.3-4.5 (Eq. 4.5 is printed as a loss of +Q; it is ascended);
     several critics: Fujimoto et al. 2018 (TD3), the thesis's future work.
@@ -105,15 +109,21 @@ def actor_critic(
     def of_each(function):  # the parameters of a single critic have no leading axis
         return function if critics == 1 else jax.vmap(function, (0, None))
 
-    def lowest(params, action):
-        values = of_each(critic.apply)(params, action)
-        return values if critics == 1 else jnp.min(values, axis=0)
+    def values(params, observation, action):
+        if observed:
+            action = jnp.concatenate([observation, action], axis=-1)
+        return of_each(critic.apply)(params, action)
+
+    def lowest(params, observation, action):
+        each = values(params, observation, action)
+        return each if critics == 1 else jnp.min(each, axis=0)
 
     def init(key):
         key_actor, key_critic = jax.random.split(key)
         actor_params = actor.init(key_actor, jnp.zeros(observation_size))
         keys = key_critic if critics == 1 else jax.random.split(key_critic, critics)
-        critic_params = of_each(critic.init)(keys, jnp.zeros(action_size))
+        inputs = action_size + (observation_size if observed else 0)
+        critic_params = of_each(critic.init)(keys, jnp.zeros(inputs))
         return ActorCriticState(
             actor_params,
             critic_params,
@@ -124,12 +134,12 @@ def actor_critic(
     def act(state, observation):
         return actor.apply(state.actor, observation)
 
-    def value(state, action):
-        return lowest(state.critic, action)
+    def value(state, action, observation=None):
+        return lowest(state.critic, observation, action)
 
     def update(state, batch, update_actor=None):
         def of_critic(params):
-            error = batch.reward - of_each(critic.apply)(params, batch.action)
+            error = batch.reward - values(params, batch.observation, batch.action)
             return jnp.sum(jnp.mean(critic_loss(error), axis=-1))
 
         critic_params, critic_opt_state, loss = descend(
@@ -140,7 +150,7 @@ def actor_critic(
 
         def of_actor(params):
             action = actor.apply(params, batch.observation)
-            return -jnp.mean(lowest(judge, action))
+            return -jnp.mean(lowest(judge, batch.observation, action))
 
         *moved, _ = descend(actor_opt, of_actor, state.actor, state.actor_opt)
         if update_actor is not None:

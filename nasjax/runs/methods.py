@@ -112,6 +112,9 @@ METHODS: dict[str, Method] = {
         for name, make in VARIANTS.items()
     },
     "cadam-td3": _CADAM._replace(config=td3(), fixed=("critics", "actor_delay")),
+    "cadam-editor": _CADAM._replace(
+        config=thesis().replace(mode="editor"), fixed=("mode",)
+    ),
     BEST: BAYESIAN,
     PARETO[0]: Method(
         searchers.bayesian_pareto,

@@ -14,18 +14,16 @@ import jax.numpy as jnp
 
 from nasjax.agent import (
     Batch,
-    actor_critic,
-    adam,
-    check_loss,
     exploration,
-    squared_loss,
 )
 from nasjax.agent import history as histories
 from nasjax.agent import replay as replays
 from nasjax.search import Searcher, in_float32, is_concrete
 from nasjax.search.outcomes import or_worst
 from nasjax.searchers import continuous
+from nasjax.searchers.cadam_agent import agent_of, explores, trained
 from nasjax.searchers.cadam_config import CadamConfig
+from nasjax.searchers.editor import editor
 from nasjax.spaces import CellSpace
 
 UNSEEN = -1e30  # below any score; `reward="scaled"` clips it to the lowest so far
@@ -103,6 +101,9 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
     before the first score), so that the critic learns where failures lie; it never
     enters the history of the best.
 
+    With `mode="editor"`, an action changes one operation of a good architecture, see
+    `searchers.editor`.
+
     Args:
       space: any cell space; the action is one vector for all its cells.
       config: see `CadamConfig`; traced fields may be tracers.
@@ -113,23 +114,13 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
     Source: thesis 4.1, 4.2.1, 4.4.3; Mills et al. 2021 (L2NAS).
     """
     config = in_float32((CadamConfig() if config is None else config).validate())
+    if config.mode == "editor":
+        return editor(space, config)
     size = space.action_size
     lowest = -1.0 if config.actor_output == "tanh" else 0.0  # entry of an action
-    moments = config.beta1, config.beta2, config.adam_epsilon
-
-    def critic_loss(error):
-        squared = config.critic_loss == "squared"
-        return squared_loss(error) if squared else check_loss(error, config.tau)
-
-    agent = actor_critic(
+    agent = agent_of(
+        config,
         size,
-        size,
-        config.hidden,
-        adam(config.actor_lr, *moments),
-        adam(config.critic_lr, *moments),
-        critic_loss,
-        config.critics,
-        last=config.last_layer,
         output=config.actor_output,
         actor_first=config.update_order == "actor-first",
     )
@@ -151,12 +142,7 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
 
     def ask(key, state, step):
         key_choice, key_random, key_noise = jax.random.split(key, 3)
-        if config.exploration == "warm-up":
-            probability = exploration.warm_up(step, config.warm_up)
-        else:
-            schedule = config.epsilon_start, config.epsilon_stop, config.epsilon_steps
-            probability = exploration.cosine_epsilon(step, *schedule)
-        explored = jax.random.uniform(key_choice, dtype=jnp.float32) < probability
+        explored = explores(key_choice, config, step)
         observation = observe(space, state.history, config.observation)
         greedy = agent.act(state.agent, observation)
         greedy = exploration.uniform_noise(key_noise, greedy, config.xi, lowest)
@@ -193,25 +179,12 @@ def cadam(space: CellSpace, config: CadamConfig | None = None) -> Searcher:
         score = or_worst(outcome.accuracy, jnp.nan)  # which the history ignores
         history = histories.insert(state.history, arch, score, config.repeats)
         C = cycles(step, replays.capacity(replay), config)
-        # All batches of the step at once: each random draw has a high fixed cost.
-        shape = (max(config.max_cycles, 1), config.batch_size)
-        draw = replays.indices if config.replacement else replays.distinct_indices
-        index = draw(key, replay, shape)
-
-        def cycle(i, carry):
-            learner, total = carry
-            update_actor = None
-            if config.actor_delay > 1:
-                update_actor = (step * config.max_cycles + i) % config.actor_delay == 0
-            batch = replays.take(replay, index[i])
-            batch = batch._replace(reward=reward_of(batch.reward))
-            learner, loss = agent.update(learner, batch, update_actor)
-            return learner, total + loss
-
-        learner, total = jax.lax.fori_loop(0, C, cycle, (state.agent, jnp.float32(0.0)))
+        learner, loss = trained(
+            key, agent, config, state.agent, replay, step, C, reward_of
+        )
         info = {
             "explored": state.explored,
-            "critic_loss": total / jnp.maximum(C, 1),
+            "critic_loss": loss,
             "below": reward_of(stored) < value,
             "spread": jnp.std(state.action),
         }

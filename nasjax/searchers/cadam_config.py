@@ -13,6 +13,12 @@ REWARDS = ("power", "relative", "scaled")
 OBSERVATIONS = ("mean", "share", "centred")
 STORED = ("continuous", "discrete")
 ORDERS = ("critic-first", "actor-first")
+MODES = ("bandit", "editor")
+# Fields without effect on an editor.
+OF_BANDITS = (
+    *("reward_base", "env_accuracy", "reward", "actor_output", "observation"),
+    *("repeats", "stored_action", "update_order"),
+)
 
 
 @flax.struct.dataclass
@@ -70,6 +76,10 @@ class CadamConfig(Config):
         "critic-first", ORDERS, "of the networks in a training cycle"
     )
 
+    mode: str = choice(
+        "bandit", MODES, "bandit, or editor: an action changes one operation"
+    )
+
     def unused(self) -> dict[str, str]:
         """See `Config`."""
         names: tuple[str, ...] = ("warm_up",)
@@ -80,6 +90,8 @@ class CadamConfig(Config):
             fields["env_accuracy"] = "reward"
         if self.critic_loss != "check":
             fields["tau"] = "critic_loss"
+        if self.mode == "editor":
+            fields |= dict.fromkeys(OF_BANDITS, "mode")
         return fields
 
 

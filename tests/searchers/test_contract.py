@@ -62,6 +62,7 @@ SEARCHERS = {
     ),
     "cadam-scaled": nasjax.cadam(SPACE, small(epsilon_steps=20, reward="scaled")),
     "cadam-td3": nasjax.cadam(SPACE, small(critics=2, actor_delay=2)),
+    "cadam-editor": nasjax.cadam(SPACE, small(epsilon_steps=20, mode="editor")),
     "ddas-nl": nasjax.ddas(SPACE, tiny()),
     "ddas-4s": nasjax.ddas(
         SPACE, tiny(noise="gaussian", scale=0.05, bursts=True, recent=15)
