@@ -233,7 +233,7 @@ class Sweep:
         )
 
     def run(
-        self, say: Callable[[str], None] = print
+        self, say: Callable[[str], None] = lambda line: None
     ) -> Iterator[tuple[Chunk, Queries]]:
         """Runs what is left and yields each chunk, also those that were done.
 

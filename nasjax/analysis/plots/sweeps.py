@@ -58,7 +58,8 @@ def heat_maps(
         for v, column in enumerate(columns):
             axis = axes[row * len(columns) + v]
             axis.imshow(values[v], aspect="auto", cmap="viridis")
-            middle = (np.nanmin(values[v]) + np.nanmax(values[v])) / 2
+            known = values[v][np.isfinite(values[v])]
+            middle = (known.min() + known.max()) / 2 if known.size else 0.0
             for (i, j), x in np.ndenumerate(values[v]):
                 if np.isfinite(x):
                     color = "white" if x < middle else "black"
