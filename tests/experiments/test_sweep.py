@@ -77,12 +77,24 @@ def test_more_of_everything(small, table):
     assert "--resume can add to it, not take away" in err
 
 
+def test_the_plan_alone(tmp_path):
+    """Three traced values and two widths beside the base: 6 settings, 3 programs."""
+    flags = ["--set", "tau=0.5:0.8:3", "--set", "hidden=4,5", "--hidden", 6]
+    flags += ["--design", "one-at-a-time", "--plan", "--memory", 2, "--out"]
+    code, text, err = call(*SMALL, *flags, tmp_path / "run")
+    assert code == 0, err
+    assert text.startswith("6 settings of cadam; 3 programs to compile\n12 lanes")
+    assert "2 MB for lanes on each of" in text
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
         (["--set", "tau=0.5,1.5"], "cadam: tau must lie in [0, 1], got 1.5"),
         (["--set", "nothing=1"], "cadam: nothing is unknown; allowed: actor-lr"),
         (["--at", "9"], "--at 9 is over --steps 8"),
+        (["--against", "table4.1"], "needs --at 500,1000: 500, 1000 is missing"),
         (["--reference", "tau=0.6"], "'tau=0.6' is none of the settings: cadam"),
         (["--methods", "random,cadam", "--set", "tau=1"], "write METHOD.tau"),
         (["--memory", "1", "--hidden", "2000,2000"], "a lane takes"),

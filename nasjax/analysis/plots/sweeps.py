@@ -70,3 +70,18 @@ def heat_maps(
             label(axis, f"{column}, {measure}", names[1], names[0] if v == 0 else "")
             axis.title.set_fontsize(7)
     save(figure, path)
+
+
+def scores(
+    path: Path, names: Sequence[str], score: np.ndarray, interval: np.ndarray
+) -> None:
+    """Log-likelihoods [N] with their intervals [N, 2], the likeliest on top."""
+    order = np.argsort(score, kind="stable")
+    height = 1.0 + 0.22 * len(order)
+    figure, (axis,) = panels(1, (8.0, height))
+    y = np.arange(len(order))
+    axis.hlines(y, *interval[order].T, lw=1)
+    axis.plot(score[order], y, "o", ms=4)
+    axis.set_yticks(y, [names[n] for n in order], fontsize=7)
+    label(axis, "", "log-likelihood of the printed table")
+    save(figure, path)
