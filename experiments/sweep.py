@@ -32,7 +32,7 @@ import numpy as np
 
 from nasjax import spaces
 from nasjax.analysis import nb201 as nb201_searches
-from nasjax.analysis import sweep_effects, sweeps
+from nasjax.analysis import plots, printed, sweep_effects, sweeps
 from nasjax.data import nb201
 from nasjax.runs import (
     cli,
@@ -80,7 +80,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--late", type=cli.at_least(1), default=sweeps.LATE, help=text)
     text = "setting to compare with, as report.txt names them (default: the base)"
     add("--reference", default=None, metavar="'NAME=VALUE ...'", help=text)
+    text = "score every setting by a printed table: see experiments/README.md"
+    add("--against", choices=tuple(printed.TABLES), default=None, help=text)
     add = table_search.add_flags(parser, EXPERIMENT)
+    add("--plan", action="store_true", help="print what the sweep takes, and stop")
     add("--lanes", type=cli.at_least(1), default=None, help="most lanes per chunk")
     text = "MB for lanes on each device, of a CPU on each core (default: half of what "
     add("--memory", type=cli.at_least(1), default=None, help=f"{text}is free)")
@@ -96,6 +99,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     with parser.refusals():
         if args.at[-1] > args.steps:
             raise ValueError(f"--at {args.at[-1]} is over --steps {args.steps}")
+        if args.against is not None:
+            against = printed.TABLES[args.against](args.columns)
+            if lacking := [str(n) for n in against.budgets if n not in args.at]:
+                needed = ",".join(map(str, against.budgets))
+                raise ValueError(
+                    f"--against {args.against} needs --at {needed}: "
+                    f"{', '.join(lacking)} is missing"
+                )
+            if len(args.seeds) < 2:
+                raise ValueError(f"--against {args.against} needs at least 2 seeds")
         if args.distributed:  # before anything starts a JAX backend
             devices.join_hosts()
         args.configs = flags.configs(args)
@@ -140,14 +153,39 @@ def write(args, folder, report, config, described, results) -> None:
     folder.write_text("sweep.csv", results.csv())
     folder.write_npz("sweep.npz", **results.tidy())
     report.add(results.report(args.compared_with))
+    content: dict[str, Any] = {"columns": described}
+    if args.against is not None:
+        found = printed.scores(results, printed.TABLES[args.against](results.columns))
+        report.add(f"\n{args.against}, as printed\n{found.report()}")
+        content["against"] = {args.against: found.to_json()}
+        plots.scores(
+            folder.file("against.png"), found.names, found.score, found.interval
+        )
     report.write(folder)
     ranks = dict(zip(results.names, results.mean_ranks().tolist(), strict=True))
     asked = {"at": args.at, "late": args.late, "design": args.design, "set": args.set}
-    content = {"columns": described, "asked": asked, "mean_rank": ranks}
+    content |= {"asked": asked, "mean_rank": ranks}
     write_results(folder, config, content)
     sweep_effects.draw(results, folder.file)
     print(results.screen())
     print(written(folder))
+
+
+def planned(args, table, folder=None) -> tuple[table_search.Study, Sweep]:
+    """The sweep of the command line."""
+    study = sweeps.study_of(table, args.seeds, args.steps)
+    sweep = Sweep(
+        study,
+        args.settings,
+        folder,
+        resume=args.resume,
+        lanes=args.lanes,
+        bytes_per_device=args.memory and args.memory * 10**6,
+        steps_per_report=args.chunk,
+        inner=args.inner,
+        checkpoint_seconds=args.checkpoint_seconds,
+    )
+    return study, sweep
 
 
 @script
@@ -161,6 +199,9 @@ def main(argv: list[str] | None = None) -> None:
     with refusals():
         predictor = not args.no_predictor
         table = nb201.load(args.table, columns=args.columns, predictor=predictor)
+        if args.plan:
+            print(planned(args, table)[1].describe())
+            return
         described = nb201_searches.describe_columns(table, "mean")
         for item in described.items():
             report.add(nb201_searches.column_line(*item))
@@ -168,19 +209,8 @@ def main(argv: list[str] | None = None) -> None:
         inputs = [args.table]
         folder = EXPERIMENT.open(args, config, inputs, args.configs, writes=writes)
     with folder:
-        study = sweeps.study_of(table, args.seeds, args.steps)
         with refusals():
-            sweep = Sweep(
-                study,
-                args.settings,
-                folder,
-                resume=args.resume,
-                lanes=args.lanes,
-                bytes_per_device=args.memory and args.memory * 10**6,
-                steps_per_report=args.chunk,
-                inner=args.inner,
-                checkpoint_seconds=args.checkpoint_seconds,
-            )
+            study, sweep = planned(args, table, folder)
         text = sweep.describe()
         report.add(text)
         say = (lambda line: print(line, flush=True)) if writes else (lambda line: None)

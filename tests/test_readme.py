@@ -80,17 +80,18 @@ def test_readme_has_at_most_200_lines():
     assert len(texts(README).splitlines()) <= 200
 
 
-def test_snippets_print_what_stands_below_them(quick_compile):
+@pytest.mark.parametrize(("path", "least"), [(README, 3), (EXPERIMENTS, 1)], ids=IDS)
+def test_snippets_print_what_stands_below_them(path, least, quick_compile):
     table = nb201.load(columns=["cifar100_valid"], log=lambda _: None)
     same = table.columns["cifar100_valid"].version == "v1_1"
-    snippets = SNIPPET.findall(texts(README))
-    assert len(snippets) >= 3
+    snippets = SNIPPET.findall(texts(path))
+    assert len(snippets) >= least
     names = {}
     for source, wanted in snippets:
         assert wanted, f"no output below\n{source}"
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(source, "README.md", "exec"), names)
+            exec(compile(source, str(path), "exec"), names)
         # Another version of the benchmark has other numbers in the third digit.
         if same or "nb201.load" not in source:
             assert printed.getvalue() == wanted

@@ -233,7 +233,7 @@ class Sweep:
         )
 
     def run(
-        self, say: Callable[[str], None] = print
+        self, say: Callable[[str], None] = lambda line: None
     ) -> Iterator[tuple[Chunk, Queries]]:
         """Runs what is left and yields each chunk, also those that were done.
 
@@ -245,6 +245,7 @@ class Sweep:
         """
         left = self.chunks[len(self._done) :]
         for chunk in self.chunks[: len(self._done)]:
+            self._remove_checkpoints(chunk)  # a kill may have left them
             yield chunk, self._read(chunk)
         clock = Clock([(self.program(c), len(c.lanes)) for c in left])
         programs: dict[Any, Any] = {}
@@ -275,13 +276,16 @@ class Sweep:
             return Queries(*(file[name] for name in Queries._fields))
 
     def _write(self, chunk: Chunk, queries: Queries) -> None:
-        """Keeps the queries; the job's checkpoints are of no more use."""
         if self._folder is not None:
             name = f"{CHECKPOINTS}/{chunk.name}.npz"
             self._folder.write_npz(name, **queries._asdict())
-            if jax.process_index() == 0:
-                path = self._folder.checkpoints / chunk.name
-                shutil.rmtree(path, ignore_errors=True)
+            self._remove_checkpoints(chunk)
+
+    def _remove_checkpoints(self, chunk: Chunk) -> None:
+        """Those of a chunk whose queries are written: they are of no more use."""
+        if self._folder is not None and jax.process_index() == 0:
+            path = self._folder.checkpoints / chunk.name
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _names(names: Iterable[str]) -> str:

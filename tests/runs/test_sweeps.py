@@ -14,6 +14,7 @@ from nasjax.environments.tabular import TabularState, from_arrays
 from nasjax.runs import memory
 from nasjax.runs.errors import StoppedError
 from nasjax.runs.folder import open_run
+from nasjax.runs.methods import METHODS, Method
 from nasjax.runs.settings import settings
 from nasjax.runs.sweeps import Lane, Sweep
 from nasjax.runs.table_lanes import Lanes
@@ -40,7 +41,7 @@ def tried(*rates, **values):
 def run(sweep):
     """Every lane's queries."""
     queries = {}
-    for chunk, found in sweep.run(lambda line: None):
+    for chunk, found in sweep.run():
         for i, lane in enumerate(chunk.lanes):
             assert lane not in queries
             queries[lane] = jax.tree.map(lambda x, i=i: x[i], found)
@@ -80,6 +81,19 @@ def test_a_lane_is_a_plain_search(large):
         np.testing.assert_array_equal(found.accuracy, trace.accuracy)
         assert not found.explored.any()  # it has no policy of its own
     assert len({tuple(x.arch_index.tolist()) for x in large.values()}) > 8
+
+
+def test_random_actions_are_marked(monkeypatch):
+    def toy(space):
+        def tell(key, state, step, arch, outcome):
+            return state, {"explored": step % 2 == 0}
+
+        ask = lambda key, state, step: (state, space.random(key))  # noqa: E731
+        return nasjax.Searcher(lambda key, steps: jnp.zeros(1), ask, tell)
+
+    monkeypatch.setitem(METHODS, "toy", Method(toy))
+    found = run(Sweep(study(seeds=[1]), settings("toy", {}), **OPTIONS))
+    assert found[Lane("toy", "x", 1)].explored.tolist() == 4 * [True, False]
 
 
 def on_devices(monkeypatch, count):
@@ -140,14 +154,13 @@ def test_programs_are_compiled_once_each(monkeypatch):
         return out
 
     monkeypatch.setattr(lanes.Runner, "_call", counting)
-    populations = settings("evolution", {"population": [3, 4]})
-    both = [*populations, *tried(0.01, 3.0)]
+    both = [*settings("evolution", {"population": [3]}), *tried(0.01, 3.0)]
     sweep = Sweep(study(("x", "y"), (1, 2, 3)), both, lanes=5, **OPTIONS)
-    says = "4 settings of evolution, reinforce; 3 programs to compile"
+    says = "3 settings of evolution, reinforce; 2 programs to compile"
     assert says in sweep.describe()
-    assert [len(chunk.lanes) for chunk in sweep.chunks] == [5, 1, 5, 1, 5, 5, 2]
+    assert [len(chunk.lanes) for chunk in sweep.chunks] == [5, 1, 5, 5, 2]
     run(sweep)
-    assert sorted(compiled, key=str) == sorted(3 * [(4, 2), ("init", 2)], key=str)
+    assert sorted(compiled, key=str) == sorted(2 * [(4, 2), ("init", 2)], key=str)
 
 
 def test_lanes_that_do_not_fit():

@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 IMAGES = "--dataset synthetic --preset cpu --channels 2 --shrink 8 --epochs 2 "
 IMAGES += "--train-images 64 --batch-size 16"
 JOBS = {
+    "sweep": "--methods reinforce --set learning-rate=0.01,0.1 --lanes 3 "
+    "--columns cifar10_valid --seeds 1-2 --steps 12 --chunk 4",
     "nb201": "--hidden 4,4 --columns cifar10_valid --seeds 1-2 --steps 12 --chunk 4 "
     "--batch-size 4 --methods cadam",
     "train_supernet": f"{IMAGES} --space nb201 --cells 1 --validate 1 "
@@ -65,17 +67,18 @@ def test_nobody_waits_alone(tmp_path):
     where = address()
     workers = [start(tmp_path, where, process) for process in range(2)]
     try:
-        results = [worker.communicate(timeout=300) for worker in workers]
+        printed = [worker.communicate(timeout=300) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
-    for worker, (_, err) in zip(workers, results, strict=True):
+    for worker, (_, err) in zip(workers, printed, strict=True):
         assert worker.returncode == 0, err[-3000:]
     for script in JOBS:
         out = tmp_path / script
-        assert f"written: {out}" in results[0][0]
+        assert f"written: {out}" in printed[0][0]
         assert json.loads((out / "results.json").read_text())["config"]
-        with np.load(out / "results.npz") as file:
-            names = {"accuracy", "loss", "cadam__accuracy"} & set(file)
+        (results,) = (p for p in out.glob("*.npz") if p.stem in ("results", "sweep"))
+        with np.load(results) as file:
+            names = {"accuracy", "loss", "cadam__accuracy", "best_accuracy"} & set(file)
             assert names and all(np.isfinite(file[n]).all() for n in names)
-    assert "written" not in results[1][0]
+    assert "written" not in printed[1][0]

@@ -13,7 +13,7 @@ from nasjax.analysis.plots.frontier import (
 )
 from nasjax.analysis.plots.objectives import hypervolume_shares, reached_fronts
 from nasjax.analysis.plots.search import anytime, regret
-from nasjax.analysis.plots.sweeps import effects, heat_maps
+from nasjax.analysis.plots.sweeps import effects, heat_maps, scores
 from nasjax.analysis.plots.training import evaluation, training
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "reached_fronts",
     "regret",
     "retrained_fronts",
+    "scores",
     "states",
     "training",
     "widths",

@@ -58,7 +58,8 @@ def heat_maps(
         for v, column in enumerate(columns):
             axis = axes[row * len(columns) + v]
             axis.imshow(values[v], aspect="auto", cmap="viridis")
-            middle = (np.nanmin(values[v]) + np.nanmax(values[v])) / 2
+            known = values[v][np.isfinite(values[v])]
+            middle = (known.min() + known.max()) / 2 if known.size else 0.0
             for (i, j), x in np.ndenumerate(values[v]):
                 if np.isfinite(x):
                     color = "white" if x < middle else "black"
@@ -68,4 +69,19 @@ def heat_maps(
             axis.set_yticks(range(down), labels[0], fontsize=6)
             label(axis, f"{column}, {measure}", names[1], names[0] if v == 0 else "")
             axis.title.set_fontsize(7)
+    save(figure, path)
+
+
+def scores(
+    path: Path, names: Sequence[str], score: np.ndarray, interval: np.ndarray
+) -> None:
+    """Log-likelihoods [N] with their intervals [N, 2], the likeliest on top."""
+    order = np.argsort(score, kind="stable")
+    height = 1.0 + 0.22 * len(order)
+    figure, (axis,) = panels(1, (8.0, height))
+    y = np.arange(len(order))
+    axis.hlines(y, *interval[order].T, lw=1)
+    axis.plot(score[order], y, "o", ms=4)
+    axis.set_yticks(y, [names[n] for n in order], fontsize=7)
+    label(axis, "", "log-likelihood of the printed table")
     save(figure, path)
