@@ -96,7 +96,8 @@ class Scoring(job.Job):
     def __init__(self, args: argparse.Namespace, arch: np.ndarray, batch: Any):
         self._arch, self._batch, self.steps = arch, batch, len(arch)
         config = args.network
-        self.network = supernet.init(jax.random.key(args.seed), args.network)
+        init = jax.jit(supernet.init, static_argnums=1)
+        self.network = init(jax.random.key(args.seed), config)
 
         def scores(shared, arch):
             params, batch = shared
@@ -110,7 +111,7 @@ class Scoring(job.Job):
 
         mesh = lanes.lane_mesh()
         self._devices = mesh.devices.size
-        self._chunk = 32 * self._devices
+        self._chunk = 16 * self._devices
         self._scores = jax.jit(lanes.spread(scores, mesh))
 
     def template(self) -> dict[str, np.ndarray]:

@@ -66,7 +66,7 @@ class Scores(NamedTuple):
                         "spearman": statistics.spearman(rank, value),
                         "kendall": statistics.kendall(rank, value),
                         "published_spearman": published,
-                        "best": {n: float(best[n - 1]) for n in TOP if n <= len(best)},
+                        "best": {n: float(best[:n][-1]) for n in TOP},
                         "rank_of_optimum": int(value[ranking].argmax()) + 1,
                         "sampled": float(value[chosen].mean()),
                         "published_sampled": PUBLISHED_SEARCH.get(name, {}).get(column),
