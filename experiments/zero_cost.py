@@ -173,12 +173,10 @@ def compare(
     args: argparse.Namespace, table: nb201.Table, arch: np.ndarray, scores: np.ndarray
 ) -> Scores:
     """The scores of every row of the table whose class has one."""
-    same = np.asarray(isomorphism.fingerprint(SPACE, table.ops))
-    known = np.asarray(isomorphism.fingerprint(SPACE, arch))
-    order = np.argsort(known)
-    at = order[np.minimum(np.searchsorted(known[order], same), len(order) - 1)]
-    rows = known[at] == same
-    by_name = {name: scores[at[rows], i] for i, name in enumerate(NAMES)}
+    at = np.asarray(SPACE.index(table.ops))
+    known = [isomorphism.of_class(SPACE, arch, x)[at] for x in scores.T]
+    rows = ~np.isnan(known[0])
+    by_name = {name: x[rows] for name, x in zip(NAMES, known, strict=True)}
     values = {name: table.columns[name].values[rows] for name in args.columns}
     return Scores(by_name | features(table.ops[rows]), values)
 
