@@ -558,6 +558,29 @@ def shared_tasks() -> Rows:
     return rows
 
 
+def zero_cost() -> Rows:
+    """Spearman's correlations of scores, beside published ones."""
+    return zero_cost_cells("spearman", "score", "{:.2f}", 1)
+
+
+def zero_cost_alone() -> Rows:
+    """Accuracies that a score alone finds, in percent."""
+    sampled = zero_cost_cells("sampled", "best score of 1,000 random", "{:.2f}", 100)
+    best = zero_cost_cells("best", "best of the top 50", "{:.2f}", 100)
+    return [*sampled, [best[0][0], *[""] * len(HEADER)], *best[1:]]
+
+
+def zero_cost_cells(field: str, title: str, form: str, scale: float) -> Rows:
+    rows: dict[str, list[str]] = {}
+    for entry in data("zero-cost")["results"]:
+        value, known = entry[field], entry.get(f"published_{field}")
+        value = value["50"] if isinstance(value, dict) else value
+        beside = "" if known is None else f" ({form.format(known)})"
+        name = entry["score"].replace("_", " ")
+        rows.setdefault(name, []).append(form.format(scale * value) + beside)
+    return [[title, *HEADER], *([name, *row] for name, row in rows.items())]
+
+
 def fidelities_published() -> Rows:
     """Winners of the published protocol beside the row of Table 4.1."""
     titles = {
@@ -671,6 +694,8 @@ TABLES = {
     "fidelities-bayesian": lambda: fidelities("fidelities-bayesian"),
     "shared-tasks": shared_tasks,
     "fidelities-published": fidelities_published,
+    "zero-cost": zero_cost,
+    "zero-cost-alone": zero_cost_alone,
     "earlier-evaluate": lambda: archived("evaluate.json"),
 }
 

@@ -47,12 +47,13 @@ class Searches(NamedTuple):
     firsts: Mapping[str, np.ndarray]  # by kind of search: queries to the optimum [V, S]
     columns: Sequence[str]  # V
     queries: Mapping[str, Sequence[int]]  # by kind: of each data set, V numbers
+    reference: str = SEPARATE  # the kind that others are tested against
 
     def describe(self) -> list[dict[str, Any]]:
         """An entry for each kind of search and data set, for results.json.
 
-        `p_value` is that of Wilcoxon's test, paired over seeds, against the separate
-        searches; a search that does not find the optimum counts as one query more.
+        `p_value` is that of Wilcoxon's test, paired over seeds, against the
+        reference; a search that does not find the optimum counts as one query more.
         """
         entries = []
         for kind, firsts in self.firsts.items():
@@ -60,12 +61,12 @@ class Searches(NamedTuple):
                 high, last = (
                     float(np.quantile(first, q, method="higher")) for q in (0.5, 0.9)
                 )
-                most = min(self.queries[kind][v], self.queries[SEPARATE][v])
-                alone = self.firsts[SEPARATE][v]
+                most = min(self.queries[kind][v], self.queries[self.reference][v])
+                alone = self.firsts[self.reference][v]
                 alone, own = (
                     np.where(x <= most, x, most + 1.0) for x in (alone, first)
                 )
-                tested = kind != SEPARATE and len(first) > 1
+                tested = kind != self.reference and len(first) > 1
                 entries.append(
                     {
                         "search": kind,
@@ -98,7 +99,7 @@ class Searches(NamedTuple):
                 ]
             )
         header = ["search, data set", "queries", "median to\nthe optimum"]
-        header += ["90 %", "seeds\nat it", "p against\nseparate"]
+        header += ["90 %", "seeds\nat it", f"p against\n{self.reference}"]
         seeds = len(next(iter(self.firsts.values()))[0])
         return (
             f"{text_table(header, rows)}\nqueries of the data set itself; {seeds} "

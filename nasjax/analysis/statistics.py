@@ -87,6 +87,12 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
     return float(scipy.stats.spearmanr(a, b).statistic)
 
 
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Normal quantiles of the ranks of values [A]; ties take their mean rank."""
+    rank = scipy.stats.rankdata(values)
+    return scipy.stats.norm.ppf((rank - 0.5) / len(rank))
+
+
 class Slope(NamedTuple):
     """A straight line through points."""
 

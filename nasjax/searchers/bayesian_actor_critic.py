@@ -50,10 +50,10 @@ def _init(agent, key, steps):
     )
 
 
-def _acquisition(agent, state, step, warm_up, alpha):
-    """Values [n] by which the critic chooses among proposals `alpha` [n, E, O]."""
+def _acquisition(agent, state, step, warm_up, arch):
+    """Values [n] by which the critic chooses among proposals [n, *arch_shape]."""
     config = agent.config
-    mean, deviation = agent.predict(state, alpha)
+    mean, deviation = agent.predict_arch(state, arch)
     beta = jnp.where(step % 4 == 3, config.far_beta, config.beta)
     bound = mean + beta * deviation
     score = gp.normal_scores(state.accuracy, state.accuracy > -jnp.inf)
@@ -61,7 +61,7 @@ def _acquisition(agent, state, step, warm_up, alpha):
     by_gain = {"both": step % 2 == 0, "bound": False, "improvement": True}
     value = jnp.where(by_gain[config.acquisition], gain, bound)
     # Warm-up: the most uncertain random proposal, so that queries fill the space.
-    is_random = jnp.arange(len(alpha)) >= agent.actor_proposals
+    is_random = jnp.arange(len(arch)) >= agent.actor_proposals
     return jnp.where(warm_up, jnp.where(is_random, deviation, -jnp.inf), value)
 
 
@@ -73,6 +73,8 @@ def _ask(agent, key, state, step, pending=None):
     if pending is not None and len(pending.valid):
         alpha = agent.rows(pending.arch)
         score = _assumed_score(agent.config, state)
+        if score is not None:
+            score = agent.above_prior(score, pending.arch)
         posterior = gp.imagine(
             state.posterior, state.kernel, agent.prior, alpha, pending.valid, score
         )
@@ -80,7 +82,7 @@ def _ask(agent, key, state, step, pending=None):
         warm_up |= step == jnp.sum(pending.valid)  # there is no outcome yet
 
     def valued(arch, warm_up=False):
-        value = _acquisition(agent, critic, step, warm_up, agent.rows(arch))
+        value = _acquisition(agent, critic, step, warm_up, arch)
         excluded = proposals.is_known(agent.space, state.queried, arch)
         if feasible is not None:
             excluded |= ~feasible(arch)
@@ -119,7 +121,7 @@ def _assumed_score(config, state):
 
 
 def _tell(agent, key, state, step, arch, outcome):
-    mean, deviation = agent.predict(state, agent.rows(arch[None]))
+    mean, deviation = agent.predict_arch(state, arch[None])
     state = remember(state, arch, outcome)
     cycles = jnp.where(step + 1 >= agent.config.warm_up, agent.config.cycles, 0)
     state = agent.train_critic(key, state, cycles)
@@ -139,6 +141,7 @@ def bayesian_actor_critic(
     config: BayesianActorCriticConfig | None = None,
     project: Callable[[chex.Array], chex.Array] | None = None,
     listed: chex.Array | None = None,
+    prior_mean: Callable[[chex.Array], chex.Array] | None = None,
 ) -> Searcher:
     """Actor-critic with a Gaussian-process critic; no architecture is queried twice.
 
@@ -158,6 +161,10 @@ def bayesian_actor_critic(
         such as `environments.tabular.nearest`; None if all can be queried.
       listed: uint8 [A, *arch_shape], with `project`: all that can be queried. Random
         proposals are then drawn from these.
+      prior_mean: what is expected of architectures [n, *arch_shape] before any query,
+        [n], in normal scores of the queries, such as half the normal score of a
+        zero-cost score among all architectures; the Gaussian process models the rest.
+        With it, `warm_up=0` is best. None: nothing is known.
 
     Raises:
       ValueError: a config value out of range; `project` without `listed` or `listed`
@@ -186,5 +193,6 @@ def bayesian_actor_critic(
         others,
         project,
         listed,
+        prior_mean=prior_mean,
     )
     return assembled(agent, _init, _ask, _tell)

@@ -88,6 +88,10 @@ class Agent:
     other_proposals: int
     project: Callable[[chex.Array], chex.Array] | None
     listed: chex.Array | None  # uint8 [A, *arch_shape]
+    # From architectures [n, *arch_shape] to the critic's mean [n] before any query.
+    prior_mean: Callable[[chex.Array], chex.Array] | None = dataclasses.field(
+        default=None, kw_only=True
+    )
 
     def rows(self, arch: chex.Array) -> chex.Array:
         """One-hot [n, E, O] of `arch` [n, *arch_shape]; E counts edges of all cells.
@@ -105,6 +109,17 @@ class Agent:
     def predict(self, state, alpha):
         """Mean [n] and deviation [n] of the critic at `alpha` [n, E, O]."""
         return gp.predict(state.posterior, state.kernel, self.prior, alpha)
+
+    def above_prior(self, score, arch):
+        """Scores [n] of `arch` less the prior mean, which the process models."""
+        return score if self.prior_mean is None else score - self.prior_mean(arch)
+
+    def predict_arch(self, state, arch):
+        """`predict` at architectures [n, *arch_shape], with the prior mean."""
+        mean, deviation = self.predict(state, self.rows(arch))
+        if self.prior_mean is not None:
+            mean += self.prior_mean(arch)
+        return mean, deviation
 
     def elite(self, state):
         """The best min(K, n) architectures [K, E, O]; empty slots repeat the best."""
@@ -142,6 +157,7 @@ class Agent:
         n = state.accuracy.shape[0]
         valid = state.accuracy > -jnp.inf
         score = gp.normal_scores(state.accuracy, valid)
+        score = self.above_prior(score, state.arch)
         alpha = self.rows(state.arch)
 
         def cycle(i, carry):
@@ -163,7 +179,10 @@ class Agent:
         return state._replace(kernel=kernel, posterior=posterior, critic_opt=critic_opt)
 
     def train_actor(self, state, cycles):
-        """Takes `cycles` steps of the actor on the critic's upper confidence bound."""
+        """Takes `cycles` steps of the actor on the critic's upper confidence bound.
+
+        The prior mean has no gradient, so it is left out.
+        """
         best = self.elite(state)
 
         def loss(params):

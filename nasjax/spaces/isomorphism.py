@@ -107,6 +107,28 @@ def representative(space: CellSpace) -> Callable[[chex.Array], chex.Array] | Non
     return lambda arch: space.from_index(jnp.asarray(last)[space.index(arch)])
 
 
+def of_class(space: CellSpace, arch: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The value of each architecture's class, by `space.index`; NaN where it has none.
+
+    Args:
+      space: one that `representative` lists; static.
+      arch: uint8 [n, *arch_shape], of different classes.
+      values: [n].
+
+    Returns:
+      float64 [space.size].
+
+    Raises:
+      ValueError: another space.
+    """
+    if representative(space) is None:
+        raise ValueError(f"the classes of the space {space.name} are not listed")
+    last = _last_of_class(space)
+    every = np.full(space.size, np.nan)
+    every[last[np.asarray(space.index(arch))]] = values
+    return every[last]
+
+
 @functools.lru_cache(maxsize=8)
 def _last_of_class(space):
     """int32 [A]: the last index of each architecture's class."""

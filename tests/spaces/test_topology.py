@@ -77,3 +77,32 @@ def test_cells_without_a_path():
         for measure in (topology.width, topology.depth):
             with pytest.raises(ValueError, match="needs the cells of darts"):
                 measure(other, np.zeros(other.arch_shape, np.uint8))
+
+
+def test_live_edges_and_longest_paths_by_hand():
+    """Cells of NAS-Bench-201, whose last node is the output."""
+    cells = [
+        # 1<-0 2<-0 2<-1 3<-0 3<-1 3<-2; 0 none, 1 skip, 2 and 3 convolutions, 4 a pool
+        ([2, 0, 3, 0, 0, 4], [1, 0, 1, 0, 0, 1], 3),
+        ([2, 4, 0, 0, 0, 3], [0, 1, 0, 0, 0, 1], 2),  # nothing reads node 1
+        ([0, 1, 3, 1, 2, 1], [0, 1, 0, 1, 0, 1], 0),  # nothing reaches node 1
+        ([1, 0, 2, 3, 0, 2], [1, 0, 1, 1, 0, 1], 2),
+        ([2, 3, 2, 0, 0, 0], [0, 0, 0, 0, 0, 0], 0),
+        ([2, 2, 2, 2, 5, 2], [1, 1, 1, 1, 0, 1], 3),  # an absent edge
+    ]
+    arch, live, depth = (np.array(x, np.uint8) for x in zip(*cells, strict=True))
+    space = nas_bench_201()
+    np.testing.assert_array_equal(topology.live(space, arch), live)
+    np.testing.assert_array_equal(
+        topology.operations_in_sequence(space, arch), depth[:, None]
+    )
+
+
+def test_every_reached_node_of_darts_is_an_output():
+    arch = np.full((2, 14), 8, np.uint8)  # all absent
+    arch[0, [0, 2]] = 4, 5  # 2<-0, 3<-0
+    arch[1, [4, 13]] = 4, 3  # 3<-2, 5<-4, which nothing reaches
+    live = np.asarray(topology.live(WITH_NONE, arch))
+    assert np.flatnonzero(live).tolist() == [0, 2]
+    arch[0, 4], arch[1, 0] = 3, 7  # node 2 leads on to node 3
+    assert topology.operations_in_sequence(WITH_NONE, arch).tolist() == [1, 2]

@@ -89,20 +89,18 @@ def _stem(params, images, config: SupernetConfig, norms: Norms):
     for i in range(1 if config.stem == "cifar" else 3):
         name = f"stem{i}"
         weights = jax.tree.map(lambda w: w.astype(images.dtype), params[name])
-        x = jax.nn.relu(x) if i else x
+        x = norms.relu(x) if i else x
         x = convolution(x, weights["kernel"], 1 if config.stem == "cifar" else 2)
         x = norms(name, x) * weights["scale"] + weights["bias"]
         seen.append(x)
     return [seen[-2 if config.stem == "imagenet" else -1]], [seen[-1]]
 
 
-def _align(features, kernel):
+def _align(features, kernel, norms: Norms):
     """ReLU and 1 x 1 convolution of features as if they were concatenated."""
     kernel = kernel.astype(features[0].dtype)
     each = kernel.reshape(len(features), -1, kernel.shape[-1])
-    return sum(
-        pointwise(jax.nn.relu(x), w) for x, w in zip(features, each, strict=True)
-    )
+    return sum(pointwise(norms.relu(x), w) for x, w in zip(features, each, strict=True))
 
 
 def apply(params, choice, images, config: SupernetConfig, mode: str, norms: Norms):
@@ -115,10 +113,11 @@ def apply(params, choice, images, config: SupernetConfig, mode: str, norms: Norm
         if halved:
             x = jnp.concatenate(older, axis=-1)
             kernel = weights["older"].astype(x.dtype)
-            first = reduce_by_two(kernel, x, functools.partial(norms, f"{name}.older"))
+            norm = functools.partial(norms, f"{name}.older")
+            first = reduce_by_two(kernel, x, norm, norms.relu)
         else:
-            first = norms(f"{name}.older", _align(older, weights["older"]))
-        second = norms(f"{name}.newer", _align(newer, weights["newer"]))
+            first = norms(f"{name}.older", _align(older, weights["older"], norms))
+        second = norms(f"{name}.newer", _align(newer, weights["newer"], norms))
         pair = (first, second)
         nodes = norms.cell(name, cell, mode, weights["edges"], pair, choice[kind])
         older, newer = newer, nodes

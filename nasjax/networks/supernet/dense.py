@@ -1,6 +1,7 @@
 """All operations on all edges of a cell, summed under a mask."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import chex
 import jax
@@ -17,7 +18,8 @@ def dense(
     inputs: Sequence[chex.Array],
     alpha: chex.Array,
     statistics: chex.Array | None = None,
-) -> tuple[tuple[chex.Array, ...], chex.Array]:
+    watch: Callable[[chex.Array], chex.Array] | None = None,
+) -> tuple[tuple[chex.Array, ...], chex.Array, chex.Array | None]:
     """The nodes of the cell with all operations on all edges.
 
     node_j = sum over edges (i, j) and operations o of alpha[(i, j), o] o(node_i)
@@ -26,12 +28,15 @@ def dense(
       cell, weights, inputs, statistics: see `path.path`.
       alpha: float [E, O]: one-hot rows, zeros for absent edges, or any soft mask. The
         channels that PC-DARTS leaves untouched count once where a row is not zero.
+      watch: a function of each ReLU's input.
 
     Returns:
-      As `path.path`, with statistics of all operations.
+      As `path.path`, with statistics of all operations; and the sum of what `watch`
+      returns, weighted by `alpha`, or None without it.
     """
     features = cells.initial_features(cell, inputs)
     used, ends = cells.no_statistics(cell), np.array(cell.edges, np.int32)
+    watched: Any = 0.0
     for group, stack in zip(cell.groups, weights, strict=True):
         at = np.array(group.edges)
 
@@ -39,7 +44,7 @@ def dense(
             weights, alpha, source, target, fixed = slot
             x = cells.read(cell, group, features, source)
             norms = [
-                Norm(None if fixed is None else fixed[o], cell.axis_name)
+                Norm(None if fixed is None else fixed[o], cell.axis_name, watch=watch)
                 for o in range(len(cell.names))
             ]
             cast = jax.tree.map(lambda w: w.astype(x.dtype), weights)
@@ -53,7 +58,12 @@ def dense(
             y = operations.partially(mixed, x, cell.parts, group.stride)
             y = y * jnp.any(alpha != 0).astype(y.dtype)
             new = jnp.stack([norm.statistics(cell.seen) for norm in norms])
-            return cells.add(cell, features, target, y), new
+            seen = None
+            if watch is not None:
+                seen = sum(
+                    a * norm.watched for a, norm in zip(alpha, norms, strict=True)
+                )
+            return cells.add(cell, features, target, y), (new, seen)
 
         slots = (
             stack,
@@ -62,6 +72,9 @@ def dense(
             ends[at, 1],
         )
         fixed = None if statistics is None else statistics[at]
-        features, new = jax.lax.scan(edge, features, (*slots, fixed))
+        features, (new, seen) = jax.lax.scan(edge, features, (*slots, fixed))
         used = used.at[at].set(new)
-    return cells.computed(cell, features.nodes), used
+        if watch is not None:
+            watched = watched + jnp.sum(seen, 0)
+    nodes = cells.computed(cell, features.nodes)
+    return nodes, used, None if watch is None else watched

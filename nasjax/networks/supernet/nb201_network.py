@@ -64,8 +64,8 @@ def init(key: chex.PRNGKey, config: SupernetConfig) -> Any:
 def _block(params, name, x, norms: Norms):
     """Residual block of stride 2; its shortcut is an average pool and a 1 x 1."""
     weights = jax.tree.map(lambda w: w.astype(x.dtype), params[name])
-    y = norms(f"{name}.first", convolution(jax.nn.relu(x), weights["first"], 2))
-    y = norms(f"{name}.second", convolution(jax.nn.relu(y), weights["second"]))
+    y = norms(f"{name}.first", convolution(norms.relu(x), weights["first"], 2))
+    y = norms(f"{name}.second", convolution(norms.relu(y), weights["second"]))
     return y + pointwise(halving.average_pool_2x2(x), weights["shortcut"])
 
 
@@ -80,4 +80,4 @@ def apply(params, choice, images, config: SupernetConfig, mode: str, norms: Norm
             x = _block(params, f"block{stage}", x, norms)
         nodes = norms.cell(name, cell, mode, params[name]["edges"], (x,), choice[place])
         x = nodes[-1]
-    return [jax.nn.relu(norms("last", x))]
+    return [norms.relu(norms("last", x))]

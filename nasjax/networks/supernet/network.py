@@ -7,7 +7,7 @@ evaluation.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import chex
@@ -32,10 +32,17 @@ class Norms:
     Args:
       axis_name: see `primitives.batch_norm`.
       fixed: statistics to normalise by, by place; None takes the batch's own.
+      watch: see `watch_relus`.
     """
 
-    def __init__(self, axis_name: str | None, fixed: Mapping[str, Any] | None):
-        self._axis_name, self._fixed = axis_name, fixed
+    def __init__(
+        self,
+        axis_name: str | None,
+        fixed: Mapping[str, Any] | None,
+        watch: Callable[[chex.Array], chex.Array] | None = None,
+    ):
+        self._axis_name, self._fixed, self._watch = axis_name, fixed, watch
+        self.watched: Any = 0.0
         self.used: dict[str, Any] = {}
 
     def _at(self, name: str) -> Any:
@@ -46,12 +53,22 @@ class Norms:
         x, self.used[name] = operations.normalize(x, self._at(name), self._axis_name)
         return x
 
+    def relu(self, x: chex.Array) -> chex.Array:
+        """A ReLU outside of the cells."""
+        if self._watch is not None:
+            self.watched += self._watch(x)
+        return jax.nn.relu(x)
+
     def cell(
         self, name: str, cell: cells.Cell, mode: str, weights, inputs, choice
     ) -> list[chex.Array]:
         """The nodes of a cell, computed by `path` or `dense` as `mode` says."""
-        compute: Any = {"path": path.path, "dense": dense.dense}[mode]
-        nodes, self.used[name] = compute(cell, weights, inputs, choice, self._at(name))
+        where = cell, weights, inputs, choice, self._at(name)
+        if mode == "path":
+            nodes, self.used[name] = path.path(*where)
+        else:
+            nodes, self.used[name], seen = dense.dense(*where, self._watch)
+            self.watched += 0.0 if seen is None else seen
         return list(nodes)
 
 
@@ -132,6 +149,27 @@ def apply(
     pooled = [jnp.mean(x, axis=(1, 2), dtype=jnp.float32) for x in features]
     head = params["classifier"]
     return jnp.concatenate(pooled, -1) @ head["kernel"] + head["bias"], norms.used
+
+
+def watch_relus(
+    params: Params,
+    choice: chex.Array,
+    images: chex.Array,
+    config: SupernetConfig,
+    watch: Callable[[chex.Array], chex.Array],
+) -> chex.Array:
+    """The sum of `watch(x)` over the inputs x [B, H, W, C] of all ReLUs.
+
+    Those of an operation count as often as `choice` says.
+
+    Args:
+      params, choice, images, config: as for `apply` with `mode="dense"`.
+      watch: returns arrays of one shape.
+    """
+    norms = Norms(config.axis_name, None, watch)
+    choice, images = masks(config, choice), images.astype(config.dtype)
+    _network(config).apply(params, choice, images, config, "dense", norms)
+    return norms.watched
 
 
 def initial_statistics(

@@ -9,7 +9,7 @@ Source: Liu et al. 2019 and Dong and Yang 2020, as laid out in their public code
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -41,6 +41,7 @@ class Norm:
       axis_name: see `primitives.batch_norm`.
       fused: whether separable convolutions are `pallas_separable`'s, which normalise by
         the batch's statistics.
+      watch: a function of the input of each ReLU; `watched` is the sum of its results.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Norm:
         fixed: chex.Array | None = None,
         axis_name: str | None = None,
         fused: bool = False,
+        watch: Callable[[chex.Array], Any] | None = None,
     ):
         self._fixed, self._axis_name = fixed, axis_name
+        self._watch, self.watched = watch, 0.0
         self._used: list[chex.Array] = []
         self.fused = fused and fixed is None
 
@@ -60,6 +63,12 @@ class Norm:
         x, used = normalize(x, self._next_fixed(), self._axis_name)
         self._used.append(used)
         return x
+
+    def relu(self, x: chex.Array) -> chex.Array:
+        """A ReLU of the operation."""
+        if self._watch is not None:
+            self.watched += self._watch(x)
+        return jax.nn.relu(x)
 
     def last(self, x: chex.Array) -> chex.Array:
         """The batch that an operation returns, normalised."""
@@ -120,7 +129,8 @@ class LateNorm(Norm):
 class Operation(NamedTuple):
     """An operation that edges can have.
 
-    `apply` normalises by `norm(x)`, and by `norm.last(x)` what it returns.
+    `apply` normalises by `norm(x)`, and by `norm.last(x)` what it returns; its ReLUs
+    are `norm.relu(x)`.
     """
 
     init: Callable[..., Weights]  # (key, edges, channels, stride)
@@ -128,7 +138,10 @@ class Operation(NamedTuple):
 
 
 def reduce_by_two(
-    weights: chex.Array, x: chex.Array, norm: Callable[[chex.Array], chex.Array]
+    weights: chex.Array,
+    x: chex.Array,
+    norm: Callable[[chex.Array], chex.Array],
+    relu: Callable[[chex.Array], chex.Array] = jax.nn.relu,
 ) -> chex.Array:
     """Factorized reduce: ReLU, two 1 x 1 convolutions of stride 2, norm.
 
@@ -139,8 +152,9 @@ def reduce_by_two(
       weights: [2, C, D / 2].
       x: [B, H, W, C].
       norm: normalises [B, ceil(H / 2), ceil(W / 2), D], the result.
+      relu: the ReLU.
     """
-    x = jax.nn.relu(x)
+    x = relu(x)
     first = pointwise(x[:, ::2, ::2], weights[0])
     second = pointwise(halving.odd_pixels(x), weights[1])
     return norm(jnp.concatenate([first, second], axis=-1))
@@ -170,7 +184,9 @@ def _skip_init(key, edges, channels, stride):
 
 
 def _skip(weights, x, stride, norm):
-    return x if stride == 1 else reduce_by_two(weights["reduce"], x, norm.last)
+    if stride == 1:
+        return x
+    return reduce_by_two(weights["reduce"], x, norm.last, norm.relu)
 
 
 def _convolutions(size: int, dilation: int, times: int) -> Operation:
@@ -190,7 +206,7 @@ def _convolutions(size: int, dilation: int, times: int) -> Operation:
             kernels = weights["depthwise"], weights["pointwise"]
             return norm.separable(x, *kernels, dilation, stride)
         for i in range(times):
-            x = jax.nn.relu(x)
+            x = norm.relu(x)
             kernel = weights["depthwise"][i]
             x = depthwise(x, kernel, dilation, stride if i == 0 else 1)
             x = pointwise(x, weights["pointwise"][i])
@@ -209,7 +225,7 @@ def _convolution(size: int) -> Operation:
 
     def apply(weights, x, stride, norm):
         kernel = weights["kernel"]
-        x = jax.nn.relu(x)
+        x = norm.relu(x)
         if size == 1:
             return norm.last(pointwise(x, kernel[0, 0]))
         return norm.last(primitives.convolution(x, kernel))
