@@ -155,11 +155,12 @@ def read_tfds(
             f"--file_format=array_record --data_dir={found.folder}"
         )
     features = found.splits["train"].dataset_info.features
-    classes = getattr(features.get("label"), "names", None)
+    classes = getattr(dict(features.items()).get("label"), "names", None)
     if "image" not in features or classes is None:
+        names = ", ".join(features.keys())
         raise ImageDataError(
-            f"{source}: its features are {', '.join(features)}; expected an `image` "
-            "and a class `label`"
+            f"{source}: its features are {names}; expected an `image` and a class "
+            "`label`"
         )
     files = {}
     for split in found.splits.keys() & PARTS.keys():

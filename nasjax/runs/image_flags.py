@@ -27,11 +27,11 @@ def dataset(names: Sequence[str]) -> Callable[[str], str]:
         if text in names or text.removeprefix(user_images.TFDS) not in (text, ""):
             return text
         path = Path(text).expanduser()
-        if path.is_dir() or (path.is_file() and path.suffix == ".npz"):
+        exists = path.exists()
+        # A path that does not exist is refused where it is read.
+        if path.is_dir() or path.suffix == ".npz" or (os.sep in text and not exists):
             return os.path.abspath(path)
-        reason = (
-            "is neither a folder nor an .npz" if path.exists() else "does not exist"
-        )
+        reason = "is neither a folder nor an .npz" if exists else "does not exist"
         raise argparse.ArgumentTypeError(
             f"{text!r} {reason}; allowed: {', '.join(names)}, a folder of a folder for "
             "each class, a file .npz, or tfds:NAME"

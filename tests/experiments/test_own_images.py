@@ -250,6 +250,8 @@ def test_refused_before_any_work(world, tmp_path, name, flags, message):
     ("name", "flags", "message"),
     [
         ("train_supernet", ["--dataset=cifar"], "'cifar' does not exist; allowed: cif"),
+        ("evaluate", ["--genotype", CELL, "--dataset=/no/set"],
+         "/no/set: no such file or folder"),
         ("ddas", ["--dataset=tfds:"], "'tfds:' does not exist; allowed: cifar10, "),
         ("evaluate", ["--genotype", CELL, "--dataset", __file__], "neither a f"),
         ("train_supernet", ["--image-size=9"], "--image-size: not with --dataset cif"),
