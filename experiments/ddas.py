@@ -33,9 +33,10 @@ from typing import Any
 from nasjax import searchers
 from nasjax.analysis import ddas as ddas_searches
 from nasjax.analysis import supernet_training
+from nasjax.data import user_images
 from nasjax.data.images import NAMES
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, ddas, driven_search, flags
+from nasjax.runs import cli, ddas, driven_search, flags, image_flags
 from nasjax.runs.ddas import PRESETS, WarmedUp
 from nasjax.runs.errors import StoppedError
 from nasjax.runs.folder import Folder, refuse_inputs
@@ -75,8 +76,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--variant", type=cli.names(names), default=["nl"], help=text)
     text = "terms of the reward to leave out, one after another (default none)"
     add("--ablate", type=cli.names(ddas.TERMS), default=["none"], help=text)
-    add("--dataset", choices=NAMES, default="cifar10")
-    add("--data-dir", default=None, help="folder of the data set's official files")
+    image_flags.add(parser, NAMES, "cifar10")
     add("--seeds", type=cli.seeds, default="2", help="3, 0-2 or 1,4,7 (default 2)")
     add("--preset", choices=tuple(PRESETS), default="thesis")
     add("--warm-up", type=Path, default=None, help="a supernet's run: used, or made")
@@ -85,14 +85,22 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         add(flag, type=cli.at_least(least), default=None, help=text)
     add("--learning-rate", type=float, default=1e-3, help="of the supernet (1e-3)")
     EXPERIMENT.add_flags(parser)
+    image_flags.add_own(parser)
     title = "settings of DDAS (defaults: those of nl)"
     cli.add_config_flags(parser, searchers.DdasConfig(), "", title)
     args = parser.parse_args(argv)
+    if user_images.is_own(args.dataset):  # the presets count CIFAR's images
+        args.valid_images = args.valid_images or 0
     cli.fill(args, PRESETS[args.preset], FLAGS)
-    args.out = args.out or Path(f"runs/ddas-{args.dataset}")
-    warm_up = Path(f"runs/ddas-warm-up-{args.dataset}-{args.preset}")
+    name = user_images.short_name(args.dataset)
+    args.out = args.out or Path(f"runs/ddas-{name}")
+    warm_up = Path(f"runs/ddas-warm-up-{name}-{args.preset}")
     args.warm_up = args.warm_up or warm_up
     with parser.refusals():
+        changes = image_flags.changes(args)
+        if args.dataset == "synthetic":  # has fewer images than the presets ask for
+            changes["train_images"] = 0
+        args.warm_run = preset("darts", PRESETS[args.preset].warm_up, **changes)
         args.configs = configs(args)
         if (rate := args.learning_rate) < 0:
             raise ValueError(f"--learning-rate must not be negative: {rate}")
@@ -131,12 +139,9 @@ def warm(args: argparse.Namespace) -> None:
     if (args.warm_up / "results.json").exists():
         return
     print(f"warm-up: training a one-shot supernet into {args.warm_up}", flush=True)
-    changes = {"dataset": args.dataset}
-    if args.dataset == "synthetic":  # has fewer images than the presets ask for
-        changes["train_images"] = 0
     try:
         supernet_training.train(
-            preset("darts", PRESETS[args.preset].warm_up, **changes),
+            args.warm_run,
             args.warm_up,
             data_dir=args.data_dir,
             resume=args.warm_up.exists(),
@@ -156,6 +161,7 @@ def prepare(args: argparse.Namespace) -> tuple[WarmedUp, dict[str, Any]]:
         args.warm_up,
         args.dataset,
         args.data_dir,
+        own=image_flags.own(args),
         batches=args.batches,
         valid_images=args.valid_images,
         eval_batch=args.eval_batch,
@@ -207,8 +213,9 @@ def write(args, folder: Folder, warmed: WarmedUp, config, searches) -> None:
     content |= {"box": searches.reference._asdict(), "paired_points": pairs}
     content |= {"variants": searches.describe()}
     write_results(folder, config | {"configs": configs}, content)
-    title = f"{args.dataset}, preset {args.preset}, seeds {args.seeds}"
-    searches.draw(folder, warmed.one_shot[0], args.dataset, title)
+    name = user_images.short_name(args.dataset)
+    title = f"{name}, preset {args.preset}, seeds {args.seeds}"
+    searches.draw(folder, warmed.one_shot[0], name, title)
     print("\n" + searches.text())
     accuracy = 100 * warmed.one_shot[0]
     print(f"\nAcc(OS) {accuracy:.2f} %, {len(fronts)} architectures on fronts")
@@ -220,7 +227,7 @@ def main(argv: list[str] | None = None) -> None:
     """Runs the experiment."""
     args = parse(argv)
     cli.say_seeds(args.seeds)
-    inputs = [args.warm_up, args.data_dir]
+    inputs = [args.warm_up, *image_flags.inputs(args)]
     with refusals():
         refuse_inputs(args.out, EXPERIMENT.outputs, inputs)
     warm(args)

@@ -60,7 +60,7 @@ from nasjax.analysis import evaluation, plots
 from nasjax.data.images import ImageDataError
 from nasjax.networks import families, linear
 from nasjax.networks.training import ABSENT
-from nasjax.runs import cli, devices, exporting, network_flags, networks
+from nasjax.runs import cli, devices, exporting, image_flags, network_flags, networks
 from nasjax.runs.configs import Rules
 from nasjax.runs.errors import RunError
 from nasjax.runs.folder import Folder, open_run
@@ -120,7 +120,7 @@ def open_folders(args, stack, run: NetworkRun, pairs) -> list[Task]:
         "resume": args.resume,
         "overwrite": args.overwrite,
         "writes": jax.process_index() == 0,
-        "inputs": [args.genotypes, args.data_dir],
+        "inputs": [args.genotypes, *image_flags.inputs(args)],
     }
     if args.genotypes is not None:
         fixed = {"genotypes": [architecture.printed for architecture, _ in pairs]}
@@ -131,7 +131,7 @@ def open_folders(args, stack, run: NetworkRun, pairs) -> list[Task]:
         )
         args.top = stack.enter_context(top)
     tasks = []
-    rules = Rules(grows=("seeds",), absent=ABSENT)
+    rules = Rules(free=("image_facts",), grows=("seeds",), absent=ABSENT)
     for i, (architecture, entry) in enumerate(pairs):
         path = args.out if args.genotypes is None else args.out / f"{i:03d}"
         own = dataclasses.replace(run, genotype=architecture.printed)
@@ -213,6 +213,8 @@ def main(argv: list[str] | None = None) -> None:
             pairs = architectures.read_all(args.genotypes)
         if args.describe:
             run = network_flags.run(args, pairs[0][0])
+            if run.own and not args.classes:
+                raise ValueError(f"--describe: --dataset {run.dataset} needs --classes")
             run = dataclasses.replace(run, classes=args.classes or run.classes)
             costs = [
                 families.describe(architecture, **run.sizes)
@@ -235,10 +237,8 @@ def main(argv: list[str] | None = None) -> None:
             goes_on = f"--out {args.out} --resume goes on"
             raise RunError(f"{error}; {goes_on}") from error
         if args.genotypes is not None and jax.process_index() == 0:
-            fields = ("params", "flops", "macs", "test_accuracy", "benchmark")
             rows = [
-                {**task.entry, "folder": task.folder.path.name}
-                | {name: content[name] for name in fields if name in content}
+                evaluation.frontier_row(task.entry, task.folder.path.name, content)
                 for task, content in zip(tasks, contents, strict=True)
             ]
             args.top.write_json("frontier.json", rows)

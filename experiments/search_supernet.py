@@ -37,6 +37,7 @@ import numpy as np
 
 from nasjax import spaces
 from nasjax.analysis import candidates, supernet_search
+from nasjax.data.images import NAMES
 from nasjax.networks.training import ABSENT
 from nasjax.runs import (
     bounds,
@@ -44,6 +45,7 @@ from nasjax.runs import (
     driven_search,
     flags,
     frozen,
+    image_flags,
     methods,
     plugins,
     transfer,
@@ -51,13 +53,7 @@ from nasjax.runs import (
 from nasjax.runs.driven_search import SearchRun
 from nasjax.runs.folder import Folder
 from nasjax.runs.frozen import CONFIGS, ORDER_SEED, PRESETS, Frozen
-from nasjax.runs.script import (
-    Experiment,
-    refusals,
-    script,
-    write_results,
-    written,
-)
+from nasjax.runs.script import Experiment, refusals, script, write_results, written
 from nasjax.search import Searcher, constrained
 
 EXPERIMENT = Experiment(
@@ -93,6 +89,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--supernet", type=Path, required=True, help="folder of a supernet's run")
     add("--data-dir", default=None, help="folder of the data set's official files")
+    text = "where the supernet's images lie now, if they moved"
+    add("--dataset", type=image_flags.dataset(NAMES), help=text)
     add("--seeds", type=cli.seeds, default="1-10", help="default 1-10")
     add("--steps", type=cli.at_least(1), default=None, help="queries per search")
     EXPERIMENT.add_flags(parser, "runs/search-supernet")
@@ -134,6 +132,7 @@ def prepare(args: argparse.Namespace) -> tuple[Frozen, Agent, dict[str, Any]]:
     loaded = frozen.load(
         args.supernet,
         args.data_dir,
+        dataset=args.dataset,
         subset=args.subset,
         final_images=args.final_images,
         eval_batch=args.eval_batch,
@@ -227,7 +226,7 @@ def main(argv: list[str] | None = None) -> None:
     cli.say_seeds(args.seeds)
     with refusals():
         loaded, networks, config = prepare(args)
-        inputs = [args.supernet, args.init_from, args.data_dir]
+        inputs = [args.supernet, args.init_from, *image_flags.inputs(args)]
         folder = EXPERIMENT.open(args, config, inputs, args.configs)
     if args.constraint is not None:
         print(bounds.described(loaded.config.space, args.constraint))

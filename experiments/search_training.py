@@ -33,7 +33,6 @@ import dataclasses
 import itertools
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -48,6 +47,8 @@ from nasjax.runs import (
     candidate_config,
     candidate_training,
     cli,
+    configs,
+    image_flags,
     methods,
     plugins,
 )
@@ -59,6 +60,7 @@ EXPERIMENT = Experiment(
     "search-training",
     ("results.json", "results.txt", "searches.png"),
     grows=("methods", "seeds", "queries", "budget", "candidates", *plugins.ABSENT),
+    free=("image_facts",),
     absent={"fidelities": [], "budget": None} | plugins.ABSENT | bounds.ABSENT,
 )
 METHODS = (methods.BEST, "random")
@@ -70,16 +72,13 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     """The command line, and the training that it describes."""
     parser = cli.Parser(__doc__ or "")
     add = parser.add_argument
-    spaces = tuple(families.variants())
-    add("--space", choices=spaces, default="nb201", help="search space (nb201)")
     add(
         "--preset",
         choices=tuple(PRESETS),
         default="full",
         help="of the training (full)",
     )
-    add("--dataset", choices=NAMES, default="cifar10", help="images (cifar10)")
-    add("--data-dir", default=None, help="folder of the data set's official files")
+    image_flags.add(parser, NAMES, "cifar10")
     add(
         "--queries",
         type=cli.at_least(1),
@@ -89,6 +88,9 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     add("--candidates", type=cli.at_least(0), default=3, help="trained longer (3)")
     add = EXPERIMENT.add_flags(parser, "runs/search-training")
     plugins.add(parser, argv)
+    spaces = tuple(families.variants())
+    text = "search space (nb201)"
+    parser.add_argument("--space", choices=spaces, default="nb201", help=text)
     offered = (*methods.SEARCHERS, *methods.FIDELITIES, *methods.PLUGINS)
     usual = ",".join(METHODS)
     text = f"of {', '.join(offered)} (default: {usual})"
@@ -105,13 +107,14 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, CandidateRun]
     add("--fidelities", type=cli.numbers(1), default=[], help=text)
     text = "epochs of trainings in all, after which a search ends (with --fidelities)"
     add("--budget", type=cli.at_least(1), help=text)
+    image_flags.add_own(parser)
     bounds.add(parser, "the networks that the best are trained longer as")
     cli.add_config_flags(parser, CandidateRun(), "", "the training (preset full)")
     args = parser.parse_args(argv)
     args.queries = args.queries or QUERIES[args.preset]
     if args.devices and (args.workers == 1 or args.scheduler):
         parser.error("--devices needs --workers of at least 2 and no --scheduler")
-    changes = cli.changes(args, CandidateRun(), "") | {"dataset": args.dataset}
+    changes = cli.changes(args, CandidateRun(), "") | image_flags.changes(args)
     if args.budget and not args.fidelities:
         parser.error("--budget needs --fidelities: epochs are counted of levels")
     try:
@@ -215,12 +218,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.say_seeds(args.seeds)
     names = ("methods", "seeds", "queries", "candidates", "fidelities", "budget")
     config = {name: getattr(args, name) for name in names}
-    config |= {"training": dataclasses.asdict(run), **plugins.record(args)}
+    config |= {"training": configs.to_json(run), **plugins.record(args)}
     config |= bounds.record(args)
     with contextlib.ExitStack() as stack:
         with refusals():
-            candidate_training.check(run, args.data_dir)
-            inputs = [Path(args.data_dir)] if args.data_dir else []
+            data = candidate_training.check(run, args.data_dir)
+            if data.facts:  # of the user's own images, whose classes are known now
+                run = dataclasses.replace(run, classes=data.classes)
+                args.constraint = bounds.constraint(args, run.searched, run.costs)
+                config |= {"training": configs.to_json(run)}
+                config |= {"data_sha256": data.sha256, "image_facts": data.facts}
+            inputs = image_flags.inputs(args)
             executor = stack.enter_context(executor_of(args))
             folder = stack.enter_context(EXPERIMENT.open(args, config, inputs))
         if args.constraint is not None:

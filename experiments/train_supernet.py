@@ -29,7 +29,7 @@ from pathlib import Path
 from nasjax.analysis import supernet_training
 from nasjax.data.images import NAMES
 from nasjax.networks import families
-from nasjax.runs import cli, devices, plugins
+from nasjax.runs import cli, devices, image_flags, plugins
 from nasjax.runs.script import Experiment, refusals, script
 from nasjax.runs.supernet_config import PRESETS, USUAL, SupernetRun, preset
 
@@ -43,9 +43,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, SupernetRun]:
     plugins.add(parser, argv)
     add = parser.add_argument
     add("--space", choices=tuple(families.variants()), default="darts")
-    text = "default: cifar10, or the preset's"
-    add("--dataset", choices=NAMES, default=None, help=text)
-    add("--data-dir", default=None, help="folder of the data set's official files")
+    image_flags.add(parser, NAMES, text="cifar10, or the preset's")
     text = "default: " + ", ".join(
         f"{name} for {space}" for space, name in USUAL.items()
     )
@@ -55,13 +53,12 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, SupernetRun]:
     add("--devices", type=cli.at_least(1), default=None, help=text)
     add("--distributed", action="store_true", help="call jax.distributed.initialize()")
     add("--no-table", action="store_true", help="do not look for the true table")
+    image_flags.add_own(parser, split_seed=False)  # it is a setting
     default, title = PRESETS["cadam"]["darts"], "settings (defaults: those of cadam)"
     cli.add_config_flags(parser, default, "", title)
     args = parser.parse_args(argv)
     args.out = args.out or Path(f"runs/supernet-{args.space}")
-    changes = cli.changes(args, default, "")
-    if args.dataset is not None:
-        changes["dataset"] = args.dataset
+    changes = cli.changes(args, default, "") | image_flags.changes(args)
     try:
         return args, preset(args.space, args.preset, **changes)
     except ValueError as error:

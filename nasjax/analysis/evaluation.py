@@ -132,3 +132,12 @@ def agreement(contents: Sequence[Mapping[str, Any]]) -> str:
         f"{len(known)} cells, test accuracy against NAS-Bench-201's: Kendall "
         f"{tau:.3f}, Spearman {rho:.3f}"
     )
+
+
+def frontier_row(
+    entry: Mapping[str, Any], folder: str, content: Mapping[str, Any]
+) -> dict[str, Any]:
+    """An architecture's object in frontier.json, with the results of its training."""
+    fields = ("params", "flops", "macs", "test_accuracy", "benchmark")
+    results = {name: content[name] for name in fields if name in content}
+    return {**entry, "folder": folder} | results

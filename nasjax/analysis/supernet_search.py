@@ -55,7 +55,9 @@ class Report(NamedTuple):
 
     @property
     def chosen(self) -> list[dict[str, Any]]:
-        """See `candidates.choices`."""
+        """See `candidates.choices`; empty without CADAM."""
+        if not self.tops:
+            return []
         return candidates.choices(self.space, self.seeds, self.tops, self.true)
 
     @property

@@ -72,8 +72,12 @@ def train(
             "train_supernet",
             config,
             outputs=OUTPUTS,
-            rules=Rules(grows=tuple(plugins.ABSENT), absent=ABSENT | plugins.ABSENT),
-            inputs=[data_dir],
+            rules=Rules(
+                free=("image_facts",),  # data_sha256 is enough
+                grows=tuple(plugins.ABSENT),
+                absent=ABSENT | plugins.ABSENT,
+            ),
+            inputs=[data_dir, run.dataset if run.own else None],
             resume=resume,
             overwrite=overwrite,
             writes=jax.process_index() == 0,

@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from nasjax.data import prepared
 from nasjax.data.image_files import ImageDataError
 
 NAME = "imagenet2012"  # in tensorflow_datasets
@@ -113,21 +114,7 @@ def open_split(
     Raises:
       ImageDataError: the data set is not prepared, or has no such split.
     """
-    import tensorflow_datasets as tfds  # Slow to import.
-
-    folder = data_dir or os.environ.get("TFDS_DATA_DIR") or None
-    shown = os.fspath(folder or tfds.core.constants.DATA_DIR)
-    try:
-        splits = tfds.data_source(
-            name,
-            data_dir=folder,
-            download=False,
-            builder_kwargs={"file_format": "array_record"},
-            decoders={"image": tfds.decode.SkipDecoding()},
-        )
-        reason = f"its splits are {', '.join(splits)}" if splits else "not there"
-    except Exception as error:  # A builder may raise anything.
-        splits, reason = {}, f"{type(error).__name__}: {error}".partition("\n")[0]
+    splits, shown, reason = prepared.encoded(name, data_dir)
     if split not in splits:
         raise ImageDataError(
             f"no {split} split of {name} as ArrayRecord files in {shown} ({reason}). "

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ class ImageData(NamedTuple):
     std: tuple[float, ...]
     source: str  # a folder, or a data set of tensorflow_datasets
     sha256: str  # of images and labels as loaded
+    facts: Mapping[str, Any] = MappingProxyType({})  # of one's own, see `user_images`
 
 
 def load(
@@ -80,7 +82,7 @@ def load(
             f"images: {source} has {counts[0]:,} training and {counts[1]:,} test "
             f"images; the whole {name} has {facts.counts[0]:,} and {facts.counts[1]:,}"
         )
-    return _pack(name, splits, facts.classes, facts.mean, facts.std, source)
+    return pack(name, splits, facts.classes, facts.mean, facts.std, source)
 
 
 def halves(
@@ -137,25 +139,32 @@ def synthetic(
     splits = draw(train), draw(test)
     pixels = splits[0][0].reshape(-1, 3) / 255
     mean, std = tuple(pixels.mean(0).tolist()), tuple(pixels.std(0).tolist())
-    return _pack("synthetic", splits, classes, mean, std, "synthetic (made up)")
+    return pack("synthetic", splits, classes, mean, std, "synthetic (made up)")
 
 
-def _pack(
+def pack(
     name: str,
-    splits: tuple[Arrays, Arrays],
+    splits: Sequence[Arrays],
     classes: int,
     mean: tuple[float, ...],
     std: tuple[float, ...],
     source: str,
 ) -> ImageData:
-    train, test = (Examples(*arrays) for arrays in splits)
+    """The data set of some arrays, with their checksum.
+
+    Args:
+      splits: training, test and perhaps validation images with their labels.
+      name, classes, mean, std, source: see `ImageData`.
+    """
+    train, test, *valid = (Examples(*arrays) for arrays in splits)
     checksum = hashlib.sha256()
-    for array in (*train, *test):
+    for array in (array for part in (train, test, *valid) for array in part):
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         checksum.update(f"{little.dtype.str}{little.shape}".encode())
         checksum.update(little)
+    (held_out,) = valid or [train.at(slice(0))]
     facts = classes, mean, std, source, checksum.hexdigest()
-    return ImageData(name, train, train.at(slice(0)), test, *facts)
+    return ImageData(name, train, held_out, test, *facts)
 
 
 def _roots(explicit: Path | None) -> list[tuple[str, Path]]:

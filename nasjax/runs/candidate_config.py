@@ -9,6 +9,7 @@ from nasjax.networks import families
 from nasjax.networks.config import check_positive
 from nasjax.runs import configs, network_config, supernet_config
 from nasjax.runs.configs import setting
+from nasjax.runs.image_config import OWN, completed
 from nasjax.spaces import CellSpace, architectures, costs
 
 
@@ -21,7 +22,7 @@ class CandidateRun:
     """
 
     space: str = setting("nb201", "of `families.variants()`", flag=False)
-    dataset: str = setting("cifar10", "of `data.images.NAMES`", flag=False)
+    dataset: str = setting("cifar10", "see `image_sets`", flag=False)
     channels: int = setting(16, "C of the first cells")
     cells: int = setting(5, "number of cells; of each stage in NAS-Bench-201")
     epochs: int = setting(12, "of the training of an architecture")
@@ -34,6 +35,11 @@ class CandidateRun:
     train_seed: int = setting(0, "of initial weights and batches, for all candidates")
     candidate_epochs: int = setting(100, "of the longer training of the best")
     candidate_images: int = setting(0, "training images there; 0: all")
+    # Of a data set of one's own, else empty.
+    classes: int = setting(0, "of the data set", flag=False)
+    image_size: int = setting(0, "height and width of the images", flag=False)
+    corrupt: str = setting("", "refuse or skip damaged files", flag=False)
+    split_seed: int = setting(0, "of the test part and the halves", flag=False)
 
     def __post_init__(self):
         counts = ("channels", "cells", "epochs", "shrink", "candidate_epochs")
@@ -55,7 +61,9 @@ class CandidateRun:
     @property
     def _shared(self) -> dict[str, Any]:
         """Settings of both trainings."""
+        own = {name: getattr(self, name) for name in OWN if getattr(self, name)}
         return {
+            **own,
             "dataset": self.dataset,
             "channels": self.channels,
             "cells": self.cells,
@@ -70,7 +78,7 @@ class CandidateRun:
     def network(self, genotype: str) -> network_config.NetworkRun:
         """The longer training, of a network that has only the chosen operations."""
         family = architectures.read(genotype).family
-        return network_config.preset(
+        run = network_config.preset(
             family,
             **self._shared,
             genotype=genotype,
@@ -80,6 +88,7 @@ class CandidateRun:
             train_images=self.candidate_images,
             test_every=self.candidate_epochs,
         )
+        return dataclasses.replace(run, classes=self.classes)
 
     @property
     def searched(self) -> CellSpace:
@@ -120,5 +129,6 @@ def preset(space: str, name: str, **changes: Any) -> CandidateRun:
     Raises:
       ValueError: there is no such preset, or a value is not allowed.
     """
-    values = configs.named(PRESETS, name).get(space, {}) | changes
-    return dataclasses.replace(CandidateRun(space), **values)
+    values = configs.named(PRESETS, name).get(space, {})
+    run = dataclasses.replace(CandidateRun(space), **values)
+    return dataclasses.replace(run, **completed(run, changes))

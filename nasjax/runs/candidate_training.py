@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from nasjax.data import nb201
+from nasjax.data.images import ImageData
 from nasjax.networks import augment, families, supernet
 from nasjax.networks import training as network_training
 from nasjax.networks.supernet import training as supernet_training
@@ -89,8 +90,8 @@ def _trainer(run: CandidateRun, data_dir: str | None) -> training.Trainer:
     return training.Trainer(model, within.recipe, feed, [run.train_seed], single=True)
 
 
-def check(run: CandidateRun, data_dir: str | None = None) -> None:
-    """Reads the images, so that errors come before the search.
+def check(run: CandidateRun, data_dir: str | None = None) -> ImageData:
+    """Reads the images and returns them, so that errors come before the search.
 
     Raises:
       ValueError: they do not fit the network, or are fewer than asked for.
@@ -103,6 +104,7 @@ def check(run: CandidateRun, data_dir: str | None = None) -> None:
             f"valid_images is {run.valid_images}; the validation half has "
             f"{len(halves.valid.labels)}"
         )
+    return halves
 
 
 def train(run: CandidateRun, arch: np.ndarray, data_dir: str | None = None) -> float:

@@ -1,9 +1,9 @@
 """DDAS on a warmed-up supernet: presets, variants and ablations, the environment."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -83,6 +83,7 @@ def load(
     dataset: str,
     data_dir: str | None,
     *,
+    own: Mapping[str, Any] | None = None,
     batches: int,
     valid_images: int,
     eval_batch: int,
@@ -93,13 +94,15 @@ def load(
     Args:
       folder: of that run.
       dataset, data_dir: the data set, which must be the run's, and its folder.
+      own: settings of a data set of one's own, which must be the run's.
       batches, valid_images, eval_batch, learning_rate: see `trainable_supernet`; 0
         images are the whole validation half.
 
     Raises:
       FileNotFoundError: as `supernets.load`.
       ValueError: the run is not finished or not one-shot, is of another space or has no
-        operation `none`, or has another data set; the validation half has fewer images.
+        operation `none`, or has another data set or settings of it; the validation
+        half has fewer images.
     """
     net = supernets.load(folder)
     whole = net.curves.one_shot
@@ -110,9 +113,10 @@ def load(
         )
     if "none" not in net.config.space.operations or net.config.kind != "darts":
         raise ValueError(f"{folder}: DDAS needs --space darts --none true")
-    if net.run.dataset != dataset:
-        raise ValueError(f"{folder} was trained on {net.run.dataset}, not {dataset}")
-    halves = image_sets.halves(net.run, data_dir)
+    for name, value in (own or {}).items():
+        if (before := getattr(net.run, name)) != value:
+            raise ValueError(f"{folder} was trained with {name} {before}, not {value}")
+    halves = image_sets.halves(image_sets.moved(folder, net.run, dataset), data_dir)
     most = len(halves.valid.labels)
     count = valid_images or most
     if count > most:

@@ -40,18 +40,20 @@ def classifier(trained: networks.Trained, data: Data) -> Classifier:
         flat = traverse_util.flatten_dict(getattr(trained, name))
         return traverse_util.unflatten_dict({path: flat[path] for path in names})
 
+    names = tuple(map(str, range(data.classes)))
     mean: tuple[float, ...] = imagenet.MEAN
     std: tuple[float, ...] = imagenet.STD
     if isinstance(data, ImageData):
         scale = image_sets.augmentation(run, data)
         assert scale.mean is not None and scale.std is not None
         mean, std = scale.mean, scale.std
+        names = tuple(map(str, data.facts.get("classes", names)))
     return Classifier(
         kept("params"),
         kept("statistics"),
         config=config,
         genotype=run.genotype,
-        classes=tuple(map(str, range(data.classes))),
+        classes=names,
         mean=tuple(map(float, mean)),
         std=tuple(map(float, std)),
         image_size=(size[0], size[1]),

@@ -72,6 +72,7 @@ def load(
     folder: Path,
     data_dir: str | None,
     *,
+    dataset: str | None = None,
     subset: int,
     final_images: int,
     eval_batch: int,
@@ -83,6 +84,7 @@ def load(
     Args:
       folder: of that run.
       data_dir: folder of the data set's official files.
+      dataset: where a data set of one's own lies now; None: as in the training.
       subset: validation images per query.
       final_images: validation and test images at the end; 0: all.
       eval_batch: images per batch.
@@ -95,7 +97,7 @@ def load(
         `supernets.load`, `image_sets.halves` and `frozen_supernet`.
     """
     net = supernets.load(folder)
-    halves = image_sets.halves(net.run, data_dir)
+    halves = image_sets.halves(image_sets.moved(folder, net.run, dataset), data_dir)
     transform = image_sets.augmentation(net.run, halves)
     config = dataclasses.replace(net.config, dtype=dtype or net.config.dtype)
     most = len(halves.valid.labels)

@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from nasjax.data import user_images
 from nasjax.networks.config import check_choice, check_positive
 from nasjax.networks.training import ABSENT, Recipe
 from nasjax.runs import configs
@@ -12,6 +13,9 @@ from nasjax.runs.configs import setting
 
 CONSTANTS = ("own", "cifar10")
 STREAMED = ("imagenet",)  # read while training: `feeds.Streamed`
+# Settings of a data set of one's own; numbers of images in presets, which are CIFAR's.
+OWN = ("image_size", "corrupt", "split_seed")
+COUNTS = ("train_images", "valid_images", "candidate_images")
 _RECIPE = Recipe(drop_last=False)
 
 
@@ -20,14 +24,17 @@ class ImageRun:
     """The settings that `SupernetRun` and `NetworkRun` share.
 
     Most fields without a flag follow from the data and the machine, see
-    `image_sets.with_data`. If the data set is streamed, its image size is a setting.
+    `image_sets.with_data`. If the data set is streamed or one's own, its image size is
+    a setting.
 
     Raises:
       ValueError: names the value and what is allowed.
     """
 
     preset: str = setting("", "the preset that the run started from", flag=False)
-    dataset: str = setting("cifar10", "name of the data set", flag=False)
+    dataset: str = setting(
+        "cifar10", "name of the data set, or see `data.user_images`", flag=False
+    )
     channels: int = setting(16, "C of the first cells")
     cells: int = setting(8, "number of cells; of each stage in NAS-Bench-201")
     stem: str = setting("cifar", "cifar or imagenet")
@@ -48,6 +55,10 @@ class ImageRun:
     steps_per_epoch: int = setting(0, "batches of an epoch", flag=False)
     data_sha256: str = setting("", "of the images and labels", flag=False)
     devices: int = setting(0, "that are used", flag=False)
+    corrupt: str = setting("", "refuse or skip damaged files", flag=False)
+    image_facts: Mapping[str, Any] | None = setting(
+        None, "of a data set of one's own: `data.user_images`", flag=False
+    )
 
     def __post_init__(self):
         check_choice(self, "constants", CONSTANTS)
@@ -56,6 +67,16 @@ class ImageRun:
                 f"constants {self.constants}: not with --dataset {self.dataset}"
             )
         check_positive(self, "shrink")
+        if self.own and self.shrink != 1:
+            raise ValueError(
+                f"--shrink {self.shrink}: not with --dataset {self.dataset}, whose "
+                "size is --image-size"
+            )
+
+    @property
+    def own(self) -> bool:
+        """Whether the data set is one of the user's own."""
+        return user_images.is_own(self.dataset)
 
     @property
     def streamed(self) -> bool:
@@ -79,3 +100,33 @@ class ImageRun:
     def varied(self, *parts: Mapping[str, Any], **changes: Any) -> Self:
         """The run with other values; later parts and `changes` win."""
         return configs.replaced(self, **ChainMap(changes, *reversed(parts)))
+
+
+def completed(run: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes of a preset's run, completed for a data set of one's own.
+
+    Its images have the size that the preset shrinks the usual ones to, and all of them
+    are used where no flag sets a number.
+
+    Raises:
+      ValueError: a setting that has no effect on the data set.
+    """
+    dataset = changes.get("dataset", run.dataset)
+    if not user_images.is_own(dataset):
+        fields = dataclasses.fields(run)
+        own = {f.name for f in fields if not f.metadata.get("flag", True)} & {*OWN}
+        refuse_idle(
+            [name for name in OWN if name in own and changes.get(name)], dataset
+        )
+        return dict(changes)
+    usual = (224 if getattr(run, "stem", "") == "imagenet" else 32) // run.shrink
+    counts = {name: 0 for name in COUNTS if hasattr(run, name)}
+    defaults = {"image_size": usual, "corrupt": "refuse", "shrink": 1}
+    return {**defaults, **counts, **changes}
+
+
+def refuse_idle(names: Sequence[str], dataset: str) -> None:
+    """ValueError naming the flags of these settings, unless there are none."""
+    if names:
+        flags = ", ".join("--" + name.replace("_", "-") for name in names)
+        raise ValueError(f"{flags}: not with --dataset {dataset}")

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from nasjax.data import images
+from nasjax.data import images, user_images
 from nasjax.data.images import ImageData
 from nasjax.networks import augment
 from nasjax.networks.examples import Examples
@@ -29,21 +30,34 @@ def halves(
     """The data set of a supernet's run, its training images split in two halves.
 
     Args:
-      run: its `dataset`, `split_seed`, `train_images`, `shrink` and `constants` count.
+      run: its `dataset`, `split_seed`, `train_images`, `shrink` and `constants` count;
+        of a data set of one's own, also `image_size` and `corrupt`.
       data_dir, log: see `images.load`.
 
     Returns:
       The data set; `train` is one half, or its first `train_images`, `valid` the other.
+      In a data set of one's own each class is halved, and a validation part that it has
+      stays what it is.
 
     Raises:
-      ValueError: the data set cannot be used, or has fewer images than asked for.
+      ValueError: the data set cannot be used, has fewer images than asked for, or is
+        not the one that the run was trained on.
 
     Source: thesis 4.2.2: half of the training images trains the supernet, the other
     half scores architectures.
     """
-    data = images.load(run.dataset, data_dir, log=log)
-    train, valid = images.halves(data.train.labels, run.split_seed)
-    split = data._replace(train=data.train.at(train), valid=data.train.at(valid))
+    data = _load(run, data_dir, log)
+    if len(data.valid.labels):
+        return _prepared(run, data, "the training part")
+    labels = data.train.labels
+    if run.own:
+        classes = data.facts["classes"]
+        name = f"{data.source}, training part"
+        rows = user_images.stratified(labels, 0.5, run.split_seed, classes, name)
+    else:
+        rows = images.halves(labels, run.split_seed)
+    train, valid = map(data.train.at, rows)
+    split = data._replace(train=train, valid=valid)
     return _prepared(run, split, "the training half")
 
 
@@ -54,12 +68,58 @@ def whole(
 ) -> Data:
     """The data set of a network's run: all training images, or its `train_images`.
 
-    A streamed one is only opened. Arguments and errors are those of `halves`, without
-    the split.
+    A streamed one is only opened. A validation part of one's own counts as training
+    images. Arguments and errors are those of `halves`, without the split.
     """
     if run.streamed:
         return feeds.open_source(data_dir=data_dir)
-    return _prepared(run, images.load(run.dataset, data_dir, log=log), run.dataset)
+    data = _load(run, data_dir, log)
+    if len(data.valid.labels):
+        both = (
+            (data.train.images, data.valid.images),
+            (data.train.labels, data.valid.labels),
+        )
+        train = Examples(*map(np.concatenate, both))
+        data = data._replace(train=train, valid=data.valid.at(slice(0)))
+    return _prepared(run, data, run.dataset)
+
+
+def _load(run: Run, data_dir: str | None, log: Callable[[str], None]) -> ImageData:
+    if not run.own:
+        return images.load(run.dataset, data_dir, log=log)
+    data = user_images.load(
+        run.dataset,
+        size=image_sizes.sides(run.image_size)[0],
+        seed=run.split_seed,
+        corrupt=run.corrupt,
+        data_dir=data_dir,
+        log=log,
+    )
+    if run.data_sha256 not in ("", data.sha256):
+        raise ValueError(
+            f"{data.source} holds other images than the run was trained on (SHA-256 "
+            f"{data.sha256[:12]}, not {run.data_sha256[:12]})"
+        )
+    return data
+
+
+def moved(folder: Path, run: SupernetRun, dataset: str | None) -> SupernetRun:
+    """The run of a supernet with its images where they lie now.
+
+    Args:
+      folder: of the run, for errors.
+      run: of its config.json.
+      dataset: the data set; None for the run's own. Another path may name a data set of
+        one's own; `halves` then compares the images.
+
+    Raises:
+      ValueError: it is another data set.
+    """
+    if dataset in (None, run.dataset):
+        return run
+    if not (run.own and user_images.is_own(dataset)):
+        raise ValueError(f"{folder} was trained on {run.dataset}, not {dataset}")
+    return dataclasses.replace(run, dataset=dataset)
 
 
 def _prepared(run: ImageRun, data: ImageData, name: str) -> ImageData:
@@ -135,6 +195,9 @@ def with_data(run: Run, data: Data) -> Run:
         image_channels=channels,
         steps_per_epoch=epoch_of(count, run.recipe).steps,
         data_sha256=data.sha256,
+        image_facts=None
+        if isinstance(data, feeds.Source)
+        else dict(data.facts) or None,
     )
 
 

@@ -13,11 +13,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from nasjax.data import user_images
 from nasjax.networks import derived
 from nasjax.networks.config import check_positive
 from nasjax.networks.derived.training import Recipe
 from nasjax.runs.configs import named, setting
-from nasjax.runs.image_config import ImageRun
+from nasjax.runs.image_config import ImageRun, completed, refuse_idle
 from nasjax.spaces import architectures
 
 DATASETS = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "synthetic": 10}
@@ -44,6 +45,7 @@ class NetworkRun(ImageRun):
     test_batch: int = setting(500, "images per batch of a test")
     test_every: int = setting(1, "epochs between tests")
     resize: int = setting(0, "shorter side before the crop of a test", flag=False)
+    split_seed: int = setting(0, "of a test part of one's own", flag=False)
     seeds: tuple[int, ...] = setting((), "of the trainings", flag=False)
     lanes: int = setting(0, "seeds trained at a time", flag=False)
 
@@ -136,7 +138,11 @@ def preset(
     if kind not in presets:
         raise ValueError(f"--preset {name} is for {' or '.join(presets)}, not {kind}")
     run = presets[kind]
-    run = dataclasses.replace(run, dataset=dataset or run.dataset)
+    dataset = dataset or run.dataset
+    if user_images.is_own(dataset):
+        refuse_idle([name for name in ("resize",) if name in changes], dataset)
+        return run.varied(completed(run, {"dataset": dataset, **changes}))
+    run = dataclasses.replace(run, dataset=dataset)
     if run.dataset == "cifar100" and run.cutout:
         run = dataclasses.replace(run, cutout=8)
     if run.dataset == "cifar100" and name == "ddas":
@@ -146,9 +152,8 @@ def preset(
         run = run.varied(_IN_MEMORY, _ON_DISK)
     else:
         idle = [name for name in _ON_DISK if name in changes]
-    if idle:
-        flags = ", ".join("--" + name.replace("_", "-") for name in idle)
-        raise ValueError(f"{flags}: not with --dataset {run.dataset}")
+    idle += [name for name in ("corrupt", "split_seed") if changes.get(name)]
+    refuse_idle(idle, dataset)
     if run.streamed and name == "cpu":
         raise ValueError("--preset cpu is for data sets in memory, not imagenet")
     return run.varied(**changes)

@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 
 from nasjax.data.images import ImageData
-from nasjax.runs import cli, devices, image_sets, network_config
+from nasjax.runs import cli, devices, image_flags, image_sets, network_config
 from nasjax.runs.image_sets import Data
 from nasjax.runs.network_config import DATASETS, PRESETS, NetworkRun
 from nasjax.spaces.architectures import Architecture
@@ -30,13 +30,7 @@ def add(parser: argparse.ArgumentParser, several: bool = True) -> None:
     if several:
         source.add_argument("--genotypes", type=Path, help=text)
     add = parser.add_argument
-    add(
-        "--dataset",
-        choices=tuple(DATASETS),
-        default=None,
-        help="default: cifar10, or the preset's",
-    )
-    add("--data-dir", default=None, help="folder of the data set's official files")
+    image_flags.add(parser, tuple(DATASETS), text="cifar10, or the preset's")
     add(
         "--preset",
         choices=tuple(PRESETS),
@@ -62,9 +56,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         help="seeds at a time, a device each; 1: one after another, batches divided "
         "over the devices (default: 1 on CPU and for imagenet, else one per device)",
     )
-    add("--image-size", type=cli.at_least(1), help="imagenet: side (default 224)")
     add("--resize", type=cli.at_least(1), help="imagenet: shorter side (default 256)")
     add("--workers", type=cli.at_least(0), default=0, help="imagenet: threads; 0: all")
+    image_flags.add_own(parser, streamed=True)
     default, title = PRESETS["cadam"]["darts"], "settings (defaults: those of cadam)"
     cli.add_config_flags(parser, default, "", title)
 
@@ -76,13 +70,11 @@ def run(args: argparse.Namespace, architecture: Architecture) -> NetworkRun:
       ValueError: as `network_config.preset`; a flag that does not fit the data set.
     """
     changes = cli.changes(args, PRESETS["cadam"]["darts"], "")
-    for name in ("image_size", "resize"):
-        if getattr(args, name) is not None:
-            changes[name] = getattr(args, name)
+    changes |= image_flags.changes(args)
+    if args.resize is not None:
+        changes["resize"] = args.resize
     text, kind = architecture.printed, architecture.family
-    described = network_config.preset(
-        kind, args.preset, args.dataset, genotype=text, **changes
-    )
+    described = network_config.preset(kind, args.preset, genotype=text, **changes)
     if args.workers and not described.streamed:
         raise ValueError(f"--workers: not with --dataset {described.dataset}")
     return described

@@ -16,7 +16,7 @@ from nasjax.networks.config import check_choice, check_positive
 from nasjax.networks.supernet.training import POLICIES
 from nasjax.networks.training import Recipe
 from nasjax.runs.configs import named, setting
-from nasjax.runs.image_config import ImageRun
+from nasjax.runs.image_config import ImageRun, completed
 
 _RECIPE = Recipe(batch_size=250, epochs=10_000, drop_last=False)
 
@@ -133,10 +133,11 @@ def preset(space: str, name: str | None = None, **changes: Any) -> SupernetRun:
     """
     name = name or USUAL.get(space)
     if name is None:  # a space that was registered later: the defaults
-        return SupernetRun(space=space).varied(**changes)
+        run = SupernetRun(space=space)
+        return run.varied(completed(run, changes))
     runs = named(PRESETS, name)
     if space not in runs:
         raise ValueError(
             f"--preset {name} is for --space {' or '.join(runs)}, not {space}"
         )
-    return runs[space].varied(**changes)
+    return runs[space].varied(completed(runs[space], changes))

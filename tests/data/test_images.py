@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nasjax.data import images
+from nasjax.data import images, user_images
 
 SYNTHETIC = "59ddcc4d8dfa75d5f9322bf8046209cff532ee0aad0c2ab32cbabb3be3f80143"
 
@@ -152,6 +152,20 @@ def test_cifar10_of_tfds(tmp_path, explicit):
     for image, example in zip(data.train.images, train, strict=True):
         np.testing.assert_array_equal(image, example["image"])
     assert data.source == f"tensorflow_datasets cifar10 in {folder}"
+
+
+def test_cifar10_of_tfds_as_ones_own(tmp_path):
+    """The same pixels by both ways; images come in the order of the files there."""
+    rng = np.random.default_rng(0)
+    labels = {"train": [i % 10 for i in range(25)], "test": [3, 1, 2]}
+    splits = {n: list(examples(rng, x, 32, "%05d")) for n, x in labels.items()}
+    prepare_tfds("cifar10", tmp_path, splits)
+    named = images.load("cifar10", tmp_path, log=quiet)
+    own = user_images.load("tfds:cifar10", data_dir=tmp_path, log=quiet)
+    for a, b in ((named.train, own.train), (named.test, own.test)):
+        pairs = [{(x.tobytes(), y) for x, y in zip(*c, strict=True)} for c in (a, b)]
+        assert pairs[0] == pairs[1] and len(a.labels) == len(b.labels)
+    assert own.classes == named.classes == len(own.facts["classes"])
 
 
 def test_imagenet_of_tfds(tmp_path):
