@@ -60,8 +60,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--scores", type=Path, required=True, metavar="FILE.npz", help=text)
     text = f"one of {', '.join(zero_cost.NAMES)} (default naswot)"
     add("--score", choices=zero_cost.NAMES, default="naswot", help=text)
-    text = "of the critic's prior mean against the score (0.5)"
-    add("--slope", type=float, default=0.5, help=text)
+    text = "of the critic's prior mean against the score (1)"
+    add("--slope", type=float, default=1.0, help=text)
     text = "space-filling queries of the guided searches (0)"
     add("--warm-up", type=cli.at_least(0), default=0, help=text)
     add("--seeds", type=cli.seeds, default="1-50", help="3, 1,4,7 or 1-10 (1-50)")

@@ -581,6 +581,22 @@ def zero_cost_cells(field: str, title: str, form: str, scale: float) -> Rows:
     return [[title, *HEADER], *([name, *row] for name, row in rows.items())]
 
 
+def guided() -> Rows:
+    """Searches with and without a zero-cost score."""
+    found, rows = data("guided"), []
+    for name in dict.fromkeys(x["search"] for x in found["values"]):
+        of_search = [x for x in found["values"] if x["search"] == name]
+        for n in dict.fromkeys(x["queries"] for x in of_search):
+            mine = [x for x in of_search if x["queries"] == n]
+            means = [f"{100 * x['mean']:.2f} ({100 * x['share']:.0f}%)" for x in mine]
+            rows.append([f"{name}, {n} queries", *means])
+        mine = [x for x in found["optimum"] if x["search"] == name]
+        medians = ["-" if x["median"] is None else f"{x['median']:.0f}" for x in mine]
+        rows.append([f"{name}, queries to the optimum, median", *medians])
+    rows.append(["p", *(f"{x['p_value']:.1g}" for x in mine)])
+    return [["", *HEADER], *rows]
+
+
 def fidelities_published() -> Rows:
     """Winners of the published protocol beside the row of Table 4.1."""
     titles = {
@@ -695,6 +711,7 @@ TABLES = {
     "shared-tasks": shared_tasks,
     "fidelities-published": fidelities_published,
     "zero-cost": zero_cost,
+    "guided": guided,
     "zero-cost-alone": zero_cost_alone,
     "earlier-evaluate": lambda: archived("evaluate.json"),
 }

@@ -162,7 +162,7 @@ def bayesian_actor_critic(
       listed: uint8 [A, *arch_shape], with `project`: all that can be queried. Random
         proposals are then drawn from these.
       prior_mean: what is expected of architectures [n, *arch_shape] before any query,
-        [n], in normal scores of the queries, such as half the normal score of a
+        [n], in normal scores of the queries, such as the normal score of a
         zero-cost score among all architectures; the Gaussian process models the rest.
         With it, `warm_up=0` is best. None: nothing is known.
 

@@ -7,6 +7,7 @@ import scipy.stats
 from nasjax.analysis.statistics import (
     describe,
     mean_std,
+    normal_scores,
     p_value,
     paired,
     slope,
@@ -79,3 +80,9 @@ def test_failures_are_counted_and_left_out():
     assert mean_std([0.1, np.nan, 0.3]) == "20.00 ± 14.14 (2/3)"
     assert mean_std([0.1, -np.inf], 1.0, 6) == "0.1 (1/2)"
     assert mean_std([np.nan]) == "none" and p_value(np.nan) == "none"
+
+
+def test_normal_scores_by_hand():
+    """Ranks 1, 2.5, 2.5, 4 of four: quantiles at 1/8, 1/2, 1/2, 7/8."""
+    scores = normal_scores([-np.inf, 5, 5, 70])
+    np.testing.assert_allclose(scores, [-1.1503494, 0, 0, 1.1503494], atol=1e-6)

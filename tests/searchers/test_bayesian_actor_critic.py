@@ -216,3 +216,24 @@ def test_a_space_that_selects_edges():
 def test_it_refuses_by_name(name, value):
     with pytest.raises(ValueError, match=name):
         nasjax.bayesian_actor_critic(SPACE, small(**{name: value}))
+
+
+def test_a_prior_mean_guides_from_the_first_query():
+    """A prior of the scores' order finds the best at once, its opposite the worst."""
+
+    def search_with(slope, key, steps=4):
+        mean = slope * (VALUES - VALUES.mean()) / VALUES.std()
+        searcher = nasjax.bayesian_actor_critic(
+            SPACE,
+            small(warm_up=0, cycles=0),
+            prior_mean=lambda arch: mean[SPACE.index(arch)],
+        )
+        return search.run(key, searcher, TABLE, steps)[1]
+
+    traced = jax.jit(search_with)
+    best, against = (traced(slope, jax.random.key(0)) for slope in (3.0, -3.0))
+    assert best.accuracy[0] == np.float32(VALUES.max())
+    assert against.accuracy[0] == np.float32(VALUES.min())
+    # Before any outcome the critic expects the prior mean.
+    expected = 3 * (VALUES.max() - VALUES.mean()) / VALUES.std()
+    np.testing.assert_allclose(best.info["mean"][0], expected, rtol=1e-4)

@@ -129,3 +129,16 @@ def test_a_table_has_no_isomorphic_rows():
 def test_edges_of_a_table_are_counted():
     with pytest.raises(ValueError, match="1 edges were given for 3"):
         table_space(3, ("a", "b"), edges=((0, 1),))
+
+
+def test_values_of_classes():
+    """Both names of a cell have its value, and no other cell has one."""
+    one, other = np.uint8([2, 3, 0, 3, 0, 2]), np.uint8([4, 3, 0, 3, 0, 2])
+    values = isomorphism.of_class(NB201, np.stack([one, CELLS[-1]]), [7.0, 3.0])
+    at = NB201.index(np.stack([one, other, CELLS[-1]]))
+    np.testing.assert_array_equal(values[at], [7, 7, 3])
+    number = isomorphism.fingerprint(NB201, CELLS)
+    same = np.isin(number, isomorphism.fingerprint(NB201, np.stack([one, CELLS[-1]])))
+    np.testing.assert_array_equal(np.isnan(values), ~same)
+    with pytest.raises(ValueError, match="darts are not listed"):
+        isomorphism.of_class(darts(), np.zeros((1, 2, 14), np.uint8), [0.0])
