@@ -112,9 +112,7 @@ def _each(
     """The function of each item, in order, by threads; progress if it takes long."""
     with ThreadPoolExecutor() as pool:
         results = pool.map(function, items)
-        yield from tqdm(
-            results, text, len(items), unit="file", delay=2, leave=False, miniters=1
-        )
+        yield from tqdm(results, text, len(items), unit="file", delay=2, leave=False)
 
 
 def _remembered(path: Path, shape: tuple[int, ...]) -> tuple[Any, dict] | None:

@@ -113,13 +113,12 @@ def completed(run: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
     """
     dataset = changes.get("dataset", run.dataset)
     if not user_images.is_own(dataset):
-        fields = dataclasses.fields(run)
-        own = {f.name for f in fields if not f.metadata.get("flag", True)} & {*OWN}
-        refuse_idle(
-            [name for name in OWN if name in own and changes.get(name)], dataset
-        )
+        flags = {f.name: f.metadata.get("flag", True) for f in dataclasses.fields(run)}
+        idle = [name for name in OWN if changes.get(name) and not flags.get(name)]
+        refuse_idle(idle, dataset)
         return dict(changes)
-    usual = (224 if getattr(run, "stem", "") == "imagenet" else 32) // run.shrink
+    stem = changes.get("stem", getattr(run, "stem", ""))
+    usual = (224 if stem == "imagenet" else 32) // run.shrink
     counts = {name: 0 for name in COUNTS if hasattr(run, name)}
     defaults = {"image_size": usual, "corrupt": "refuse", "shrink": 1}
     return {**defaults, **counts, **changes}

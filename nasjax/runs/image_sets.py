@@ -188,6 +188,8 @@ def with_data(run: Run, data: Data) -> Run:
             examples: Examples = getattr(data, part)
             image_sizes.check_examples(*examples, network, f"{part} images")
         augment.check_statistics(data.mean, data.std, channels)
+    if run.own and count < (batch := run.recipe.batch_size):
+        raise ValueError(f"{count} images are too few for a batch of {batch}")
     return dataclasses.replace(
         run,
         classes=data.classes,

@@ -233,7 +233,7 @@ def test_evaluate(world, toy, tmp_path):
         ("train_supernet", [], r"1 of 185 images are damaged: class-05/2.png"),
         ("train_supernet", ["--corrupt=skip", "--image-size=7"], "at least 8"),
         ("train_supernet", ["--corrupt=skip", "--shrink=2"], "--shrink 2: not with"),
-        ("train_supernet", ["--corrupt=skip", "--batch-size=80", "--drop-last=true"],
+        ("train_supernet", ["--corrupt=skip", "--batch-size=80", "--drop-last=false"],
          "too few for a batch of 80"),
         ("train_supernet", ["--data-dir=/"], "--data-dir /: not with --dataset"),
         ("evaluate", ["--genotype", CELL, "--resize=9"], "--resize: not with"),
