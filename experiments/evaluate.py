@@ -41,8 +41,7 @@ Published test accuracies in percent, and parameters:
 Measured: `--genotype DARTS_V2 --preset cpu --dataset cifar10` (3 cells, C = 8, images
 of 16 x 16, 8,234 parameters, 12 epochs) 63.22 after the last epoch, logistic regression
 on the same pixels 41.68; 641 s of training on two AMD EPYC cores that also did other
-work.
-Full size: not measured yet.
+work. Full size: not measured yet.
 """
 
 import argparse
@@ -228,11 +227,12 @@ def main(argv: list[str] | None = None) -> None:
     with contextlib.ExitStack() as stack:
         with refusals():
             tasks = open_folders(args, stack, run, pairs)
+            for task in tasks if args.export else ():
+                exporting.claim(task.folder, args.seeds)
         try:
             contents = [work(args, task, data, compiled) for task in tasks]
-            if args.export and jax.process_index() == 0:
-                for task in tasks:
-                    exporting.write(task.folder, data, args.seeds)
+            for task in tasks if args.export else ():
+                exporting.write(task.folder, data, args.seeds)
         except ImageDataError as error:
             goes_on = f"--out {args.out} --resume goes on"
             raise RunError(f"{error}; {goes_on}") from error

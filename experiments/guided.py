@@ -25,7 +25,7 @@ import numpy as np
 from nasjax import spaces
 from nasjax.analysis import shared_tasks, statistics
 from nasjax.analysis.text import text_table
-from nasjax.data import nb201
+from nasjax.data import locations, nb201
 from nasjax.environments import tabular
 from nasjax.networks import zero_cost
 from nasjax.runs import cli, devices, flags, methods, plugins, table_search
@@ -73,6 +73,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     flags.add(parser, argv, (methods.BEST,), usual=(methods.BEST,))
     args = parser.parse_args(argv)
     args.columns = args.columns or list(nb201.COLUMNS)
+    if not np.isfinite(args.slope):
+        parser.error(f"--slope {args.slope} is not finite")
     args.methods = [methods.BEST]
     with parser.refusals():
         args.configs = flags.configs(args, (methods.BEST,))
@@ -86,10 +88,19 @@ def prior(args: argparse.Namespace) -> tuple[np.ndarray, str]:
       ValueError: the file is not one of zero_cost.py, or lacks architectures.
     """
     content = args.scores.read_bytes()
-    with np.load(args.scores) as file:
-        if missing := {"ops", args.score} - set(file.files):
-            raise ValueError(f"{args.scores} has no {min(missing)}: see zero_cost.py")
-        scores = isomorphism.of_class(SPACE, file["ops"], file[args.score])
+    try:
+        arrays = locations.read_npz(content)
+    except ValueError as error:
+        raise ValueError(f"{args.scores}: {error}") from error
+    if missing := {"ops", args.score} - arrays.keys():
+        raise ValueError(f"{args.scores} has no {min(missing)}: see zero_cost.py")
+    ops, values = arrays["ops"], arrays[args.score]
+    if ops.shape != (len(values), SPACE.num_edges):
+        raise ValueError(
+            f"{args.scores}: ops is {list(ops.shape)}, {args.score} "
+            f"{list(values.shape)}; needs [n, {SPACE.num_edges}] and [n]"
+        )
+    scores = isomorphism.of_class(SPACE, ops, values)
     if count := np.isnan(scores).sum():
         raise ValueError(f"{args.scores} lacks the scores of {count:,} architectures")
     mean = args.slope * statistics.normal_scores(scores)

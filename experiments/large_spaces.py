@@ -35,6 +35,7 @@ from nasjax.runs.script import (
     write_results,
     written,
 )
+from nasjax.searchers.cadam_config import CadamConfig
 from nasjax.spaces import table_space
 
 EXPERIMENT = Experiment(
@@ -47,6 +48,7 @@ EXPERIMENT = Experiment(
 FAMILIES = ("pairwise", "nk")
 USUAL = ("cadam", "ddas-4s", "reinforce", "evolution", "local-search")
 USUAL = (methods.BEST, *USUAL, "random")
+MOST_NUMBERS = 10_000_000  # of an nk function
 BUDGETS = (100, 200, 500, 1_000)
 
 
@@ -87,12 +89,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     few = min(size(text)[0] for text in args.sizes)
     if args.neighbours >= few:
         parser.error(f"--neighbours {args.neighbours}: a space has {few} edges")
+    for text in args.sizes if "nk" in args.families else ():
+        E, O = size(text)
+        if (count := E * O ** (args.neighbours + 1)) > MOST_NUMBERS:
+            parser.error(
+                f"--neighbours {args.neighbours}: a function of {text} has {count:,} "
+                f"numbers; allowed: {MOST_NUMBERS:,}"
+            )
     with parser.refusals():
         args.configs = flags.configs(args, methods.SEARCHERS)
-    if args.config_reward == "power":
-        parser.error("--reward power takes fractions; here, scores are scaled")
+    if args.config_reward not in (None, "scaled"):
+        parser.error(f"--reward {args.config_reward}: here, scores are scaled")
     for name, config in args.configs.items():
-        if name.startswith("cadam"):  # a score here is no fraction
+        if isinstance(config, CadamConfig):  # a score here is no fraction
             args.configs[name] = config.replace(reward="scaled")
     for name in args.methods:
         with parser.refusals():

@@ -171,19 +171,20 @@ def write(args, folder, report, config, described, results) -> None:
     print(written(folder))
 
 
-def planned(args, table, folder=None) -> tuple[table_search.Study, Sweep]:
+def planned(args, table, folder=None, plan=None) -> tuple[table_search.Study, Sweep]:
     """The sweep of the command line."""
     study = sweeps.study_of(table, args.seeds, args.steps)
     sweep = Sweep(
         study,
         args.settings,
         folder,
-        resume=args.resume,
+        resume=args.resume and folder is not None,
         lanes=args.lanes,
         bytes_per_device=args.memory and args.memory * 10**6,
         steps_per_report=args.chunk,
         inner=args.inner,
         checkpoint_seconds=args.checkpoint_seconds,
+        plan=plan,
     )
     return study, sweep
 
@@ -199,8 +200,9 @@ def main(argv: list[str] | None = None) -> None:
     with refusals():
         predictor = not args.no_predictor
         table = nb201.load(args.table, columns=args.columns, predictor=predictor)
+        plan = planned(args, table)[1]  # or raise, before anything is written
         if args.plan:
-            print(planned(args, table)[1].describe())
+            print(plan.describe())
             return
         described = nb201_searches.describe_columns(table, "mean")
         for item in described.items():
@@ -210,7 +212,7 @@ def main(argv: list[str] | None = None) -> None:
         folder = EXPERIMENT.open(args, config, inputs, args.configs, writes=writes)
     with folder:
         with refusals():
-            study, sweep = planned(args, table, folder)
+            study, sweep = planned(args, table, folder, plan)
         text = sweep.describe()
         report.add(text)
         say = (lambda line: print(line, flush=True)) if writes else (lambda line: None)

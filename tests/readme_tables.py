@@ -597,6 +597,75 @@ def guided() -> Rows:
     return [["", *HEADER], *rows]
 
 
+def section(name: str, start: str) -> Rows:
+    """The rows of the table below a line of a report that starts so."""
+    lines = text(name).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith(start))
+    rows = []
+    for line in lines[at + 3 :]:
+        if not line.strip():
+            break
+        rows.append(re.split(r"\s{2,}", line.strip()))
+    return rows
+
+
+def editor() -> Rows:
+    """CADAM as bandit and as editor: means with 95% intervals."""
+    names = {"cadam": "bandit", "cadam mode=editor": "editor"}
+    rows = [
+        [f"{names[name]}, {n} queries", *cells_of]
+        for n in ("100", "500", "1,000")
+        for name, *cells_of in section("sweep-editor", f"after {n} queries")
+    ]
+    return [["", *HEADER], *rows]
+
+
+def study1() -> Rows:
+    """Settings of CADAM by the likelihood of Table 4.1, the likeliest first."""
+    head = ["setting", "log-likelihood", "95% interval", "share best"]
+    head += [f"z after {n} queries" for n in ("500", "1,000")]
+    found = data("sweep-study1")["against"]["table4.1"]
+    rows = [
+        [
+            name,
+            f"{x['log_likelihood']:.1f}",
+            "{:.1f} to {:.1f}".format(*x["interval"]),
+            f"{x['best_share']:.2f}",
+            *(f"{x['z'][n]:+.1f}" for n in ("500", "1000")),
+        ]
+        for name, x in found.items()
+    ]
+    return [head, *rows]
+
+
+def large_spaces() -> Rows:
+    """Best of all queries on generated functions, deviations above the mean."""
+    found = data("large-spaces")["results"]
+    problems = list(found)
+    rows = []
+    for method, budgets in found[problems[0]].items():
+        last = list(budgets)[-1]
+        entries = (found[problem][method][last] for problem in problems)
+        means = [f"{x['mean']:.2f} ± {x['deviation']:.2f}" for x in entries]
+        rows.append([TITLES.get(method, method).removesuffix(", on percents"), *means])
+    return [["", *problems], *rows]
+
+
+def query_seconds() -> Rows:
+    """One search of the Bayesian actor-critic: seconds by its number of queries."""
+    form = r"compile ([\d.]+) s, run ([\d.]+) s, 1 lanes x (\d+) steps"
+    rows = [
+        [
+            f"{int(steps):,}",
+            compiling,
+            running,
+            f"{1e3 * float(running) / int(steps):.1f}",
+        ]
+        for compiling, running, steps in re.findall(form, text("query-seconds"))
+    ]
+    return [["queries", "compile s", "run s", "ms per query"], *rows]
+
+
 def fidelities_published() -> Rows:
     """Winners of the published protocol beside the row of Table 4.1."""
     titles = {
@@ -712,6 +781,10 @@ TABLES = {
     "fidelities-published": fidelities_published,
     "zero-cost": zero_cost,
     "guided": guided,
+    "editor": editor,
+    "study1": study1,
+    "large-spaces": large_spaces,
+    "query-seconds": query_seconds,
     "zero-cost-alone": zero_cost_alone,
     "earlier-evaluate": lambda: archived("evaluate.json"),
 }

@@ -85,7 +85,7 @@ class Results:
             found = [setting.values.get(field) for setting in self.settings]
             known = [x for x in found if x is not None]
             if all(
-                isinstance(x, int | float) and x not in (True, False) for x in known
+                isinstance(x, int | float) and not isinstance(x, bool) for x in known
             ):
                 return np.array([np.nan if x is None else float(x) for x in found])
             return np.array(["" if x is None else text(x) for x in found])

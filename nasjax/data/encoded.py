@@ -69,30 +69,40 @@ def decode(
       size: height and width of the images.
       log: called with a message if the cache cannot be written.
     """
-    sha256 = checksum(files)
+    digests = _digests(files)
+    sha256 = _checksum(files, digests)
     name = f"{sha256[:40]}-{size}-{_VERSION}.npz"
     path = locations.cache() / "images" / name
     shape = (len(files), size, size, 3)
-    if (known := _remembered(path, shape)) is not None:
-        return Decoded(*known, sha256)
-    images, damaged = np.zeros(shape, np.uint8), {}
+    known = _remembered(path, shape)
+    images, before = (np.zeros(shape, np.uint8), None) if known is None else known
+    # What was damaged is tried again: a disk may have failed for a moment.
+    rows = list(range(len(files))) if before is None else sorted(before)
 
     def fill(row: int) -> str:
         try:
-            images[row] = pixels(files[row].read(), size)
+            data = files[row].read()
+            if hashlib.sha256(data).digest() != digests[row]:
+                raise ValueError("it changed while it was read")
+            images[row] = pixels(data, size)
         except Exception as error:  # A damaged file raises nearly anything.
             return f"{type(error).__name__}: {error}".partition("\n")[0]
         return ""
 
-    for row, reason in enumerate(_each(fill, range(len(files)), "decoding images")):
-        if reason:
-            damaged[row] = reason
-    _remember(path, images, damaged, log)
+    reasons = zip(rows, _each(fill, rows, "decoding images"), strict=True)
+    damaged = {row: reason for row, reason in reasons if reason}
+    if damaged != before:
+        _remember(path, images, damaged, log)
     return Decoded(images, damaged, sha256)
 
 
 def checksum(files: Sequence[Encoded]) -> str:
     """SHA-256 of the files' names and bytes; of one that cannot be read, its name."""
+    return _checksum(files, _digests(files))
+
+
+def _digests(files: Sequence[Encoded]) -> list[bytes]:
+    """Of each file's bytes; empty if it cannot be read."""
 
     def one(file: Encoded) -> bytes:
         try:
@@ -100,8 +110,12 @@ def checksum(files: Sequence[Encoded]) -> str:
         except OSError:
             return b""
 
+    return list(_each(one, files, "reading images"))
+
+
+def _checksum(files: Sequence[Encoded], digests: Sequence[bytes]) -> str:
     whole = hashlib.sha256()
-    for file, digest in zip(files, _each(one, files, "reading images"), strict=True):
+    for file, digest in zip(files, digests, strict=True):
         whole.update(file.name.encode() + b"\0" + digest)
     return whole.hexdigest()
 

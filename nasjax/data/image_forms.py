@@ -116,6 +116,13 @@ def read_npz(path: Path, size: int, log: Log) -> Parts:
             raise ImageDataError(f"{path}: no {_some(missing)}, only {_some(arrays)}")
         if not missing:
             pairs[part] = _checked(path, arrays, *pair)
+    for part, (_, labels) in pairs.items():
+        first = pairs["train"][1]
+        if (labels.dtype.kind in "iu") != (first.dtype.kind in "iu"):
+            raise ImageDataError(
+                f"{path}: {keys[part][1]} are {labels.dtype}, labels {first.dtype}; "
+                "allowed: integers in both, or strings in both"
+            )
     names, examples = np.unique(pairs["train"][1]), {}
     for part, (images, labels) in pairs.items():
         if len(unknown := np.setdiff1d(labels, names)):

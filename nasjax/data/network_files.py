@@ -21,7 +21,7 @@ from nasjax.spaces import architectures
 
 FORMAT = "nasjax network 1"
 _SHAPE = ("channels", "cells", "image_channels", "stem", "dtype")  # of the config
-_OWN = ("genotype", "classes", "mean", "std", "image_size")
+_OWN = ("genotype", "classes", "mean", "std", "image_size", "shrink")
 
 
 def save_network(path: str | os.PathLike[str], classifier: Classifier) -> None:
@@ -34,7 +34,7 @@ def save_network(path: str | os.PathLike[str], classifier: Classifier) -> None:
     header |= {name: getattr(classifier.config, name) for name in _SHAPE}
     content: dict[str, Any] = {"header": np.array(json.dumps(header))}
     content |= {name: np.asarray(x) for name, x in _flat(classifier).items()}
-    write_file(Path(path), lambda file: np.savez(file, **content))
+    write_file(Path(path), lambda file: np.savez(file, **content), shared=True)
 
 
 def load_network(path: str | os.PathLike[str]) -> Classifier:

@@ -58,9 +58,9 @@ def load(
 
     Returns:
       The data set; `valid` is empty unless the set has both a validation and a test
-      part; mean and deviation are those of `train`. `facts`: classes, images of each
-      class by part, `imbalance` (largest / smallest class of `train`), `files_sha256`
-      over names and bytes, skipped files.
+      part; each is in a fixed random order; mean and deviation are those of `train`.
+      `facts`: classes, images of each class by part, `imbalance` (largest / smallest
+      class of `train`), `files_sha256` over names and bytes, skipped files.
 
     Raises:
       ValueError: a size below 8, another `corrupt`, a data_dir for a path.
@@ -76,7 +76,10 @@ def load(
         raise ImageDataError(
             f"{parts.source}: only one class, {parts.classes[0]}; needs two or more"
         )
-    examples = _with_test(parts, seed)
+    # Files come class by class; the first images of a part are to be of all classes.
+    examples = {
+        part: _permuted(*arrays) for part, arrays in _with_test(parts, seed).items()
+    }
     number = len(parts.classes)
     if (empty := np.setdiff1d(np.arange(number), examples["train"][1])).size:
         names = ", ".join(parts.classes[i] for i in empty[:5])
@@ -155,6 +158,12 @@ def _with_test(parts: Parts, seed: int) -> dict[str, Arrays]:
     rows = stratified(labels, TEST_SHARE, seed, parts.classes, parts.source)
     train, test = ((pixels[x], labels[x]) for x in rows)
     return {"train": train, "test": test}
+
+
+def _permuted(pixels: np.ndarray, labels: np.ndarray) -> Arrays:
+    """The examples in a fixed random order."""
+    order = np.random.default_rng(0).permutation(len(labels))
+    return pixels[order], labels[order]
 
 
 def _moments(pixels: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -57,19 +57,31 @@ def classifier(trained: networks.Trained, data: Data) -> Classifier:
         mean=tuple(map(float, mean)),
         std=tuple(map(float, std)),
         image_size=(size[0], size[1]),
+        shrink=run.shrink,
     )
+
+
+def claim(folder: Folder, seeds: Sequence[int]) -> None:
+    """FileExistsError if a file that `write` would write is not the run's."""
+    for seed in seeds:
+        for pattern in FILES:
+            folder.file(pattern.replace("*", str(seed)))
 
 
 def write(folder: Folder, data: Data, seeds: Sequence[int]) -> None:
     """Writes `network-SEED.npz` and `network-SEED.stablehlo` of a finished run.
 
-    The latter needs the extra `export`; without it a line says so.
+    The latter needs the extra `export`; without it a line says so. Every process calls
+    it, the first one writes.
     """
+    writes = jax.process_index() == 0
     portable = importlib.util.find_spec("flatbuffers") is not None
-    if not portable:
+    if writes and not portable:
         print("no network-SEED.stablehlo: it needs `pip install 'nasjax[export]'`")
     for seed in seeds:
         network = classifier(networks.load(folder.path, seed), data)
+        if not writes:
+            continue
         name = f"network-{seed}"
         path = folder.file(f"{name}.npz")
         network_files.save_network(path, network)

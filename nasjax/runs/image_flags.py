@@ -91,6 +91,16 @@ def own(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def inputs(args: argparse.Namespace) -> list[str | None]:
-    """What a run reads its images from: `--data-dir`, and a path in `--dataset`."""
+    """What a run reads its images from: `--data-dir`, and a path in `--dataset`.
+
+    Raises:
+      ValueError: `--out` lies in the folder of `--dataset`.
+    """
     path = args.dataset if os.path.isabs(args.dataset or "") else None
+    out = Path(args.out).resolve()
+    if path is not None and Path(path).resolve() in out.parents:
+        raise ValueError(
+            f"--out {args.out} lies in --dataset {path}, where it would be taken for "
+            "a class: name another folder"
+        )
     return [args.data_dir, path]

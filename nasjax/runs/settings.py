@@ -130,6 +130,13 @@ def check_fields(name: str, base: Any, values: Mapping[str, Sequence[Any]]) -> N
             raise ValueError(f"{name}: {flag(field)} {reason}; allowed: {allowed}")
         if not len(values[field]):
             raise ValueError(f"{name}: {flag(field)} has no values")
+        usual = getattr(method.config, field)
+        if isinstance(usual, int) and not isinstance(usual, bool):
+            for value in values[field]:
+                if isinstance(value, float) and not value.is_integer():
+                    raise ValueError(
+                        f"{name}: {flag(field)} {value} must be a whole number"
+                    )
 
 
 def settings(

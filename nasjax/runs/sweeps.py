@@ -73,6 +73,7 @@ class Sweep:
       steps_per_report: at least 2; it changes no result.
       inner: see `nasjax.lanes`.
       checkpoint_seconds: least time between checkpoints.
+      plan: the same sweep without a folder, whose memory of lanes is known.
 
     Attributes:
       chunks: all of them, those that are done first.
@@ -94,6 +95,7 @@ class Sweep:
         steps_per_report: int = 50,
         inner: str = "auto",
         checkpoint_seconds: float = 60.0,
+        plan: "Sweep | None" = None,
     ):
         self._study, self._folder, self._resume = study, folder, resume
         self._options: dict[str, Any] = {"chunk": steps_per_report, "inner": inner}
@@ -103,7 +105,8 @@ class Sweep:
         self._most = lanes or jax.device_count() * MOST.get(
             jax.default_backend(), MOST_ELSEWHERE
         )
-        self._bytes: dict[str, int] = {}  # of a lane, by program
+        # Of a lane, by program.
+        self._bytes: dict[str, int] = {} if plan is None else plan._bytes
         listed = self._listed() if resume else []
         chunks = [*listed, *self._new(listed)]
         order = list(dict.fromkeys(s.program for s in self._settings.values()))

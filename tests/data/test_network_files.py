@@ -13,6 +13,7 @@ import nasjax
 from nasjax.data import network_files
 from nasjax.networks import derived
 from nasjax.networks.derived.classifier import Classifier
+from nasjax.runs.image_sets import shrink
 from nasjax.spaces import architectures
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -79,12 +80,24 @@ def test_stablehlo_needs_jax_alone(classifier):
         )
 
 
+def test_images_of_the_data_sets_size_are_averaged(classifier):
+    """Blocks of 2 x 2, as a preset shrinks them."""
+    whole = np.random.default_rng(1).integers(0, 256, (3, 16, 16, 1)).astype(np.uint8)
+    halved = classifier.replace(shrink=2)
+    np.testing.assert_array_equal(halved(whole), halved(shrink(whole, 2)))
+    program = jax.export.deserialize(bytearray(halved.stablehlo()))
+    np.testing.assert_allclose(program.call(whole), halved(whole), rtol=1e-5)
+    with pytest.raises(ValueError, match="allowed: 8 x 8 or 16 x 16"):
+        halved(whole[:, :12])
+
+
 @pytest.mark.parametrize(
     "images, message",
     [
         (IMAGES / 255, "images are float64; allowed: uint8"),
         (IMAGES[0], "[8, 8, 1]"),
         (np.repeat(IMAGES, 3, axis=-1), "3"),
+        (IMAGES.repeat(3, 1).repeat(3, 2), "images are 24 x 24; allowed: 8 x 8"),
     ],
 )
 def test_other_images_are_refused(classifier, images, message):

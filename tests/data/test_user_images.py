@@ -164,6 +164,36 @@ def test_parts_in_folders(tmp_path, parts, expected):
     assert data.facts["classes"] == ["a", "b"]
 
 
+def test_the_first_images_of_a_part_are_of_many_classes(tmp_path):
+    """Files come class by class, and `train_images` takes the first so many."""
+    for part, count in (("train", 8), ("test", 8)):
+        write(tmp_path / "set" / part, dict.fromkeys("abcd", count), (8, 8))
+    data = load(tmp_path / "set", size=8)
+    for labels in (data.train.labels, data.test.labels):
+        assert (
+            len(np.unique(labels[:12])) == 4 and np.bincount(labels).tolist() == [8] * 4
+        )
+
+
+def test_a_passing_read_error_is_forgotten(tmp_path, monkeypatch):
+    write(tmp_path / "set", {"a": 5, "b": 5})
+    whole, pixels = load(tmp_path / "set"), encoded.pixels
+    shutil.rmtree(tmp_path / "cache")
+    tries = []
+
+    def once(data, size):
+        tries.append(data)
+        if len(tries) == 1:
+            raise OSError("the disk is away")
+        return pixels(data, size)
+
+    monkeypatch.setattr(encoded, "pixels", once)
+    with pytest.raises(ImageDataError, match="the disk is away"):
+        load(tmp_path / "set")
+    assert load(tmp_path / "set").sha256 == whole.sha256
+    assert len(tries) == 10 + 1  # only the damaged one is decoded again
+
+
 def remove_all(folder):
     for path in folder.iterdir():
         path.unlink()
@@ -219,6 +249,10 @@ def arrays(**changes):
     return {key: value for key, value in whole.items() if value is not None}
 
 
+def row_of(image, images):
+    return int(np.flatnonzero((images == image[..., 2]).all((1, 2)))[0])
+
+
 def test_an_npz(tmp_path):
     path, lines = tmp_path / "set.npz", []
     extra = arrays()["images"][:2]
@@ -227,9 +261,11 @@ def test_an_npz(tmp_path):
     np.savez(path, **arrays(labels=names, **test, note=np.zeros(3)))
     data = load(path, size=28, log=lines.append)
     assert data.facts["classes"] == ["ant", "wasp"] and data.name == "set"
-    assert data.train.labels.tolist() == [1, 0, 0, 1, 1, 0]
-    assert data.test.labels.tolist() == [0, 1]
-    np.testing.assert_array_equal(data.test.images[..., 2], extra)
+    rows = [row_of(image, arrays()["images"]) for image in data.train.images]
+    assert sorted(rows) == list(range(6))
+    assert data.train.labels.tolist() == [[1, 0, 0, 1, 1, 0][row] for row in rows]
+    rows = [row_of(image, extra) for image in data.test.images]
+    assert data.test.labels.tolist() == rows and sorted(rows) == [0, 1]
     assert "note" in lines[0]
     np.savez(path, **arrays())
     data = load(path, size=32)
@@ -259,6 +295,13 @@ def test_an_npz(tmp_path):
                 "valid_labels": np.array([4]),
             },
             "valid_labels has 4, which no training image has",
+        ),
+        (
+            {
+                "test_images": np.zeros((2, 28, 28), np.uint8),
+                "test_labels": np.array(["3", "9"]),
+            },
+            "test_labels are <U1, labels int64; allowed: integers in both",
         ),
     ],
 )

@@ -101,6 +101,7 @@ def test_a_finished_run_is_exported(straight, tmp_path):
     for seed, wanted in zip((0, 3), arrays(out)["test"][:, -1], strict=True):
         predict = nasjax.load_network(out / f"network-{seed}.npz")
         right = np.argmax(predict(shrunk), axis=1) == test.labels
+        np.testing.assert_array_equal(predict(test.images[:9]), predict(shrunk[:9]))
         assert predict.genotype == CELL
         assert right.mean() == pytest.approx(wanted, abs=0.002)  # a tie may break
 

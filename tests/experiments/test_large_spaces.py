@@ -56,6 +56,11 @@ def test_the_best_so_far_is_compared_seed_by_seed():
         (["--sizes", "4x3,4x3"], "4x3"),
         (["--neighbours", "4"], "--neighbours 4: a space has 4 edges"),
         (["--families", "other"], "other"),
+        (
+            ["--sizes", "20x9", "--neighbours", "12"],
+            "a function of 20x9 has 50,837,316,566,580 numbers; allowed: 10,000,000",
+        ),
+        (["--methods", "cadam", "--reward", "relative"], "here, scores are scaled"),
         (["--methods", "hyperband"], "hyperband"),
     ],
 )

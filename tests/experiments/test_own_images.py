@@ -246,6 +246,12 @@ def test_refused_before_any_work(world, tmp_path, name, flags, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_is_not_written_among_the_classes(world):
+    out = world / "set" / "run"
+    assert "lies in --dataset" in refused("train_supernet", *own(world), "--out", out)
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("name", "flags", "message"),
     [

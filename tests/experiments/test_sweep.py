@@ -104,3 +104,4 @@ def test_refusals_before_any_work(flags, says, tmp_path):
     code, _, err = call(*SMALL, *flags, "--out", tmp_path / "run")
     assert code == 2
     assert says in err
+    assert not (tmp_path / "run").exists()

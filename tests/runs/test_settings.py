@@ -108,6 +108,12 @@ def test_refusals_name_the_field_and_the_method(sets, methods, says):
             settings(name, values)
 
 
+def test_a_whole_number_stays_one():
+    """It would be searched as 87."""
+    with pytest.raises(ValueError, match=r"cadam: epsilon-steps 87\.5 must be a whole"):
+        grid("cadam", epsilon_steps=[87.5, 175])
+
+
 def test_a_setting_by_name():
     tried = [*grid("cadam", tau=[0.5, 0.9]), *settings("random", {})]
     assert setting_flags.named("cadam tau=5e-1", tried) == tried[0]
