@@ -620,24 +620,6 @@ def editor() -> Rows:
     return [["", *HEADER], *rows]
 
 
-def study1() -> Rows:
-    """Settings of CADAM by the likelihood of Table 4.1, the likeliest first."""
-    head = ["setting", "log-likelihood", "95% interval", "share best"]
-    head += [f"z after {n} queries" for n in ("500", "1,000")]
-    found = data("sweep-study1")["against"]["table4.1"]
-    rows = [
-        [
-            name,
-            f"{x['log_likelihood']:.1f}",
-            "{:.1f} to {:.1f}".format(*x["interval"]),
-            f"{x['best_share']:.2f}",
-            *(f"{x['z'][n]:+.1f}" for n in ("500", "1000")),
-        ]
-        for name, x in found.items()
-    ]
-    return [head, *rows]
-
-
 def large_spaces() -> Rows:
     """Best of all queries on generated functions, deviations above the mean."""
     found = data("large-spaces")["results"]
@@ -782,7 +764,6 @@ TABLES = {
     "zero-cost": zero_cost,
     "guided": guided,
     "editor": editor,
-    "study1": study1,
     "large-spaces": large_spaces,
     "query-seconds": query_seconds,
     "zero-cost-alone": zero_cost_alone,

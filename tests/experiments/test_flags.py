@@ -19,6 +19,7 @@ OTHERS = {
     "observation": ("share",),
     "stored_action": ("discrete",),
     "update_order": ("actor-first",),
+    "mode": ("editor",),
     "reward": ("relative",),
     "noise": ("gaussian", "uniform"),
     "acquisition": ("bound", "both"),
