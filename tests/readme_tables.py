@@ -620,19 +620,6 @@ def editor() -> Rows:
     return [["", *HEADER], *rows]
 
 
-def large_spaces() -> Rows:
-    """Best of all queries on generated functions, deviations above the mean."""
-    found = data("large-spaces")["results"]
-    problems = list(found)
-    rows = []
-    for method, budgets in found[problems[0]].items():
-        last = list(budgets)[-1]
-        entries = (found[problem][method][last] for problem in problems)
-        means = [f"{x['mean']:.2f} ± {x['deviation']:.2f}" for x in entries]
-        rows.append([TITLES.get(method, method).removesuffix(", on percents"), *means])
-    return [["", *problems], *rows]
-
-
 def query_seconds() -> Rows:
     """One search of the Bayesian actor-critic: seconds by its number of queries."""
     form = r"compile ([\d.]+) s, run ([\d.]+) s, 1 lanes x (\d+) steps"
@@ -764,7 +751,6 @@ TABLES = {
     "zero-cost": zero_cost,
     "guided": guided,
     "editor": editor,
-    "large-spaces": large_spaces,
     "query-seconds": query_seconds,
     "zero-cost-alone": zero_cost_alone,
     "earlier-evaluate": lambda: archived("evaluate.json"),
