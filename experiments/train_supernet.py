@@ -60,6 +60,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, SupernetRun]:
     args.out = args.out or Path(f"runs/supernet-{args.space}")
     changes = cli.changes(args, default, "") | image_flags.changes(args)
     try:
+        image_flags.inputs(args)  # or raise
         return args, preset(args.space, args.preset, **changes)
     except ValueError as error:
         parser.error(str(error))
